@@ -1,0 +1,118 @@
+# The private PostgreSQL server.
+# shellcheck shell=bash
+
+postgres_bin() {
+    local candidate version
+    # The newest of the system's, but the one that made the data if there is data.
+    if [ -n "${STATE:-}" ] && [ -f "$STATE/postgres/major" ]; then
+        read -r version <"$STATE/postgres/major"
+        candidate=/usr/lib/postgresql/$version/bin
+        if [ -x "$candidate/postgres" ]; then echo "$candidate"; return; fi
+    fi
+    for candidate in $(printf '%s\n' /usr/lib/postgresql/*/bin/postgres | sort -Vr) \
+        "$(command -v postgres || true)"; do
+        candidate=$(readlink -f -- "$candidate")
+        [ -x "$candidate" ] && [ -x "${candidate%/*}/initdb" ] || continue
+        version=$("$candidate" --version)
+        version=${version##* (PostgreSQL) }
+        version=$(sed 's/^[^0-9]*\([0-9]*\).*/\1/' <<<"$version")
+        if [ "${version:-0}" -ge 15 ]; then echo "${candidate%/*}"; return; fi
+    done
+    return 1
+}
+
+postgres_user() { if [ "$(id -u)" = 0 ]; then echo postgres; else id -un; fi; }
+postgres_ports() { echo "$POSTGRES_PORT"; }
+# INT is a fast shutdown: it ends the sessions instead of waiting for them.
+postgres_stop_signal() { echo INT; }
+
+postgres_pid() {
+    local pid
+    { read -r pid <"$STATE/postgres/data/postmaster.pid"; } 2>/dev/null || return 0
+    if has_argument "$pid" "$STATE/postgres/data"; then echo "$pid"; fi
+}
+
+# Ends server processes that outlived their postmaster, which a new one would
+# refuse to start beside, and removes the pid file that it left.
+postgres_sweep() {
+    local link pids=()
+    [ -z "$(postgres_pid)" ] || return 0
+    for link in /proc/[0-9]*/cwd; do
+        [ "$(readlink "$link" 2>/dev/null)" = "$STATE/postgres/data" ] || continue
+        link=${link%/cwd}
+        case $(cat "$link/comm" 2>/dev/null) in postgres*) pids+=("${link#/proc/}") ;; esac
+    done
+    end_processes "${pids[@]}"
+    rm -f "$STATE/postgres/data/postmaster.pid"
+}
+
+postgres_start() {
+    local directory=$STATE/postgres bin user
+    bin=$(postgres_bin)
+    user=$(postgres_user)
+    own_directory "$user" "$directory"
+    run_as "$user" "$directory"
+    [ -d "$directory/data" ] || postgres_create "$bin" "$directory"
+    launch postgres "${AS[@]}" "$bin/postgres" -D "$directory/data"
+}
+
+# Makes the database cluster: all of it or nothing.
+postgres_create() {
+    local bin=$1 directory=$2 log=$2/postgres.log
+    say "creating the PostgreSQL data ..."
+    rm -rf -- "$directory/data.new"
+    echo aura >"$directory/password"
+    chmod 644 "$directory/password"
+    (
+        cd / && "${AS[@]}" env -i PATH=/usr/bin:/bin LANG=C.UTF-8 "$bin/initdb" -D "$directory/data.new" \
+            --username=aura --pwfile="$directory/password" --auth=scram-sha-256 \
+            --encoding=UTF8 --locale=C.UTF-8
+    ) >>"$log" 2>&1 || failed postgres "initdb failed."
+    cat >>"$directory/data.new/postgresql.conf" <<END
+
+# From deploy/local.
+listen_addresses = '127.0.0.1'
+port = $POSTGRES_PORT
+unix_socket_directories = ''
+max_connections = 300
+shared_buffers = 512MB
+effective_cache_size = 4GB
+work_mem = 16MB
+maintenance_work_mem = 256MB
+max_wal_size = 4GB
+min_wal_size = 512MB
+checkpoint_timeout = 15min
+fsync = on
+synchronous_commit = on
+full_page_writes = on
+timezone = 'UTC'
+log_timezone = 'UTC'
+log_line_prefix = '%m [%p] %q%u@%d '
+END
+    (
+        cd / && echo 'CREATE DATABASE aura;' | "${AS[@]}" env -i PATH=/usr/bin:/bin LANG=C.UTF-8 \
+            "$bin/postgres" --single -D "$directory/data.new" postgres
+    ) >>"$log" 2>&1 || failed postgres "the database aura could not be created."
+    "$bin/postgres" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/' >"$directory/major"
+    rm -f "$directory/password"
+    mv "$directory/data.new" "$directory/data"
+}
+
+postgres_url() { echo "postgres://aura:aura@127.0.0.1:$POSTGRES_PORT/aura?connect_timeout=3"; }
+
+postgres_answers() {
+    env -u PGOPTIONS -u PGSERVICE "$(postgres_bin)/psql" -XAtq -c 'SELECT 1' "$(postgres_url)" </dev/null
+}
+
+postgres_details() {
+    local bin
+    bin=$(postgres_bin) || return 0
+    printf ',"bin_dir":%s,"user":%s' "$(json "$bin")" "$(json "$(postgres_user)")"
+}
+
+exec_psql() {
+    local bin
+    bin=$(postgres_bin 2>/dev/null) || bin=
+    exec env PGHOST=127.0.0.1 "PGPORT=$POSTGRES_PORT" PGUSER=aura PGPASSWORD=aura "PGDATABASE=${PGDATABASE:-aura}" \
+        "${bin:+$bin/}psql" "$@"
+}

@@ -1,0 +1,93 @@
+# The private RabbitMQ node, with a port mapper (epmd) of its own: another
+# node's is neither used nor stopped.
+# shellcheck shell=bash
+
+rabbitmq_bin() {
+    local server=/usr/lib/rabbitmq/bin/rabbitmq-server
+    if [ ! -x "$server" ]; then
+        server=$(command -v rabbitmq-server) || return 1
+        server=$(readlink -f "$server")
+    fi
+    dirname "$server"
+}
+
+rabbitmq_user() { if [ "$(id -u)" = 0 ]; then echo rabbitmq; else id -un; fi; }
+rabbitmq_node() { echo "aura-$STACK_ID@localhost"; }
+# The node stops cleanly on TERM by itself.
+rabbitmq_stop_signal() { echo TERM; }
+rabbitmq_ports() { echo "$RABBITMQ_PORT $RABBITMQ_MANAGEMENT_PORT $RABBITMQ_DIST_PORT $RABBITMQ_EPMD_PORT"; }
+
+rabbitmq_pid() {
+    # Until it is the Erlang VM, the process is the shell that starts it.
+    marked_pids 'beam\.smp|rabbitmq-server|erl|erlexec' | head -n 1
+}
+
+rabbitmq_sweep() {
+    [ -z "$(rabbitmq_pid)" ] || return 0
+    # shellcheck disable=SC2046 # a list of pids
+    end_processes $(marked_pids 'epmd|erl_child_setup|inet_gethost|beam\.smp')
+}
+
+rabbitmq_environment() {
+    local directory=$STATE/rabbitmq
+    ENVIRONMENT=(
+        "HOME=$directory" # holds the node's cookie
+        "RABBITMQ_NODENAME=$(rabbitmq_node)"
+        "RABBITMQ_MNESIA_BASE=$directory/data"
+        "RABBITMQ_LOG_BASE=$directory"
+        "RABBITMQ_LOGS=-"
+        "RABBITMQ_CONFIG_FILE=$directory/rabbitmq.conf"
+        "RABBITMQ_ADVANCED_CONFIG_FILE=$directory/advanced.config"
+        "RABBITMQ_CONF_ENV_FILE=$directory/rabbitmq-env.conf"
+        "RABBITMQ_ENABLED_PLUGINS_FILE=$directory/enabled_plugins"
+        "RABBITMQ_DIST_PORT=$RABBITMQ_DIST_PORT"
+        "ERL_EPMD_PORT=$RABBITMQ_EPMD_PORT"
+        "ERL_EPMD_ADDRESS=127.0.0.1"
+        "ERL_CRASH_DUMP=$directory/erl_crash.dump"
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}"
+        "RABBITMQ_CTL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}"
+    )
+}
+
+rabbitmq_start() {
+    local directory=$STATE/rabbitmq user
+    user=$(rabbitmq_user)
+    own_directory "$user" "$directory"
+    own_directory "$user" "$directory/data"
+    run_as "$user" "$directory"
+    echo '[rabbitmq_management].' >"$directory/enabled_plugins"
+    # Empty ones, so that the system's are not read in their stead.
+    : >"$directory/rabbitmq-env.conf"
+    echo '[].' >"$directory/advanced.config"
+    cat >"$directory/rabbitmq.conf" <<END
+# From deploy/local, written anew at each start.
+listeners.tcp.1 = 127.0.0.1:$RABBITMQ_PORT
+management.tcp.ip = 127.0.0.1
+management.tcp.port = $RABBITMQ_MANAGEMENT_PORT
+default_user = aura
+default_pass = aura
+default_user_tags.administrator = true
+vm_memory_high_watermark.absolute = 2GB
+disk_free_limit.absolute = 64MB
+END
+    rabbitmq_environment
+    launch rabbitmq "${AS[@]}" env "${ENVIRONMENT[@]}" RABBITMQ_ALLOW_INPUT=1 \
+        "$(rabbitmq_bin)/rabbitmq-server" -noinput
+}
+
+rabbitmq_details() {
+    local bin
+    bin=$(rabbitmq_bin) || return 0
+    printf ',"bin_dir":%s,"user":%s,"node_name":"%s","management_port":%s,"dist_port":%s,"epmd_port":%s' \
+        "$(json "$bin")" "$(json "$(rabbitmq_user)")" "$(rabbitmq_node)" \
+        "$RABBITMQ_MANAGEMENT_PORT" "$RABBITMQ_DIST_PORT" "$RABBITMQ_EPMD_PORT"
+}
+
+exec_rabbitmqctl() {
+    if [ "$BACKEND" = compose ]; then exec docker exec -i "$(compose_container rabbitmq)" rabbitmqctl "$@"; fi
+    [ -d "$STATE/rabbitmq" ] || die "RabbitMQ has not been started yet." "Start it with: deploy/local up rabbitmq"
+    run_as "$(rabbitmq_user)" "$STATE/rabbitmq"
+    rabbitmq_environment
+    cd /
+    exec "${AS[@]}" env -u RABBITMQ_NODENAME "${ENVIRONMENT[@]}" LANG=C.UTF-8 "$(rabbitmq_bin)/rabbitmqctl" "$@"
+}
