@@ -9,7 +9,7 @@ can_install() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
 
 native_missing() {
     local service
-    for service in "${@:-${SERVICES[@]}}"; do
+    for service in "${SERVICES[@]}"; do
         "${service}_bin" >/dev/null || case $service in
         postgres) echo 'postgres(>=15)' ;;
         rabbitmq) echo rabbitmq-server ;;
@@ -45,7 +45,7 @@ install_packages() {
     (
         exec 8</var/lib/dpkg
         flock -w 600 8 || die "another installation is still running."
-        trap restore_service_policy EXIT
+        trap allow_service_starts EXIT
         forbid_service_starts
         export DEBIAN_FRONTEND=noninteractive
         apt_get() { apt-get -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" </dev/null >>"$STACK/install.log" 2>&1; }
@@ -66,14 +66,19 @@ install_packages() {
 POLICY=/usr/sbin/policy-rc.d
 
 forbid_service_starts() {
-    restore_service_policy # what an interrupted run has left
-    if [ -e "$POLICY" ]; then mv "$POLICY" "$POLICY.before-aura"; fi
+    local verdict=0
+    allow_service_starts # if an interrupted run has left them forbidden
+    if [ -x "$POLICY" ]; then
+        "$POLICY" rabbitmq-server start >/dev/null 2>&1 || verdict=$?
+        if [ "$verdict" = 101 ]; then return; fi
+        mv "$POLICY" "$POLICY.before-aura"
+    fi
     printf '#!/bin/sh\n# From deploy/local, for the time of one installation.\nexit 101\n' >"$POLICY"
     chmod 755 "$POLICY"
 }
 
-restore_service_policy() {
-    if [ -f "$POLICY" ] && grep -q 'From deploy/local' "$POLICY"; then rm -f "$POLICY"; fi
+allow_service_starts() {
+    if grep -qs 'From deploy/local' "$POLICY"; then rm -f "$POLICY"; fi
     if [ -e "$POLICY.before-aura" ]; then mv "$POLICY.before-aura" "$POLICY"; fi
 }
 

@@ -20,7 +20,13 @@ mongodb_pid() {
     if has_argument "$pid" "$STATE/mongodb/mongod.conf"; then echo "$pid"; fi
 }
 
+# mongod takes over the lock of a dead one by itself.
 mongodb_sweep() { :; }
+
+mongodb_initiate() {
+    say "making mongod a replica set ..."
+    probe initiate "$MONGODB_PORT" || failed mongodb "the replica set could not be initiated."
+}
 
 mongodb_start() {
     local directory=$STATE/mongodb
@@ -28,6 +34,8 @@ mongodb_start() {
     chmod 700 "$directory"
     cat >"$directory/mongod.conf" <<END
 # From deploy/local, written anew at each start. The journal is always on.
+systemLog:
+  quiet: true # a line for every connection helps nobody
 net:
   bindIp: 127.0.0.1
   port: $MONGODB_PORT

@@ -1,6 +1,8 @@
 # The private PostgreSQL server.
 # shellcheck shell=bash
 
+postgres_major() { if [[ $("$1" --version) =~ \ ([0-9]+) ]]; then echo "${BASH_REMATCH[1]}"; else echo 0; fi; }
+
 postgres_bin() {
     local candidate version
     # The newest of the system's, but the one that made the data if there is data.
@@ -11,12 +13,11 @@ postgres_bin() {
     fi
     for candidate in $(printf '%s\n' /usr/lib/postgresql/*/bin/postgres | sort -Vr) \
         "$(command -v postgres || true)"; do
-        candidate=$(readlink -f -- "$candidate")
-        [ -x "$candidate" ] && [ -x "${candidate%/*}/initdb" ] || continue
-        version=$("$candidate" --version)
-        version=${version##* (PostgreSQL) }
-        version=$(sed 's/^[^0-9]*\([0-9]*\).*/\1/' <<<"$version")
-        if [ "${version:-0}" -ge 15 ]; then echo "${candidate%/*}"; return; fi
+        candidate=$(readlink -f -- "$candidate") || continue
+        if [ -x "${candidate%/*}/initdb" ] && [ "$(postgres_major "$candidate")" -ge 15 ]; then
+            echo "${candidate%/*}"
+            return
+        fi
     done
     return 1
 }
@@ -35,12 +36,10 @@ postgres_pid() {
 # Ends server processes that outlived their postmaster, which a new one would
 # refuse to start beside, and removes the pid file that it left.
 postgres_sweep() {
-    local link pids=()
+    local pid pids=()
     [ -z "$(postgres_pid)" ] || return 0
-    for link in /proc/[0-9]*/cwd; do
-        [ "$(readlink "$link" 2>/dev/null)" = "$STATE/postgres/data" ] || continue
-        link=${link%/cwd}
-        case $(cat "$link/comm" 2>/dev/null) in postgres*) pids+=("${link#/proc/}") ;; esac
+    for pid in $(pids_named postgres); do
+        [ "$(readlink "/proc/$pid/cwd")" != "$STATE/postgres/data" ] || pids+=("$pid")
     done
     end_processes "${pids[@]}"
     rm -f "$STATE/postgres/data/postmaster.pid"
@@ -93,7 +92,7 @@ END
         cd / && echo 'CREATE DATABASE aura;' | "${AS[@]}" env -i PATH=/usr/bin:/bin LANG=C.UTF-8 \
             "$bin/postgres" --single -D "$directory/data.new" postgres
     ) >>"$log" 2>&1 || failed postgres "the database aura could not be created."
-    "$bin/postgres" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/' >"$directory/major"
+    postgres_major "$bin/postgres" >"$directory/major"
     rm -f "$directory/password"
     mv "$directory/data.new" "$directory/data"
 }

@@ -1,5 +1,5 @@
 # Processes: whose they are, and how they are started and stopped.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2004 # AS and LAUNCHED are read by the services' parts
 
 # The interpreter for probe.py. The system's own starts faster than the shims
 # that version managers put first in PATH.
@@ -25,6 +25,8 @@ run_as() {
     local user=$1 directory=$2 capability
     AS=()
     [ "$(id -u)" = 0 ] || return 0
+    id "$user" >/dev/null 2>&1 || die "there is no user '$user', as whom the server would run." \
+        "Install the server from the system's packages, or run this as another user than root."
     if [ -z "${PREFIX_OF[$user]:-}" ]; then
         local plain=(setpriv "--reuid=$user" "--regid=$user" --init-groups)
         PREFIX_OF[$user]=impossible
@@ -74,7 +76,7 @@ launch() {
             [ "$descriptor" -le 2 ] || eval "exec $descriptor>&-"
         done
         exec setsid env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-            LANG=C.UTF-8 TZ=UTC "AURA_LOCAL_STACK=$STACK" "$@"
+            LANG=C.UTF-8 TZ=UTC "$@"
     ) &
     LAUNCHED[$service]=$!
 }
@@ -104,16 +106,16 @@ has_argument() {
     return 1
 }
 
-# Processes named NAME that this stack's launch() has started, directly or not.
-marked_pids() {
-    local file pid comm
-    for file in $(grep -lzxFs "AURA_LOCAL_STACK=$STACK" /proc/[0-9]*/environ); do
-        pid=${file#/proc/}
-        pid=${pid%/environ}
-        { read -r comm <"/proc/$pid/comm"; } 2>/dev/null || continue
-        [[ $comm =~ ^($1)$ ]] && is_alive "$pid" && echo "$pid"
+# Whether PID was started with VARIABLE, given as NAME=value.
+has_variable() { grep -qzxFs -- "$2" "/proc/$1/environ"; }
+
+# The processes whose name is NAME.
+pids_named() {
+    local file name
+    for file in /proc/[0-9]*/comm; do
+        { read -r name <"$file"; } 2>/dev/null || continue
+        if [ "$name" = "$1" ]; then basename "${file%/comm}"; fi
     done
-    return 0
 }
 
 # Ends leftovers that have lost their server.

@@ -18,14 +18,19 @@ rabbitmq_stop_signal() { echo TERM; }
 rabbitmq_ports() { echo "$RABBITMQ_PORT $RABBITMQ_MANAGEMENT_PORT $RABBITMQ_DIST_PORT $RABBITMQ_EPMD_PORT"; }
 
 rabbitmq_pid() {
-    # Until it is the Erlang VM, the process is the shell that starts it.
-    marked_pids 'beam\.smp|rabbitmq-server|erl|erlexec' | head -n 1
+    local pid
+    { read -r pid <"$STATE/rabbitmq/pid"; } 2>/dev/null || return 0
+    if is_alive "$pid" && has_variable "$pid" "AURA_LOCAL_SERVER=$STATE/rabbitmq"; then echo "$pid"; fi
 }
 
+# Ends this node's port mapper, which a node starts and leaves behind. It is
+# known by its port, as rabbitmqctl may have started it just as well.
 rabbitmq_sweep() {
+    local pid
     [ -z "$(rabbitmq_pid)" ] || return 0
-    # shellcheck disable=SC2046 # a list of pids
-    end_processes $(marked_pids 'epmd|erl_child_setup|inet_gethost|beam\.smp')
+    for pid in $(pids_named epmd); do
+        if has_variable "$pid" "ERL_EPMD_PORT=$RABBITMQ_EPMD_PORT"; then end_processes "$pid"; fi
+    done
 }
 
 rabbitmq_environment() {
@@ -71,8 +76,10 @@ vm_memory_high_watermark.absolute = 2GB
 disk_free_limit.absolute = 64MB
 END
     rabbitmq_environment
-    launch rabbitmq "${AS[@]}" env "${ENVIRONMENT[@]}" RABBITMQ_ALLOW_INPUT=1 \
-        "$(rabbitmq_bin)/rabbitmq-server" -noinput
+    launch rabbitmq "${AS[@]}" env "${ENVIRONMENT[@]}" "AURA_LOCAL_SERVER=$directory" \
+        RABBITMQ_ALLOW_INPUT=1 "$(rabbitmq_bin)/rabbitmq-server" -noinput
+    # The shell that starts the Erlang VM becomes it.
+    echo "${LAUNCHED[rabbitmq]}" >"$directory/pid"
 }
 
 rabbitmq_details() {
