@@ -30,14 +30,15 @@ run_as() {
     if [ -z "${PREFIX_OF[$user]:-}" ]; then
         local plain=(setpriv "--reuid=$user" "--regid=$user" --init-groups)
         PREFIX_OF[$user]=impossible
-        if "${plain[@]}" test -w "$directory" 2>/dev/null; then
+        if "${plain[@]}" test -w "$directory/." 2>/dev/null; then
             PREFIX_OF[$user]="${plain[*]}"
         else
-            # A container often lacks the first and has the second.
+            # A container often lacks the first and has the second. The securebit
+            # makes access(2) heed the capability; Erlang asks by that.
             for capability in dac_read_search dac_override; do
-                local raised=("${plain[@]}" "--inh-caps=-all,+$capability"
+                local raised=("${plain[@]}" --securebits=+no_setuid_fixup "--inh-caps=-all,+$capability"
                     "--ambient-caps=-all,+$capability" "--bounding-set=-all,+$capability")
-                if "${raised[@]}" test -w "$directory" 2>/dev/null; then
+                if "${raised[@]}" test -w "$directory/." 2>/dev/null; then
                     PREFIX_OF[$user]="${raised[*]}"
                     break
                 fi
