@@ -1,0 +1,236 @@
+//! The broker: connections with a timeout on every step, and a publisher that knows what arrived.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::StreamExt;
+use lapin::{
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Event,
+    options::{BasicPublishOptions, ConfirmSelectOptions},
+    types::FieldTable,
+};
+use tokio::{
+    sync::{Mutex as AsyncMutex, Semaphore},
+    time::timeout,
+};
+
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a publish and its confirm may take.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Publishes under way at once; each needs a channel of its own.
+const CHANNELS: usize = 16;
+
+/// The broker did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AmqpError {
+    /// It does not answer.
+    #[error("the broker did not {what} within {} s", limit.as_secs())]
+    Timeout {
+        /// What it was asked to do.
+        what: &'static str,
+        /// How long it was given.
+        limit: Duration,
+    },
+    /// No queue takes the message.
+    #[error("no queue takes messages for exchange {exchange:?} with key {key:?}")]
+    Unroutable {
+        /// The exchange.
+        exchange: String,
+        /// The routing key.
+        key: String,
+    },
+    /// It did not take the message.
+    #[error("the broker refused the message")]
+    Refused,
+    /// The connection or channel failed.
+    #[error("the broker failed to {what}")]
+    Broker {
+        /// What it was asked to do.
+        what: &'static str,
+        /// What lapin said.
+        source: lapin::Error,
+    },
+}
+
+/// Runs one request to the broker under a time limit.
+///
+/// # Errors
+/// If the broker fails, or does not answer in time.
+pub async fn within<T>(
+    limit: Duration,
+    what: &'static str,
+    request: impl Future<Output = lapin::Result<T>>,
+) -> Result<T, AmqpError> {
+    match timeout(limit, request).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(source)) => Err(AmqpError::Broker { what, source }),
+        Err(_) => Err(AmqpError::Timeout { what, limit }),
+    }
+}
+
+/// Connects under a name that the broker's management shows.
+///
+/// # Errors
+/// If the broker refuses, or does not answer in time.
+pub async fn connect(url: &str, name: &str) -> Result<Connection, AmqpError> {
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    within(CONNECT_TIMEOUT, "accept a connection", Connection::connect(url, properties)).await
+}
+
+/// A message to publish.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// The exchange; the empty name routes by queue.
+    pub exchange: String,
+    /// The routing key, or the queue's name.
+    pub key: String,
+    /// The body.
+    pub body: Vec<u8>,
+    /// The properties, without headers.
+    pub properties: BasicProperties,
+    /// The headers.
+    pub headers: FieldTable,
+    /// Whether a message that no queue takes is an error.
+    pub mandatory: bool,
+}
+
+/// Publishes with confirms over a connection of its own, and connects again when that is lost.
+pub struct Publisher {
+    url: String,
+    name: String,
+    link: AsyncMutex<Option<Link>>,
+    idle: Mutex<Vec<Channel>>,
+    permits: Semaphore,
+}
+
+struct Link {
+    connection: Connection,
+    blocked: Arc<AtomicBool>,
+}
+
+impl Publisher {
+    /// A publisher that connects when it is first needed.
+    pub fn new(url: &str, name: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            name: name.to_owned(),
+            link: AsyncMutex::new(None),
+            idle: Mutex::new(Vec::new()),
+            permits: Semaphore::new(CHANNELS),
+        }
+    }
+
+    /// Publishes one message and returns once the broker has confirmed it.
+    ///
+    /// # Errors
+    /// If the broker did not take it, nothing is bound for it, or no answer came in time; then
+    /// it may nevertheless have arrived.
+    pub async fn publish(&self, message: &Outgoing) -> Result<(), AmqpError> {
+        let limit = PUBLISH_TIMEOUT;
+        let attempt = async {
+            let Ok(_permit) = self.permits.acquire().await else { return Err(AmqpError::Refused) };
+            let channel = self.channel().await?;
+            let options = BasicPublishOptions { mandatory: message.mandatory, ..BasicPublishOptions::default() };
+            let properties = message.properties.clone().with_headers(message.headers.clone());
+            let (exchange, key) = (message.exchange.as_str().into(), message.key.as_str().into());
+            let fail = |source| AmqpError::Broker { what: "take a message", source };
+            let sent = channel.basic_publish(exchange, key, options, &message.body, properties).await.map_err(fail)?;
+            let confirmation = sent.await.map_err(fail)?;
+            // A channel whose publish failed or was given up is not used again: its answer could
+            // be taken for the next one's.
+            self.give_back(channel);
+            Ok(confirmation)
+        };
+        let confirmed =
+            timeout(limit, attempt).await.map_err(|_| AmqpError::Timeout { what: "confirm a message", limit })?;
+        match confirmed? {
+            Confirmation::Ack(None) => Ok(()),
+            Confirmation::Ack(Some(_)) => {
+                Err(AmqpError::Unroutable { exchange: message.exchange.clone(), key: message.key.clone() })
+            }
+            Confirmation::Nack(_) | Confirmation::NotRequested => Err(AmqpError::Refused),
+        }
+    }
+
+    /// Whether the connection stands and the broker takes messages.
+    pub async fn is_ready(&self) -> bool {
+        let link = self.link.lock().await;
+        link.as_ref().is_some_and(|link| link.connection.status().connected() && !link.blocked.load(Ordering::Relaxed))
+    }
+
+    /// Connects, if that has not happened yet or the connection is lost.
+    ///
+    /// # Errors
+    /// If the broker refuses, or does not answer in time.
+    pub async fn ensure_connected(&self) -> Result<(), AmqpError> {
+        let mut link = self.link.lock().await;
+        if !link.as_ref().is_some_and(|link| link.connection.status().connected()) {
+            *link = Some(Link::open(&self.url, &self.name).await?);
+        }
+        Ok(())
+    }
+
+    /// Closes the connection in good order.
+    pub async fn close(&self) {
+        if let Some(link) = self.link.lock().await.take() {
+            let _ = within(CONNECT_TIMEOUT, "close", link.connection.close(200, "done".into())).await;
+        }
+    }
+
+    async fn channel(&self) -> Result<Channel, AmqpError> {
+        while let Some(channel) = self.pop_idle() {
+            if channel.status().connected() {
+                return Ok(channel);
+            }
+        }
+        self.ensure_connected().await?;
+        let link = self.link.lock().await;
+        let Some(link) = link.as_ref() else { return Err(AmqpError::Refused) };
+        let fail = |source| AmqpError::Broker { what: "open a channel", source };
+        let channel = link.connection.create_channel().await.map_err(fail)?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(fail)?;
+        Ok(channel)
+    }
+
+    fn pop_idle(&self) -> Option<Channel> {
+        self.idle.lock().ok()?.pop()
+    }
+
+    fn give_back(&self, channel: Channel) {
+        if let Ok(mut idle) = self.idle.lock() {
+            idle.push(channel);
+        }
+    }
+}
+
+impl Link {
+    async fn open(url: &str, name: &str) -> Result<Self, AmqpError> {
+        let connection = connect(url, name).await?;
+        let blocked = Arc::new(AtomicBool::new(false));
+        let (mut events, flag) = (connection.events_listener(), Arc::clone(&blocked));
+        tokio::spawn(async move {
+            while let Some(event) = events.next().await {
+                match event {
+                    Event::ConnectionBlocked(reason) => {
+                        tracing::warn!(reason, "the broker takes no messages for now");
+                        flag.store(true, Ordering::Relaxed);
+                    }
+                    Event::ConnectionUnblocked => {
+                        tracing::info!("the broker takes messages again");
+                        flag.store(false, Ordering::Relaxed);
+                    }
+                    Event::Error(_) => break,
+                    // The library may tell of more than concerns a publisher.
+                    _ => {}
+                }
+            }
+        });
+        Ok(Self { connection, blocked })
+    }
+}

@@ -1,0 +1,20 @@
+//! What Aura's producer and worker must agree on: the message, the receipt, the topology, the
+//! stores, and the pure core that turns a file's bytes into rows of the ledger.
+
+pub mod amount;
+pub mod amqp;
+pub mod chain;
+pub mod envelope;
+pub mod event;
+pub mod failure;
+pub mod fingerprint;
+pub mod job;
+pub mod outbox;
+pub mod postgres;
+pub mod receipt;
+pub mod receive;
+pub mod roots;
+pub mod settings;
+pub mod slice;
+pub mod telemetry;
+pub mod topology;

@@ -1,0 +1,230 @@
+//! PostgreSQL: the pool, the schema, and the one transaction runner.
+
+use std::time::Duration;
+
+use deadpool_postgres::{
+    Hook, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts, Transaction,
+};
+use tokio_postgres::{Client, Config, NoTls, config::SslMode, error::SqlState};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::settings::ServiceUrl;
+
+/// How long connecting, and waiting for a free connection, may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a probe may take.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Names the lock under which the schema is brought up to date.
+const MIGRATION_LOCK: i64 = 0x6175_7261;
+
+mod embedded {
+    refinery::embed_migrations!("../migrations");
+}
+
+/// PostgreSQL did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum PostgresError {
+    /// The URL cannot be used.
+    #[error("the PostgreSQL URL cannot be used")]
+    Url(#[source] tokio_postgres::Error),
+    /// TLS cannot be set up.
+    #[error("TLS to PostgreSQL cannot be set up: {0}")]
+    Tls(String),
+    /// No connection could be had.
+    #[error("PostgreSQL gives no connection")]
+    Connect(#[from] PoolError),
+    /// A statement failed.
+    #[error("PostgreSQL failed to {what}")]
+    Statement {
+        /// What it was asked to do.
+        what: &'static str,
+        /// What it said.
+        source: tokio_postgres::Error,
+    },
+    /// A statement was not answered in time.
+    #[error("PostgreSQL did not {what} in time")]
+    Timeout {
+        /// What it was asked to do.
+        what: &'static str,
+    },
+    /// The schema cannot be brought up to date.
+    #[error("the schema cannot be brought up to date")]
+    Migrate(#[source] refinery::Error),
+}
+
+impl PostgresError {
+    /// Says what a statement was for when it failed.
+    pub fn in_(what: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Self {
+        move |source| Self::Statement { what, source }
+    }
+
+    /// The SQLSTATE, if PostgreSQL answered.
+    pub fn sql_state(&self) -> Option<&SqlState> {
+        match self {
+            Self::Statement { source, .. } | Self::Url(source) => source.code(),
+            Self::Connect(PoolError::Backend(source)) => source.code(),
+            Self::Tls(_) | Self::Connect(_) | Self::Timeout { .. } | Self::Migrate(_) => None,
+        }
+    }
+
+    /// Whether another transaction was in the way, so that the same one can succeed again.
+    pub fn is_conflict(&self) -> bool {
+        let conflicts =
+            [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::LOCK_NOT_AVAILABLE];
+        self.sql_state().is_some_and(|state| conflicts.contains(state))
+    }
+
+    /// Whether a statement took longer than its limit.
+    pub fn is_timeout(&self) -> bool {
+        self.sql_state() == Some(&SqlState::QUERY_CANCELED)
+    }
+
+    /// Whether two rows had the same key.
+    pub fn is_unique_violation(&self) -> bool {
+        self.sql_state() == Some(&SqlState::UNIQUE_VIOLATION)
+    }
+}
+
+/// How sessions are set up.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolOptions {
+    /// Connections at most.
+    pub size: usize,
+    /// How long one statement may take.
+    pub statement_timeout: Duration,
+}
+
+/// Makes a pool; connections are opened when they are needed.
+///
+/// # Errors
+/// If the URL cannot be used or TLS not be set up.
+pub fn pool(url: &ServiceUrl, application: &str, options: PoolOptions) -> Result<Pool, PostgresError> {
+    let config = config(url, application, options.statement_timeout)?;
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let manager = match config.get_ssl_mode() {
+        SslMode::Disable => Manager::from_config(config, NoTls, recycling),
+        _ => Manager::from_config(config, tls()?, recycling),
+    };
+    let timeouts =
+        Timeouts { wait: Some(CONNECT_TIMEOUT), create: Some(CONNECT_TIMEOUT), recycle: Some(CONNECT_TIMEOUT) };
+    let pool = Pool::builder(manager)
+        .max_size(options.size)
+        .timeouts(timeouts)
+        .runtime(Runtime::Tokio1)
+        .pre_recycle(Hook::sync_fn(|client, _| {
+            // A connection whose peer has gone must not be handed out.
+            if client.is_closed() { Err(deadpool_postgres::HookError::message("closed")) } else { Ok(()) }
+        }))
+        .build();
+    pool.map_err(|error| PostgresError::Tls(error.to_string()))
+}
+
+fn config(url: &ServiceUrl, application: &str, statement_timeout: Duration) -> Result<Config, PostgresError> {
+    let mut config: Config = url.expose().parse().map_err(PostgresError::Url)?;
+    if url.query("sslmode").is_none() {
+        // The driver's "prefer" would check a certificate that libpq's does not. TLS is asked for by name.
+        config.ssl_mode(SslMode::Disable);
+    }
+    config
+        .application_name(application)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .keepalives_idle(Duration::from_secs(10))
+        .keepalives_interval(Duration::from_secs(5))
+        .keepalives_retries(3)
+        .tcp_user_timeout(Duration::from_secs(30))
+        .options(format!(
+            "-c statement_timeout={}s -c lock_timeout=10s -c idle_in_transaction_session_timeout=300s \
+             -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 \
+             -c tcp_user_timeout=30000 -c timezone=UTC -c datestyle=ISO -c lc_messages=C",
+            statement_timeout.as_secs()
+        ));
+    Ok(config)
+}
+
+fn tls() -> Result<MakeRustlsConnect, PostgresError> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in rustls_native_certs::load_native_certs().certs {
+        roots.add(certificate).map_err(|error| PostgresError::Tls(error.to_string()))?;
+    }
+    let provider = rustls::crypto::ring::default_provider().into();
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| PostgresError::Tls(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}
+
+/// Asks PostgreSQL, over the pool, whether it answers.
+///
+/// # Errors
+/// If it does not, within two seconds.
+pub async fn probe(pool: &Pool) -> Result<(), PostgresError> {
+    let ask = async {
+        let client = pool.get().await?;
+        client.simple_query("SELECT 1").await.map_err(PostgresError::in_("answer a probe"))?;
+        Ok(())
+    };
+    tokio::time::timeout(PROBE_TIMEOUT, ask).await.unwrap_or(Err(PostgresError::Timeout { what: "answer a probe" }))
+}
+
+/// Brings the schema up to date, one process at a time.
+///
+/// Returns the names of the migrations that were applied.
+///
+/// # Errors
+/// If PostgreSQL fails, or holds a schema that these migrations do not lead to.
+pub async fn migrate(pool: &Pool) -> Result<Vec<String>, PostgresError> {
+    let mut connection = pool.get().await?;
+    let client: &mut Client = &mut connection;
+    let lock = PostgresError::in_("lock the schema");
+    client.batch_execute("SET lock_timeout = '60s'; SET client_min_messages = warning").await.map_err(lock)?;
+    let lock = PostgresError::in_("lock the schema");
+    client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await.map_err(lock)?;
+    let report = embedded::migrations::runner().set_grouped(false).run_async(client).await;
+    // The connection is not given back: it goes, and the lock with it, however this ended.
+    drop(Object::take(connection));
+    let applied = report.map_err(PostgresError::Migrate)?;
+    Ok(applied.applied_migrations().iter().map(ToString::to_string).collect())
+}
+
+/// Runs a transaction, again if another one was in its way.
+///
+/// The work must be such that it can run twice: nothing outside the transaction may follow from it
+/// before this returns.
+///
+/// # Errors
+/// What the work returned, or the third conflict in a row.
+pub async fn transaction<T, E, W>(pool: &Pool, work: W) -> Result<T, E>
+where
+    W: AsyncFn(&Transaction<'_>) -> Result<T, E>,
+    E: From<PostgresError> + AsConflict,
+{
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let attempt = async {
+            let mut client = pool.get().await.map_err(PostgresError::from)?;
+            let transaction = client.transaction().await.map_err(PostgresError::in_("begin a transaction"))?;
+            let value = work(&transaction).await?;
+            transaction.commit().await.map_err(PostgresError::in_("commit"))?;
+            Ok(value)
+        };
+        match attempt.await {
+            Err(error) if tries < 3 && E::is_conflict(&error) => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Tells whether an error is another transaction's being in the way.
+pub trait AsConflict {
+    /// Whether the same transaction can succeed if it runs again.
+    fn is_conflict(&self) -> bool;
+}
+
+impl AsConflict for PostgresError {
+    fn is_conflict(&self) -> bool {
+        PostgresError::is_conflict(self)
+    }
+}

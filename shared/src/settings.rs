@@ -1,0 +1,453 @@
+//! The settings: flags over environment over `aura.toml` over defaults; unknown keys are refused.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use clap::{Arg, ArgMatches, Command};
+use url::Url;
+
+use crate::amount::Amount;
+
+/// The file that is read if it is there and `AURA_CONFIG` names no other.
+const DEFAULT_FILE: &str = "aura.toml";
+/// Prefixes of variables that belong to the scripts around Aura or, the services, to Kubernetes.
+const FOREIGN: [&str; 6] = ["LOCAL_", "TEST_", "DEMO_", "BENCH_", "CHAOS_", "COMPOSE_"];
+
+/// One setting: its key in `aura.toml`, its default and what it means.
+pub struct Definition {
+    /// The key; the variable is `AURA_` and the key in capitals, the flag has dashes.
+    pub key: &'static str,
+    /// The value if nobody gives one.
+    pub default: &'static str,
+    /// What it means, in one line.
+    pub meaning: &'static str,
+}
+
+const fn define(key: &'static str, default: &'static str, meaning: &'static str) -> Definition {
+    Definition { key, default, meaning }
+}
+
+/// Every setting there is.
+pub const DEFINITIONS: &[Definition] = &[
+    define("amqp_url", "amqp://guest:guest@127.0.0.1:5672/%2f", "RabbitMQ, with user, host, port and virtual host"),
+    define("postgres_url", "postgres://127.0.0.1:5432/aura", "PostgreSQL 15 or newer; sslmode=require for TLS"),
+    define("mongodb_url", "mongodb://127.0.0.1:27017/aura", "MongoDB 6 or newer, with the database"),
+    define(
+        "input_roots",
+        "data/input",
+        "comma-separated folders from which files may be read, and nothing outside them",
+    ),
+    define("cache_url", "data/processed", "folder of the Parquet cache"),
+    define("sources_dir", "deploy/sources", "folder of the mapping profiles"),
+    define("log_dir", "logs", "folder of aura.log, rotated daily"),
+    define("log", "info", "which log lines are written: a level, or target=level pairs"),
+    define("namespace", "aura", "prefix of all exchanges and queues"),
+    define("concurrency", "4", "jobs that one worker runs at a time"),
+    define("http_addr", "127.0.0.1:9464", "address of /livez, /readyz and /metrics; port 0 takes a free one"),
+    define("drain_seconds", "30", "seconds that running jobs get to finish after SIGTERM"),
+    define(
+        "job_timeout_seconds",
+        "1200",
+        "seconds after which an attempt is given up; below RabbitMQ's consumer timeout",
+    ),
+    define("worker_name", "", "name of this worker in logs and events; otherwise host and process"),
+    define("actor", "", "who runs this command, for the audit trail; otherwise the user of the system"),
+    define("nil_tolerance", "0", "how far from nil a slice may sum and still count as balanced"),
+    define("max_rejected_rows", "1000", "bad rows that quarantine puts aside before it fails the job"),
+    define("max_file_bytes", "17179869184", "largest file that is read"),
+    define("max_record_bytes", "1048576", "longest record of a file"),
+    define("max_columns", "4096", "most columns of a file"),
+    define("outbox_warn_seconds", "300", "age of the oldest undelivered audit event past which /readyz warns"),
+];
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// There is no such setting.
+    #[error("{origin} is no setting{hint}")]
+    Unknown {
+        /// Where it was found.
+        origin: String,
+        /// The setting that may have been meant.
+        hint: String,
+    },
+    /// Its value is not of its form.
+    #[error("{origin} {reason}")]
+    Invalid {
+        /// Where the value comes from. The value itself may be a secret and is not shown.
+        origin: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The file cannot be read.
+    #[error("cannot read settings from {path}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is no TOML table of plain values.
+    #[error("{path} is no valid settings file: {reason}")]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// A URL that may hold a password, which neither `Display` nor `Debug` shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServiceUrl(Url);
+
+impl ServiceUrl {
+    /// The URL with its password, for the client library.
+    pub fn expose(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// The path without its slash: the database or virtual host.
+    pub fn path(&self) -> &str {
+        self.0.path().trim_start_matches('/')
+    }
+
+    /// The value of a query parameter.
+    pub fn query(&self, name: &str) -> Option<String> {
+        self.0.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    }
+}
+
+impl fmt::Display for ServiceUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.0.host_str().unwrap_or("");
+        let port = self.0.port().map(|port| format!(":{port}")).unwrap_or_default();
+        write!(f, "{}://{host}{port}{}", self.0.scheme(), self.0.path())
+    }
+}
+
+impl fmt::Debug for ServiceUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// All settings, checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// RabbitMQ.
+    pub amqp_url: ServiceUrl,
+    /// PostgreSQL.
+    pub postgres_url: ServiceUrl,
+    /// MongoDB, whose path is the database.
+    pub mongodb_url: ServiceUrl,
+    /// Where files may be read from, as given.
+    pub input_roots: Vec<String>,
+    /// The folder of the Parquet cache.
+    pub cache_url: String,
+    /// The folder of the mapping profiles.
+    pub sources_dir: PathBuf,
+    /// The folder of the log.
+    pub log_dir: PathBuf,
+    /// The filter of the log.
+    pub log: String,
+    /// The prefix of exchanges and queues.
+    pub namespace: String,
+    /// Jobs at a time.
+    pub concurrency: usize,
+    /// Where health and metrics are served.
+    pub http_addr: SocketAddr,
+    /// How long running jobs may go on after SIGTERM.
+    pub drain: Duration,
+    /// How long an attempt may take.
+    pub job_timeout: Duration,
+    /// The name of this worker.
+    pub worker_name: String,
+    /// Who runs this command.
+    pub actor: String,
+    /// How far from nil a balanced slice may sum.
+    pub nil_tolerance: Amount,
+    /// Bad rows that quarantine allows.
+    pub max_rejected_rows: u64,
+    /// The largest file, in bytes.
+    pub max_file_bytes: u64,
+    /// The longest record, in bytes.
+    pub max_record_bytes: usize,
+    /// The most columns.
+    pub max_columns: usize,
+    /// The age of the outbox past which readiness warns.
+    pub outbox_warn: Duration,
+}
+
+/// Adds a flag for every setting to a command.
+pub fn with_flags(command: Command) -> Command {
+    DEFINITIONS.iter().fold(command, |command, setting| {
+        let default =
+            if setting.default.is_empty() { String::new() } else { format!(" [default: {}]", setting.default) };
+        command.arg(
+            Arg::new(setting.key)
+                .long(setting.key.replace('_', "-"))
+                .value_name("VALUE")
+                .global(true)
+                .hide_short_help(true)
+                .help_heading("Settings (also AURA_… in the environment, and aura.toml)")
+                .help(format!("{}{default}", setting.meaning)),
+        )
+    })
+}
+
+/// The settings that were given as flags.
+pub fn from_flags(matches: &ArgMatches) -> Vec<(String, String)> {
+    let given = |key: &str| matches.try_get_one::<String>(key).ok().flatten().cloned();
+    DEFINITIONS.iter().filter_map(|setting| Some((setting.key.to_owned(), given(setting.key)?))).collect()
+}
+
+struct Given {
+    value: String,
+    origin: String,
+}
+
+impl Settings {
+    /// Reads the settings of this process.
+    ///
+    /// # Errors
+    /// If a key is unknown, a value is not of its form, or the file cannot be read.
+    pub fn read(flags: Vec<(String, String)>) -> Result<Self, SettingsError> {
+        let environment: Vec<(String, String)> = std::env::vars().collect();
+        let named = environment.iter().find(|(name, _)| name == "AURA_CONFIG").map(|(_, path)| PathBuf::from(path));
+        let path = named.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+        let file = match std::fs::read_to_string(&path) {
+            Ok(text) => Some((path, text)),
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound && named.is_none() => None,
+            Err(source) => return Err(SettingsError::File { path, source }),
+        };
+        Self::merge(file, environment, flags)
+    }
+
+    /// Merges what was given: flags over environment over file.
+    ///
+    /// # Errors
+    /// If a key is unknown or a value is not of its form.
+    pub fn merge(
+        file: Option<(PathBuf, String)>,
+        environment: Vec<(String, String)>,
+        flags: Vec<(String, String)>,
+    ) -> Result<Self, SettingsError> {
+        let mut given = BTreeMap::new();
+        if let Some((path, text)) = file {
+            read_file(&path, &text, &mut given)?;
+        }
+        for (name, value) in environment {
+            let Some(rest) = name.strip_prefix("AURA_") else { continue };
+            let foreign = rest == "CONFIG"
+                || FOREIGN.iter().any(|prefix| rest.starts_with(prefix))
+                || rest.ends_with("_SERVICE_HOST")
+                || rest.contains("_SERVICE_PORT")
+                || rest.contains("_PORT_")
+                || rest.ends_with("_PORT");
+            if !foreign {
+                let key = rest.to_ascii_lowercase();
+                known(&key, &name)?;
+                given.insert(key, Given { value, origin: name });
+            }
+        }
+        for (key, value) in flags {
+            let origin = format!("--{}", key.replace('_', "-"));
+            known(&key, &origin)?;
+            given.insert(key, Given { value, origin });
+        }
+        let reader = Values(given);
+        Ok(Self {
+            amqp_url: reader.url("amqp_url", &["amqp", "amqps"])?,
+            postgres_url: reader.url("postgres_url", &["postgres", "postgresql"])?,
+            mongodb_url: reader.url("mongodb_url", &["mongodb", "mongodb+srv"])?,
+            input_roots: reader.list("input_roots")?,
+            cache_url: reader.nonempty("cache_url")?,
+            sources_dir: reader.nonempty("sources_dir")?.into(),
+            log_dir: reader.nonempty("log_dir")?.into(),
+            log: reader.nonempty("log")?,
+            namespace: reader.check("namespace", namespace)?,
+            concurrency: reader.in_range("concurrency", 1, 256)?,
+            http_addr: reader.parse("http_addr", "is no address such as 127.0.0.1:9464")?,
+            drain: Duration::from_secs(reader.in_range("drain_seconds", 0, 3600)?),
+            job_timeout: Duration::from_secs(reader.in_range("job_timeout_seconds", 1, 86_400)?),
+            worker_name: reader.check("worker_name", |text| Ok(or_else(text, host_and_process)))?,
+            actor: reader.check("actor", |text| Ok(or_else(text, system_user)))?,
+            nil_tolerance: reader.parse("nil_tolerance", "is no decimal number")?,
+            max_rejected_rows: reader.in_range("max_rejected_rows", 0, 1_000_000)?,
+            max_file_bytes: reader.in_range("max_file_bytes", 1, u64::MAX)?,
+            max_record_bytes: reader.in_range("max_record_bytes", 1024, 16 << 20)?,
+            max_columns: reader.in_range("max_columns", 7, 65_536)?,
+            outbox_warn: Duration::from_secs(reader.in_range("outbox_warn_seconds", 1, u64::MAX)?),
+        })
+    }
+}
+
+struct Values(BTreeMap<String, Given>);
+
+impl Values {
+    fn get(&self, key: &str) -> (String, String) {
+        match self.0.get(key) {
+            Some(given) => (given.value.clone(), given.origin.clone()),
+            None => {
+                let default = DEFINITIONS.iter().find(|setting| setting.key == key).map_or("", |s| s.default);
+                (default.to_owned(), format!("the default of {key}"))
+            }
+        }
+    }
+
+    fn check<T>(&self, key: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Result<T, SettingsError> {
+        let (value, origin) = self.get(key);
+        read(&value).map_err(|reason| SettingsError::Invalid { origin, reason })
+    }
+
+    fn parse<T: FromStr>(&self, key: &str, fault: &str) -> Result<T, SettingsError> {
+        self.check(key, |text| text.trim().parse().map_err(|_| fault.to_owned()))
+    }
+
+    fn in_range<T>(&self, key: &str, low: T, high: T) -> Result<T, SettingsError>
+    where
+        T: FromStr + PartialOrd + fmt::Display + Copy,
+    {
+        self.check(key, |text| {
+            let inside = text.trim().parse().ok().filter(|value| (low..=high).contains(value));
+            inside.ok_or_else(|| format!("is no whole number from {low} to {high}"))
+        })
+    }
+
+    fn nonempty(&self, key: &str) -> Result<String, SettingsError> {
+        self.check(key, |text| if text.is_empty() { Err("is empty".to_owned()) } else { Ok(text.to_owned()) })
+    }
+
+    fn list(&self, key: &str) -> Result<Vec<String>, SettingsError> {
+        self.check(key, |text| {
+            let items: Vec<String> =
+                text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect();
+            if items.is_empty() { Err("is empty".to_owned()) } else { Ok(items) }
+        })
+    }
+
+    fn url(&self, key: &str, schemes: &[&str]) -> Result<ServiceUrl, SettingsError> {
+        self.check(key, |text| {
+            let url = Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;
+            if schemes.contains(&url.scheme()) {
+                Ok(ServiceUrl(url))
+            } else {
+                Err(format!("must start with {}://", schemes.join(":// or ")))
+            }
+        })
+    }
+}
+
+fn read_file(path: &Path, text: &str, given: &mut BTreeMap<String, Given>) -> Result<(), SettingsError> {
+    let invalid = |reason: String| SettingsError::Toml { path: path.to_owned(), reason };
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| invalid(error.to_string()))?;
+    for (key, value) in table {
+        let origin = format!("{key} in {}", path.display());
+        known(&key, &origin)?;
+        let value = plain(&value).ok_or_else(|| invalid(format!("{key} is no plain value or list of them")))?;
+        given.insert(key, Given { value, origin });
+    }
+    Ok(())
+}
+
+fn plain(value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Boolean(flag) => Some(flag.to_string()),
+        toml::Value::Array(items) => Some(items.iter().map(plain).collect::<Option<Vec<_>>>()?.join(",")),
+        toml::Value::Float(_) | toml::Value::Datetime(_) | toml::Value::Table(_) => None,
+    }
+}
+
+fn known(key: &str, origin: &str) -> Result<(), SettingsError> {
+    if DEFINITIONS.iter().any(|setting| setting.key == key) {
+        return Ok(());
+    }
+    let nearest = DEFINITIONS.iter().min_by_key(|setting| strsim::damerau_levenshtein(setting.key, key));
+    let hint = nearest.map(|setting| format!("; the nearest is {}", setting.key)).unwrap_or_default();
+    Err(SettingsError::Unknown { origin: origin.to_owned(), hint })
+}
+
+fn namespace(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if !text.is_empty() && text.len() <= 64 && text.chars().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err("is not 1 to 64 of A-Z, a-z, 0-9, '_', '-', '.'".to_owned())
+    }
+}
+
+fn or_else(text: &str, otherwise: fn() -> String) -> String {
+    if text.is_empty() { otherwise() } else { text.to_owned() }
+}
+
+fn host_and_process() -> String {
+    format!("{}-{}", gethostname::gethostname().to_string_lossy(), std::process::id())
+}
+
+fn system_user() -> String {
+    let named = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    named.filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
+        list.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn flags_win_over_environment_over_file() {
+        let file = || {
+            Some((
+                PathBuf::from("aura.toml"),
+                "concurrency = 2\nnamespace = \"f\"\ninput_roots = [\"a\", \"b\"]".into(),
+            ))
+        };
+        let environment = pairs(&[("AURA_CONCURRENCY", "3"), ("AURA_HTTP_ADDR", "0.0.0.0:0")]);
+        let settings = Settings::merge(file(), environment, pairs(&[("concurrency", "4")])).unwrap();
+        assert_eq!((settings.concurrency, settings.namespace.as_str()), (4, "f"));
+        assert_eq!(settings.input_roots, ["a", "b"]);
+        let settings = Settings::merge(file(), pairs(&[("AURA_CONCURRENCY", "3")]), vec![]).unwrap();
+        assert_eq!(settings.concurrency, 3);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_wherever_it_stands() {
+        let error = Settings::merge(None, pairs(&[("AURA_CONCURENCY", "3")]), vec![]).unwrap_err();
+        assert_eq!(error.to_string(), "AURA_CONCURENCY is no setting; the nearest is concurrency");
+        let file = Some((PathBuf::from("aura.toml"), "cache = 1".into()));
+        let error = Settings::merge(file, vec![], vec![]).unwrap_err();
+        assert_eq!(error.to_string(), "cache in aura.toml is no setting; the nearest is cache_url");
+        let kubernetes = pairs(&[("AURA_RABBITMQ_SERVICE_HOST", "x"), ("AURA_WEB_PORT_80_TCP", "x"), ("PATH", "x")]);
+        assert!(Settings::merge(None, kubernetes, vec![]).is_ok());
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let environment =
+            pairs(&[("AURA_AMQP_URL", "amqp://u:secret@h:1/v"), ("AURA_POSTGRES_URL", "mysql://u:secret@h/d")]);
+        let error = Settings::merge(None, environment, vec![]).unwrap_err();
+        assert_eq!(error.to_string(), "AURA_POSTGRES_URL must start with postgres:// or postgresql://");
+        let settings =
+            Settings::merge(None, pairs(&[("AURA_AMQP_URL", "amqp://u:secret@h:1/v?x=secret")]), vec![]).unwrap();
+        assert!(!format!("{settings:?} {}", settings.amqp_url).contains("secret"));
+        assert_eq!(settings.amqp_url.to_string(), "amqp://h:1/v");
+    }
+
+    #[test]
+    fn a_value_out_of_range_names_its_origin() {
+        let error = Settings::merge(None, pairs(&[("AURA_CONCURRENCY", "0")]), vec![]).unwrap_err();
+        assert_eq!(error.to_string(), "AURA_CONCURRENCY is no whole number from 1 to 256");
+    }
+}

@@ -1,0 +1,1 @@
+//! Sample files and the world that integration tests run in.
