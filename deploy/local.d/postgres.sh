@@ -36,11 +36,13 @@ postgres_pid() {
 # Ends server processes that outlived their postmaster, which a new one would
 # refuse to start beside, and removes the pid file that it left.
 postgres_sweep() {
-    local pid pids=()
-    [ -z "$(postgres_pid)" ] || return 0
-    for pid in $(pids_named postgres); do
-        [ "$(readlink "/proc/$pid/cwd")" != "$STATE/postgres/data" ] || pids+=("$pid")
-    done
+    local pids=()
+    if [ -n "$(postgres_pid)" ] || [ ! -d "$STATE/postgres/data" ]; then return; fi
+    run_as "$(postgres_user)" "$STATE/postgres"
+    # shellcheck disable=SC2016,SC2046 # the inner shell expands it; a list of pids
+    mapfile -t pids < <("${AS[@]}" sh -c 'data=$1; shift
+        for pid; do [ "$(readlink "/proc/$pid/cwd")" != "$data" ] || echo "$pid"; done
+        ' sh "$STATE/postgres/data" $(pids_named postgres))
     end_processes "${pids[@]}"
     rm -f "$STATE/postgres/data/postmaster.pid"
 }
@@ -111,7 +113,10 @@ postgres_details() {
 
 exec_psql() {
     local bin
-    bin=$(postgres_bin 2>/dev/null) || bin=
-    exec env PGHOST=127.0.0.1 "PGPORT=$POSTGRES_PORT" PGUSER=aura PGPASSWORD=aura "PGDATABASE=${PGDATABASE:-aura}" \
-        "${bin:+$bin/}psql" "$@"
+    if [ "$BACKEND" = compose ]; then
+        exec docker exec -i "$(compose_container postgres)" psql -U aura -d "${PGDATABASE:-aura}" "$@"
+    fi
+    bin=$(postgres_bin) || die "PostgreSQL is not installed." "Install it with: deploy/local up postgres"
+    exec env PGHOST=127.0.0.1 "PGPORT=$POSTGRES_PORT" PGUSER=aura PGPASSWORD=aura \
+        "PGDATABASE=${PGDATABASE:-aura}" "$bin/psql" "$@"
 }

@@ -6,6 +6,8 @@ Standard library only, so that nothing has to be installed to ask.
         One line per service: its name, a tab, `ready` or what is amiss.
     probe.py initiate PORT      Makes the mongod on PORT a replica set of one.
     probe.py free-ports COUNT   Prints free loopback ports.
+    probe.py is-epmd PORT       Whether an Erlang port mapper listens there.
+    probe.py stop-epmd PORT     Asks one to stop; it declines while nodes use it.
     probe.py taken PORT...      Prints `port pid command` for each port in use.
 """
 
@@ -17,6 +19,7 @@ import random
 import socket
 import struct
 import sys
+import time
 
 LOOPBACK = "127.0.0.1"
 TIMEOUT_SECONDS = 2.0
@@ -129,6 +132,29 @@ def check_rabbitmq(amqp_port, management_port):
     return "ready" if status == 200 else f"the management API answered {status}"
 
 
+def epmd_request(port, request):
+    """Sends a one-letter request to the Erlang port mapper on PORT; its answer, if any."""
+    try:
+        with socket.create_connection((LOOPBACK, int(port)), TIMEOUT_SECONDS) as epmd:
+            epmd.settimeout(TIMEOUT_SECONDS)
+            epmd.sendall(struct.pack(">H", 1) + request)
+            return epmd.recv(4)
+    except OSError:
+        return b""
+
+
+def is_epmd(port):
+    # The answer to NAMES starts with the mapper's own port.
+    return epmd_request(port, b"n") == struct.pack(">I", int(port))
+
+
+def stop_epmd(port):
+    if is_epmd(port) and epmd_request(port, b"k")[:2] == b"OK":
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while not is_free(int(port)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+
 def ready(services):
     checks = {"rabbitmq": check_rabbitmq, "mongodb": check_mongodb}
     for service in services:
@@ -193,7 +219,7 @@ def owner(inodes):
                     return f"{pid} {comm.read().strip()}"
         except OSError:
             continue
-    return "- another user's process"
+    return "one that only its owner may look into"
 
 
 def taken(ports):
@@ -209,6 +235,10 @@ def main():
         ready(arguments)
     elif command == "initiate":
         initiate(arguments[0])
+    elif command == "is-epmd":
+        sys.exit(0 if is_epmd(arguments[0]) else 1)
+    elif command == "stop-epmd":
+        stop_epmd(arguments[0])
     elif command == "free-ports":
         free_ports(int(arguments[0]))
     elif command == "taken":

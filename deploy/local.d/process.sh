@@ -97,7 +97,8 @@ await_exit() {
     done
 }
 
-# Whether PID's command line has ARGUMENT, whole.
+# Whether PID's command line has ARGUMENT, whole. (The rest of /proc/PID is
+# closed to root in a container, if the server runs as another user.)
 has_argument() {
     local argument
     is_alive "$1" || return 1
@@ -106,9 +107,6 @@ has_argument() {
     done 2>/dev/null <"/proc/$1/cmdline"
     return 1
 }
-
-# Whether PID was started with VARIABLE, given as NAME=value.
-has_variable() { grep -qzxFs -- "$2" "/proc/$1/environ"; }
 
 # The processes whose name is NAME.
 pids_named() {

@@ -15,23 +15,22 @@ rabbitmq_user() { if [ "$(id -u)" = 0 ]; then echo rabbitmq; else id -un; fi; }
 rabbitmq_node() { echo "aura-$STACK_ID@localhost"; }
 # The node stops cleanly on TERM by itself.
 rabbitmq_stop_signal() { echo TERM; }
-rabbitmq_ports() { echo "$RABBITMQ_PORT $RABBITMQ_MANAGEMENT_PORT $RABBITMQ_DIST_PORT $RABBITMQ_EPMD_PORT"; }
+
+rabbitmq_ports() {
+    echo "$RABBITMQ_PORT $RABBITMQ_MANAGEMENT_PORT $RABBITMQ_DIST_PORT"
+    # A port mapper that is there already, as other nodes use it, does as well.
+    probe is-epmd "$RABBITMQ_EPMD_PORT" || echo "$RABBITMQ_EPMD_PORT"
+}
 
 rabbitmq_pid() {
     local pid
     { read -r pid <"$STATE/rabbitmq/pid"; } 2>/dev/null || return 0
-    if is_alive "$pid" && has_variable "$pid" "AURA_LOCAL_SERVER=$STATE/rabbitmq"; then echo "$pid"; fi
+    if has_argument "$pid" "$STATE/rabbitmq"; then echo "$pid"; fi
 }
 
-# Ends this node's port mapper, which a node starts and leaves behind. It is
-# known by its port, as rabbitmqctl may have started it just as well.
-rabbitmq_sweep() {
-    local pid
-    [ -z "$(rabbitmq_pid)" ] || return 0
-    for pid in $(pids_named epmd); do
-        if has_variable "$pid" "ERL_EPMD_PORT=$RABBITMQ_EPMD_PORT"; then end_processes "$pid"; fi
-    done
-}
+# Asks the port mapper to go, which a node or rabbitmqctl starts and leaves
+# behind. It stays if other nodes are registered with it.
+rabbitmq_sweep() { [ -n "$(rabbitmq_pid)" ] || probe stop-epmd "$RABBITMQ_EPMD_PORT"; }
 
 rabbitmq_environment() {
     local directory=$STATE/rabbitmq
@@ -76,9 +75,10 @@ vm_memory_high_watermark.absolute = 2GB
 disk_free_limit.absolute = 64MB
 END
     rabbitmq_environment
-    launch rabbitmq "${AS[@]}" env "${ENVIRONMENT[@]}" "AURA_LOCAL_SERVER=$directory" \
-        RABBITMQ_ALLOW_INPUT=1 "$(rabbitmq_bin)/rabbitmq-server" -noinput
-    # The shell that starts the Erlang VM becomes it.
+    launch rabbitmq "${AS[@]}" env "${ENVIRONMENT[@]}" RABBITMQ_ALLOW_INPUT=1 \
+        "$(rabbitmq_bin)/rabbitmq-server" -noinput -aura_stack "$directory"
+    # The shell that starts the Erlang VM becomes it, and keeps the last argument,
+    # which tells rabbitmq_pid() whose node it is.
     echo "${LAUNCHED[rabbitmq]}" >"$directory/pid"
 }
 
