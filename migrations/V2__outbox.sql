@@ -15,6 +15,7 @@ CREATE TABLE audit_outbox (
 COMMENT ON COLUMN audit_outbox.event IS 'the document without seq, prev_hash and hash';
 COMMENT ON COLUMN audit_outbox.once IS 'names an event that must not be written a second time while the first is on its way';
 CREATE INDEX audit_outbox_by_chain ON audit_outbox (entity, period, id);
+CREATE INDEX audit_outbox_waiting ON audit_outbox (id) WHERE seq IS NULL;
 CREATE UNIQUE INDEX audit_outbox_seq ON audit_outbox (entity, period, seq) WHERE seq IS NOT NULL;
 
 -- The head of each chain.

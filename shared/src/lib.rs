@@ -3,18 +3,24 @@
 
 pub mod amount;
 pub mod amqp;
+pub mod balances;
 pub mod chain;
+pub mod columns;
+pub mod data_profile;
 pub mod envelope;
 pub mod event;
 pub mod failure;
 pub mod fingerprint;
 pub mod job;
+pub mod mapping_profile;
 pub mod outbox;
 pub mod postgres;
 pub mod receipt;
 pub mod receive;
+pub mod records;
 pub mod roots;
 pub mod settings;
 pub mod slice;
 pub mod telemetry;
 pub mod topology;
+pub mod trial_balance;

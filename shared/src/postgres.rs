@@ -99,6 +99,19 @@ pub struct PoolOptions {
 /// # Errors
 /// If the URL cannot be used or TLS not be set up.
 pub fn pool(url: &ServiceUrl, application: &str, options: PoolOptions) -> Result<Pool, PostgresError> {
+    pool_with_session(url, application, options, "")
+}
+
+/// Makes a pool each of whose connections begins with these statements.
+///
+/// # Errors
+/// If the URL cannot be used or TLS not be set up.
+pub fn pool_with_session(
+    url: &ServiceUrl,
+    application: &str,
+    options: PoolOptions,
+    session: &'static str,
+) -> Result<Pool, PostgresError> {
     let config = config(url, application, options.statement_timeout)?;
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = match config.get_ssl_mode() {
@@ -111,6 +124,9 @@ pub fn pool(url: &ServiceUrl, application: &str, options: PoolOptions) -> Result
         .max_size(options.size)
         .timeouts(timeouts)
         .runtime(Runtime::Tokio1)
+        .post_create(Hook::async_fn(move |client, _| {
+            Box::pin(async move { client.batch_execute(session).await.map_err(deadpool_postgres::HookError::Backend) })
+        }))
         .pre_recycle(Hook::sync_fn(|client, _| {
             // A connection whose peer has gone must not be handed out.
             if client.is_closed() { Err(deadpool_postgres::HookError::message("closed")) } else { Ok(()) }

@@ -19,7 +19,8 @@ use crate::{
     slice::{Entity, Period, Slice},
 };
 
-const FIELDS: [&str; 14] = [
+/// The fields of a message, beside [`CONTROL`].
+pub const FIELDS: [&str; 14] = [
     "file",
     "entity",
     "period",
@@ -35,7 +36,8 @@ const FIELDS: [&str; 14] = [
     "reason",
     "require_balanced",
 ];
-const CONTROL: &str = "control";
+/// The field that is an object: `rows` and `balance_sum`.
+pub const CONTROL: &str = "control";
 
 /// A message that is no job, with what could be made out of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -323,8 +325,11 @@ fn forced_at(envelope: &Envelope, received_at: DateTime<Utc>) -> DateTime<Utc> {
     to_micros(envelope.forced_at.or(published).unwrap_or(received_at).min(received_at))
 }
 
-/// The fields of the body, and the SHA-256 of its canonical form.
-fn fields_of(body: &[u8]) -> Result<(Vec<(String, Value)>, Fingerprint), String> {
+/// The fields of a body in their order, repeated ones included, and the SHA-256 of its canonical form.
+///
+/// # Errors
+/// The fault, if the body is no JSON object or too large.
+pub fn fields_of(body: &[u8]) -> Result<(Vec<(String, Value)>, Fingerprint), String> {
     if body.len() > MAX_BODY {
         return Err(format!("body: has {} bytes, at most {MAX_BODY} are read", body.len()));
     }
