@@ -1,2 +1,82 @@
-//! x
-fn main(){}
+//! `aura-producer`: publishes trial-balance files as jobs, follows them, and tends what became of them.
+
+mod answer;
+mod error;
+mod migrate;
+mod publish;
+mod receipts;
+mod store;
+mod summary;
+mod topology;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use serde_json::json;
+use shared::{
+    settings::{Settings, from_flags, with_flags},
+    telemetry::{self, Console},
+};
+
+use crate::error::{CommandError, Verdict};
+
+/// Publishes trial-balance files as jobs, follows them, and tends what became of them.
+#[derive(Parser)]
+#[command(
+    name = "aura-producer",
+    version,
+    after_help = "Exit codes: 0 done; 1 at least one job failed, or a finding; 2 usage or bad input; 3 a service \
+                  is unreachable.\n\nExample:\n  aura-producer publish --file ABEX.csv --entity ABEX --period 2022-06 \
+                  --wait\n\n`--help` also lists the settings."
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    /// Answers with one JSON document, for programs
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Publish(Box<publish::Args>),
+    Migrate(migrate::Args),
+    Topology(topology::Args),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let matches = with_flags(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match run(cli.verb, cli.json, from_flags(&matches)).await {
+        Ok(verdict) => verdict.into(),
+        Err(error) => {
+            complain(&error, cli.json);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+async fn run(verb: Verb, json: bool, flags: Vec<(String, String)>) -> Result<Verdict, CommandError> {
+    let settings = Settings::read(flags)?;
+    let _telemetry = telemetry::start("aura-producer", &settings.log_dir, &settings.log, Console::Stderr)?;
+    match verb {
+        Verb::Publish(args) => publish::run(*args, &settings, json).await,
+        Verb::Migrate(_) => migrate::run(&settings, json).await,
+        Verb::Topology(_) => topology::run(&settings, json).await,
+    }
+}
+
+/// Tells a person on stderr and, if asked for JSON, a program on stdout.
+fn complain(error: &CommandError, json: bool) {
+    tracing::info!(error = error.line(), "the command failed");
+    answer::remark(&format!("error: {}", error.line()));
+    for fault in error.faults() {
+        answer::remark(&format!("  {fault}"));
+    }
+    if json {
+        let document = json!({"error": {"message": error.line(), "faults": error.faults()}});
+        // The exit code tells that there is an error even if nobody reads which.
+        let _ = answer::give(true, &document);
+    }
+}

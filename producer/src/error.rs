@@ -1,0 +1,165 @@
+//! Why a command could not do what it was asked, and the exit code that says so.
+
+use std::process::ExitCode;
+
+use shared::{
+    amqp::AmqpError,
+    postgres::PostgresError,
+    settings::{ServiceUrl, Settings, SettingsError},
+    telemetry::{TelemetryError, chain},
+    topology::TopologyError,
+};
+use tokio_postgres::error::SqlState;
+
+/// How a command that could do its work ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Done: exit code 0.
+    Done,
+    /// At least one job failed, or something was found: exit code 1.
+    Failed,
+    /// Part of the work was left undone by a service: exit code 3.
+    Undone,
+}
+
+impl From<Verdict> for ExitCode {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Done => ExitCode::SUCCESS,
+            Verdict::Failed => ExitCode::from(1),
+            Verdict::Undone => ExitCode::from(3),
+        }
+    }
+}
+
+/// A command that could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    /// What it was given cannot be used.
+    #[error("{0}")]
+    Input(String),
+    /// What it was given has faults, each of which is named.
+    #[error("{what}")]
+    Faults {
+        /// What was given.
+        what: String,
+        /// What is wrong with it.
+        faults: Vec<String>,
+    },
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The log cannot be written.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// The answer cannot be written.
+    #[error("cannot write to stdout")]
+    Output(#[source] std::io::Error),
+    /// The broker did not do what it was asked.
+    #[error("RabbitMQ at {url}")]
+    Broker {
+        /// Where it is, without the password.
+        url: String,
+        /// What went wrong.
+        source: AmqpError,
+    },
+    /// The topology is not what it should be.
+    #[error("RabbitMQ at {url}")]
+    Topology {
+        /// Where it is, without the password.
+        url: String,
+        /// What went wrong.
+        source: TopologyError,
+    },
+    /// Another engineer works on the dead letters.
+    #[error("{queue} is held by another engineer's command; try again once that is done")]
+    Held {
+        /// The queue of dead letters.
+        queue: String,
+    },
+    /// PostgreSQL did not do what it was asked.
+    #[error("PostgreSQL at {url}")]
+    Postgres {
+        /// Where it is, without the password.
+        url: String,
+        /// What went wrong.
+        source: PostgresError,
+    },
+}
+
+impl CommandError {
+    /// Says where the broker is that failed.
+    pub(crate) fn broker(settings: &Settings) -> impl Fn(AmqpError) -> Self + Copy {
+        let url = &settings.amqp_url;
+        move |source| Self::Broker { url: url.to_string(), source }
+    }
+
+    /// Says where the PostgreSQL is that failed.
+    pub(crate) fn postgres(settings: &Settings) -> impl Fn(PostgresError) -> Self + Copy {
+        let url: &ServiceUrl = &settings.postgres_url;
+        move |source| Self::Postgres { url: url.to_string(), source }
+    }
+
+    /// The exit code that the contract gives it.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Input(_) | Self::Faults { .. } | Self::Settings(_) | Self::Telemetry(_) => 2,
+            Self::Broker { .. }
+            | Self::Topology { .. }
+            | Self::Held { .. }
+            | Self::Postgres { .. }
+            | Self::Output(_) => 3,
+        }
+    }
+
+    /// What failed, where, why and what to do, in one line.
+    pub(crate) fn line(&self) -> String {
+        let advice = self.advice();
+        let text = chain(self).replace('\n', " ");
+        let text = text.trim_end_matches('.');
+        if advice.is_empty() { text.to_owned() } else { format!("{text}; {advice}") }
+    }
+
+    /// The single faults, where it has several.
+    pub(crate) fn faults(&self) -> &[String] {
+        match self {
+            Self::Faults { faults, .. } => faults,
+            Self::Input(_)
+            | Self::Settings(_)
+            | Self::Telemetry(_)
+            | Self::Output(_)
+            | Self::Broker { .. }
+            | Self::Topology { .. }
+            | Self::Held { .. }
+            | Self::Postgres { .. } => &[],
+        }
+    }
+
+    fn advice(&self) -> &'static str {
+        match self {
+            Self::Broker { .. } | Self::Topology { source: TopologyError::Broker { .. }, .. } => {
+                "check that it runs, and AURA_AMQP_URL"
+            }
+            Self::Postgres { source: PostgresError::Migrate(_), .. } => {
+                "is the database another program's, or a newer Aura's?"
+            }
+            Self::Postgres { source, .. } if has_no_schema(source) => "run `aura-producer migrate` first",
+            Self::Postgres { source, .. } if source.is_conflict() || source.is_timeout() => {
+                "nothing was changed; try again when less is going on"
+            }
+            Self::Postgres { .. } => "check that it runs, and AURA_POSTGRES_URL",
+            Self::Input(_)
+            | Self::Faults { .. }
+            | Self::Settings(_)
+            | Self::Telemetry(_)
+            | Self::Output(_)
+            | Self::Topology { source: TopologyError::Mismatch { .. }, .. }
+            | Self::Held { .. } => "",
+        }
+    }
+}
+
+fn has_no_schema(error: &PostgresError) -> bool {
+    let missing = [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN];
+    error.sql_state().is_some_and(|state| missing.contains(state))
+}

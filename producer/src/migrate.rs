@@ -1,0 +1,44 @@
+//! `migrate`: brings PostgreSQL's schema up to date.
+
+use std::{fmt, time::Duration};
+
+use serde::Serialize;
+use shared::{postgres, settings::Settings};
+
+use crate::{
+    answer,
+    error::{CommandError, Verdict},
+    store,
+};
+
+/// How long one statement of a migration may take.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// Brings PostgreSQL's schema up to date
+///
+/// Running it again, or from two places at once, does no harm: it happens under a lock.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  aura-producer migrate --postgres-url postgres://aura@db.example/aura")]
+pub(crate) struct Args {}
+
+#[derive(Serialize)]
+struct Migrated {
+    applied: Vec<String>,
+}
+
+impl fmt::Display for Migrated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.applied.is_empty() {
+            return writeln!(f, "the schema is up to date");
+        }
+        self.applied.iter().try_for_each(|name| writeln!(f, "applied {name}"))
+    }
+}
+
+/// Applies what is missing.
+pub(crate) async fn run(settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
+    let pool = store::connect(settings, PATIENCE)?;
+    let applied = postgres::migrate(&pool).await.map_err(CommandError::postgres(settings))?;
+    answer::give(json, &Migrated { applied })?;
+    Ok(Verdict::Done)
+}

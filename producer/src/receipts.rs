@@ -1,0 +1,155 @@
+//! Receipts over AMQP: a queue of one's own, read through every reconnect.
+
+use std::{ops::ControlFlow, time::Duration};
+
+use futures_util::StreamExt;
+use lapin::{
+    Channel, Connection,
+    options::{
+        BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions,
+        QueueDeleteOptions,
+    },
+    types::{AMQPValue, FieldTable},
+};
+use shared::{
+    amqp::{self, AmqpError, within},
+    receipt::Receipt,
+    settings::Settings,
+    telemetry::chain,
+    topology::Topology,
+};
+use tokio::time::{Instant, sleep, timeout_at};
+use uuid::Uuid;
+
+/// How long one request may take.
+const LIMIT: Duration = Duration::from_secs(10);
+/// How long the broker keeps the queue while nobody reads it.
+const EXPIRES_MS: i32 = 3_600_000;
+/// Receipts under way at once.
+const PREFETCH: u16 = 256;
+/// How long to wait before connecting again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A queue for the receipts of one batch.
+pub(crate) struct Inbox {
+    url: String,
+    queue: String,
+    exchange: String,
+    key: String,
+}
+
+/// Why following receipts ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// All that was awaited has come.
+    Complete,
+    /// The time was up.
+    TimedOut,
+}
+
+impl Inbox {
+    /// The inbox of a batch.
+    pub(crate) fn of_batch(batch: Uuid, settings: &Settings, topology: &Topology) -> Self {
+        Self::new(&batch.to_string(), &batch.to_string(), settings, topology)
+    }
+
+    /// The inbox of one job that is tried before others.
+    pub(crate) fn of_canary(job: Uuid, batch: Option<Uuid>, settings: &Settings, topology: &Topology) -> Self {
+        let batch = batch.map_or_else(|| "-".to_owned(), |batch| batch.to_string());
+        Self::new(&format!("canary.{job}"), &batch, settings, topology)
+    }
+
+    fn new(name: &str, batch: &str, settings: &Settings, topology: &Topology) -> Self {
+        Self {
+            url: settings.amqp_url.expose().to_owned(),
+            queue: format!("{}.receipts.{name}", settings.namespace),
+            exchange: topology.events.clone(),
+            key: format!("job.*.{batch}"),
+        }
+    }
+
+    /// Declares and binds the queue. Only receipts sent after this returns are certain to arrive.
+    pub(crate) async fn open(&self, connection: &Connection) -> Result<Channel, AmqpError> {
+        let channel = within(LIMIT, "open a channel", connection.create_channel()).await?;
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
+        arguments.insert("x-expires".into(), AMQPValue::LongInt(EXPIRES_MS));
+        let queue = self.queue.as_str();
+        let declare = channel.queue_declare(queue.into(), QueueDeclareOptions::durable(), arguments);
+        within(LIMIT, "declare the queue of receipts", declare).await?;
+        let (exchange, key) = (self.exchange.as_str().into(), self.key.as_str().into());
+        let bind = channel.queue_bind(queue.into(), exchange, key, QueueBindOptions::default(), FieldTable::default());
+        within(LIMIT, "bind the queue of receipts", bind).await?;
+        Ok(channel)
+    }
+
+    /// Hands over every receipt until told to stop or the time is up, connecting again as needed.
+    pub(crate) async fn follow(&self, until: Instant, mut take: impl FnMut(Receipt) -> ControlFlow<()>) -> Ended {
+        let listening = async {
+            let mut lost = false;
+            loop {
+                match self.listen(&mut take, &mut lost).await {
+                    Ok(ControlFlow::Break(())) => break,
+                    Ok(ControlFlow::Continue(())) => {}
+                    Err(error) if lost => tracing::debug!(error = chain(&error), "still no receipts"),
+                    Err(error) => {
+                        tracing::warn!(error = chain(&error), "lost sight of the receipts; connecting again");
+                        lost = true;
+                    }
+                }
+                sleep(PAUSE).await;
+            }
+        };
+        match timeout_at(until, listening).await {
+            Ok(()) => Ended::Complete,
+            Err(_) => Ended::TimedOut,
+        }
+    }
+
+    async fn listen(
+        &self,
+        take: &mut impl FnMut(Receipt) -> ControlFlow<()>,
+        lost: &mut bool,
+    ) -> Result<ControlFlow<()>, AmqpError> {
+        let connection = amqp::connect(&self.url, "aura-producer receipts").await?;
+        let channel = self.open(&connection).await?;
+        within(LIMIT, "limit the prefetch", channel.basic_qos(PREFETCH, BasicQosOptions::default())).await?;
+        let (queue, options) = (self.queue.as_str().into(), BasicConsumeOptions::default());
+        let consume = channel.basic_consume(queue, "".into(), options, FieldTable::default());
+        let mut consumer = within(LIMIT, "deliver receipts", consume).await?;
+        if std::mem::take(lost) {
+            tracing::info!("the receipts are in sight again");
+        }
+        while let Some(delivery) = consumer.next().await {
+            let delivery = delivery.map_err(|source| AmqpError::Broker { what: "deliver receipts", source })?;
+            let flow = match serde_json::from_slice::<Receipt>(&delivery.data) {
+                Ok(receipt) => take(receipt),
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "a receipt cannot be read");
+                    ControlFlow::Continue(())
+                }
+            };
+            within(LIMIT, "take an acknowledgement", delivery.ack(BasicAckOptions::default())).await?;
+            if flow.is_break() {
+                let _ = within(LIMIT, "close", connection.close(200, "done".into())).await;
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        // The broker cancelled the consumer: the queue has gone.
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Deletes the queue; the broker would do so itself in an hour.
+    pub(crate) async fn close(&self) {
+        let delete = async {
+            let connection = amqp::connect(&self.url, "aura-producer receipts").await?;
+            let channel = within(LIMIT, "open a channel", connection.create_channel()).await?;
+            let delete = channel.queue_delete(self.queue.as_str().into(), QueueDeleteOptions::default());
+            within(LIMIT, "delete the queue of receipts", delete).await?;
+            within(LIMIT, "close", connection.close(200, "done".into())).await
+        };
+        if let Err(error) = delete.await {
+            tracing::debug!(error = chain(&error), queue = self.queue, "the queue of receipts stays for an hour");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! PostgreSQL as a command sees it: two connections, and patience for one statement.
+
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use shared::{
+    postgres::{PoolOptions, pool},
+    settings::Settings,
+};
+
+use crate::error::CommandError;
+
+/// Connections for a command; they are opened when they are needed.
+pub(crate) fn connect(settings: &Settings, statement_timeout: Duration) -> Result<Pool, CommandError> {
+    let options = PoolOptions { size: 2, statement_timeout };
+    pool(&settings.postgres_url, "aura-producer", options).map_err(CommandError::postgres(settings))
+}
+
+/// How long a statement of most commands may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,0 +1,60 @@
+//! `topology`: declares the exchanges and queues.
+
+use std::fmt;
+
+use lapin::Connection;
+use serde::Serialize;
+use shared::{amqp, settings::Settings, topology::Topology};
+
+use crate::{
+    answer,
+    error::{CommandError, Verdict},
+};
+
+/// Declares the exchanges and queues that are not there yet
+///
+/// Producer and worker do so by themselves; this is for setting up a broker beforehand. Something
+/// that is there with other arguments is named, and the exit code is 3: the broker cannot be used.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  aura-producer topology --namespace aura")]
+pub(crate) struct Args {}
+
+#[derive(Serialize)]
+struct Declared {
+    exchanges: Vec<String>,
+    queues: Vec<String>,
+}
+
+impl fmt::Display for Declared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.exchanges.iter().try_for_each(|name| writeln!(f, "exchange {name}"))?;
+        self.queues.iter().try_for_each(|name| writeln!(f, "queue    {name}"))
+    }
+}
+
+/// Connects and declares everything.
+pub(crate) async fn declare(settings: &Settings, topology: &Topology) -> Result<Connection, CommandError> {
+    let connection = amqp::connect(settings.amqp_url.expose(), "aura-producer");
+    let connection = connection.await.map_err(CommandError::broker(settings))?;
+    let declared = topology.declare(&connection).await;
+    let url = &settings.amqp_url;
+    declared.map_err(|source| CommandError::Topology { url: url.to_string(), source })?;
+    Ok(connection)
+}
+
+/// Closes a connection in good order.
+pub(crate) async fn hang_up(connection: Connection) {
+    // What was to be done on it is done; the broker also notices a connection that just goes.
+    let _ = connection.close(200, "done".into()).await;
+}
+
+/// Declares everything and names it.
+pub(crate) async fn run(settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
+    let topology = Topology::new(&settings.namespace);
+    hang_up(declare(settings, &topology).await?).await;
+    let mut queues = vec![topology.jobs];
+    queues.extend(topology.retries.into_iter().map(|retry| retry.name));
+    queues.push(topology.dead);
+    answer::give(json, &Declared { exchanges: vec![topology.jobs_exchange, topology.events], queues })?;
+    Ok(Verdict::Done)
+}
