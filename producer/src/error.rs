@@ -46,6 +46,9 @@ pub(crate) enum CommandError {
         /// What is wrong with it.
         faults: Vec<String>,
     },
+    /// What is asked for is not there.
+    #[error("{0}")]
+    Unknown(String),
     /// A setting cannot be used.
     #[error(transparent)]
     Settings(#[from] SettingsError),
@@ -103,6 +106,7 @@ impl CommandError {
     /// The exit code that the contract gives it.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
+            Self::Unknown(_) => 1,
             Self::Input(_) | Self::Faults { .. } | Self::Settings(_) | Self::Telemetry(_) => 2,
             Self::Broker { .. }
             | Self::Topology { .. }
@@ -125,6 +129,7 @@ impl CommandError {
         match self {
             Self::Faults { faults, .. } => faults,
             Self::Input(_)
+            | Self::Unknown(_)
             | Self::Settings(_)
             | Self::Telemetry(_)
             | Self::Output(_)
@@ -149,6 +154,7 @@ impl CommandError {
             }
             Self::Postgres { .. } => "check that it runs, and AURA_POSTGRES_URL",
             Self::Input(_)
+            | Self::Unknown(_)
             | Self::Faults { .. }
             | Self::Settings(_)
             | Self::Telemetry(_)

@@ -1,10 +1,15 @@
 //! `aura-producer`: publishes trial-balance files as jobs, follows them, and tends what became of them.
 
 mod answer;
+mod cancel;
 mod error;
+mod journal;
 mod migrate;
+mod period;
 mod publish;
 mod receipts;
+mod schema;
+mod status;
 mod store;
 mod summary;
 mod topology;
@@ -40,8 +45,13 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     Publish(Box<publish::Args>),
+    Status(status::Args),
+    Cancel(cancel::Args),
+    #[command(subcommand)]
+    Period(period::Verb),
     Migrate(migrate::Args),
     Topology(topology::Args),
+    Schema(schema::Args),
 }
 
 #[tokio::main]
@@ -58,12 +68,19 @@ async fn main() -> ExitCode {
 }
 
 async fn run(verb: Verb, json: bool, flags: Vec<(String, String)>) -> Result<Verdict, CommandError> {
+    if let Verb::Schema(args) = &verb {
+        return schema::run(args, json);
+    }
     let settings = Settings::read(flags)?;
     let _telemetry = telemetry::start("aura-producer", &settings.log_dir, &settings.log, Console::Stderr)?;
     match verb {
         Verb::Publish(args) => publish::run(*args, &settings, json).await,
+        Verb::Status(args) => status::run(args, &settings, json).await,
+        Verb::Cancel(args) => cancel::run(args, &settings, json).await,
+        Verb::Period(verb) => period::run(verb, &settings, json).await,
         Verb::Migrate(_) => migrate::run(&settings, json).await,
         Verb::Topology(_) => topology::run(&settings, json).await,
+        Verb::Schema(args) => schema::run(&args, json),
     }
 }
 

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use deadpool_postgres::Pool;
 use shared::{
-    postgres::{PoolOptions, pool},
+    postgres::{PoolOptions, PostgresError, pool},
     settings::Settings,
 };
+use tokio_postgres::{Row, types::ToSql};
 
 use crate::error::CommandError;
 
@@ -18,3 +19,14 @@ pub(crate) fn connect(settings: &Settings, statement_timeout: Duration) -> Resul
 
 /// How long a statement of most commands may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs a query outside a transaction.
+pub(crate) async fn query(
+    pool: &Pool,
+    what: &'static str,
+    sql: &str,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, PostgresError> {
+    let client = pool.get().await?;
+    client.query(sql, parameters).await.map_err(PostgresError::in_(what))
+}

@@ -1,0 +1,100 @@
+//! `cancel`: no job of a batch commits any more.
+
+use std::{collections::BTreeMap, fmt};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use shared::{
+    event::EventType,
+    outbox,
+    postgres::{PostgresError, transaction},
+    settings::Settings,
+};
+use uuid::Uuid;
+
+use crate::{
+    answer,
+    error::{CommandError, Verdict},
+    journal, store,
+};
+
+const WAIT_FOR_WORKERS: &str = include_str!("cancel/wait_for_workers.sql");
+const CANCEL_BATCH: &str = include_str!("cancel/cancel_batch.sql");
+const FIND_BATCH: &str = "SELECT cancelled_at, cancelled_by, reason FROM batches WHERE batch_id = $1";
+const COUNT_JOBS: &str = "SELECT status, count(*) FROM ingestion_runs WHERE batch_id = $1 GROUP BY status";
+
+/// Cancels a batch: once this returns, no job of it commits any more
+///
+/// Jobs that have committed stay; the others end as `cancelled` when a worker comes to them. It holds
+/// for jobs of the batch that are published later, too.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  aura-producer cancel 01981f6e-0000-7000-8000-000000000000 --reason 'wrong month'")]
+pub(crate) struct Args {
+    /// The batch, as `publish` told it
+    batch: Uuid,
+    /// Why, for the audit trail
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Cancelled {
+    batch_id: Uuid,
+    cancelled_at: DateTime<Utc>,
+    cancelled_by: Option<String>,
+    reason: Option<String>,
+    /// Whether somebody had cancelled it before.
+    already_cancelled: bool,
+    /// How many of its jobs workers have seen, by status.
+    jobs: BTreeMap<String, i64>,
+}
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.already_cancelled {
+            let (at, by) = (answer::time(self.cancelled_at), answer::or_dash(self.cancelled_by.as_ref()));
+            writeln!(f, "batch {} was cancelled already, at {at} by {by}", self.batch_id)?;
+        } else {
+            writeln!(f, "batch {} is cancelled; none of its jobs will load any more", self.batch_id)?;
+        }
+        if self.jobs.is_empty() {
+            return writeln!(f, "no worker has seen a job of it yet; is this the batch that was meant?");
+        }
+        let jobs: Vec<String> = self.jobs.iter().map(|(status, count)| format!("{count} {status}")).collect();
+        writeln!(f, "its jobs that workers have seen: {}", jobs.join(", "))
+    }
+}
+
+/// Cancels the batch, once.
+pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
+    let pool = store::connect(settings, store::PATIENCE)?;
+    let (batch, reason) = (args.batch, args.reason.as_deref());
+    let mut event = journal::event(EventType::BatchCancelled, settings);
+    event.batch_id = Some(batch);
+    let event = event.with("reason", reason);
+    let cancelled = transaction(&pool, async |transaction| {
+        let lock = transaction.execute(WAIT_FOR_WORKERS, &[&batch.to_string()]).await;
+        lock.map_err(PostgresError::in_("wait for the workers that commit jobs of the batch"))?;
+        let new = transaction.query_opt(CANCEL_BATCH, &[&batch, &settings.actor, &reason]).await;
+        let already_cancelled = new.map_err(PostgresError::in_("cancel the batch"))?.is_none();
+        if !already_cancelled {
+            outbox::record(transaction, std::slice::from_ref(&event)).await?;
+        }
+        let found = transaction.query_one(FIND_BATCH, &[&batch]).await.map_err(PostgresError::in_("find the batch"))?;
+        let jobs = transaction.query(COUNT_JOBS, &[&batch]).await.map_err(PostgresError::in_("count the jobs"))?;
+        Ok::<_, PostgresError>(Cancelled {
+            batch_id: batch,
+            cancelled_at: found.get(0),
+            cancelled_by: found.get(1),
+            reason: found.get(2),
+            already_cancelled,
+            jobs: jobs.iter().map(|row| (row.get(0), row.get(1))).collect(),
+        })
+    });
+    let cancelled = cancelled.await.map_err(CommandError::postgres(settings))?;
+    if !cancelled.already_cancelled {
+        journal::note(&event);
+    }
+    answer::give(json, &cancelled)?;
+    Ok(Verdict::Done)
+}

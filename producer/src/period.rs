@@ -1,0 +1,192 @@
+//! `period`: closed periods take no job, for one entity or for all.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Pool;
+use serde::Serialize;
+use shared::{
+    event::{Event, EventType},
+    outbox,
+    postgres::{PostgresError, transaction},
+    settings::Settings,
+    slice::{Entity, Period, Slice},
+};
+use tokio_postgres::Row;
+
+use crate::{
+    answer,
+    error::{CommandError, Verdict},
+    journal, store,
+};
+
+const WAIT_FOR_WORKERS: &str = include_str!("period/wait_for_workers.sql");
+const LOCK: &str = include_str!("period/lock.sql");
+const UNLOCK: &str = "DELETE FROM period_locks WHERE entity = $1 AND period = $2";
+const FIND: &str = include_str!("period/find.sql");
+const LIST: &str = include_str!("period/list.sql");
+/// Stands for all entities.
+const ALL: &str = "*";
+
+/// Locks and unlocks periods
+#[derive(clap::Subcommand)]
+pub(crate) enum Verb {
+    /// Closes a period: once this returns, no job for it commits any more
+    #[command(after_help = "Example:\n  aura-producer period lock --period 2022-06 --reason 'reported to the group'")]
+    Lock(Args),
+    /// Opens a period again
+    #[command(
+        after_help = "Example:\n  aura-producer period unlock --period 2022-06 --entity ABEX --reason 'late accrual'"
+    )]
+    Unlock(Args),
+    /// Lists the closed periods
+    #[command(after_help = "Example:\n  aura-producer period list --json")]
+    List,
+}
+
+/// Which period, and why.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The period, YYYY-MM
+    #[arg(long)]
+    period: Period,
+    /// One legal entity; otherwise all of them
+    #[arg(long)]
+    entity: Option<Entity>,
+    /// Why, for the audit trail
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Lock {
+    entity: String,
+    period: String,
+    reason: Option<String>,
+    locked_by: String,
+    locked_at: DateTime<Utc>,
+}
+
+impl From<&Row> for Lock {
+    fn from(row: &Row) -> Self {
+        Self {
+            entity: row.get("entity"),
+            period: row.get("period"),
+            reason: row.get("reason"),
+            locked_by: row.get("locked_by"),
+            locked_at: row.get("locked_at"),
+        }
+    }
+}
+
+impl fmt::Display for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let who = if self.entity == ALL { "all entities" } else { &self.entity };
+        write!(f, "{} is locked for {who} since {} by {}", self.period, answer::time(self.locked_at), self.locked_by)?;
+        self.reason.as_ref().map_or(Ok(()), |reason| write!(f, " ({reason})"))
+    }
+}
+
+/// What locking or unlocking did, and the locks that hold for the entity now.
+#[derive(Serialize)]
+struct Changed {
+    entity: String,
+    period: String,
+    /// Whether it was not so before.
+    changed: bool,
+    locks: Vec<Lock>,
+}
+
+impl fmt::Display for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.changed {
+            writeln!(f, "nothing to do")?;
+        }
+        if self.locks.is_empty() {
+            let who = if self.entity == ALL { "all entities" } else { &self.entity };
+            return writeln!(
+                f,
+                "{} is open for {who}{}",
+                self.period,
+                if self.entity == ALL { ", but for those in `period list`" } else { "" }
+            );
+        }
+        self.locks.iter().try_for_each(|lock| writeln!(f, "{lock}"))
+    }
+}
+
+#[derive(Serialize)]
+struct Locks {
+    locks: Vec<Lock>,
+}
+
+impl fmt::Display for Locks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.locks.is_empty() {
+            return writeln!(f, "no period is locked");
+        }
+        let mut table = answer::table(["period", "entity", "locked at", "by", "reason"]);
+        for lock in &self.locks {
+            let reason = answer::or_dash(lock.reason.as_ref());
+            table.add_row([&lock.period, &lock.entity, &answer::time(lock.locked_at), &lock.locked_by, &reason]);
+        }
+        writeln!(f, "{}", table.trim_fmt())
+    }
+}
+
+/// Does what the verb says.
+pub(crate) async fn run(verb: Verb, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
+    let pool = store::connect(settings, store::PATIENCE)?;
+    let failed = CommandError::postgres(settings);
+    match verb {
+        Verb::Lock(args) => {
+            let changed = change(&pool, &args, EventType::PeriodLocked, settings).await.map_err(failed)?;
+            answer::give(json, &changed)?;
+        }
+        Verb::Unlock(args) => {
+            let changed = change(&pool, &args, EventType::PeriodUnlocked, settings).await.map_err(failed)?;
+            answer::give(json, &changed)?;
+        }
+        Verb::List => {
+            let rows = store::query(&pool, "list the locked periods", LIST, &[]).await.map_err(failed)?;
+            answer::give(json, &Locks { locks: rows.iter().map(Lock::from).collect() })?;
+        }
+    }
+    Ok(Verdict::Done)
+}
+
+async fn change(pool: &Pool, args: &Args, to: EventType, settings: &Settings) -> Result<Changed, PostgresError> {
+    let (entity, period) = (args.entity.as_ref().map_or(ALL, Entity::as_str), args.period.as_str());
+    let event = event(args, to, settings);
+    let changed = transaction(pool, async |transaction| {
+        let lock = transaction.execute(WAIT_FOR_WORKERS, &[&period]).await;
+        lock.map_err(PostgresError::in_("wait for the workers that commit jobs of the period"))?;
+        let affected = if to == EventType::PeriodLocked {
+            transaction.execute(LOCK, &[&entity, &period, &args.reason, &settings.actor]).await
+        } else {
+            transaction.execute(UNLOCK, &[&entity, &period]).await
+        };
+        let changed = affected.map_err(PostgresError::in_("change the lock"))? > 0;
+        if changed {
+            outbox::record(transaction, std::slice::from_ref(&event)).await?;
+        }
+        let locks = transaction.query(FIND, &[&period, &entity]).await.map_err(PostgresError::in_("find the locks"))?;
+        let locks = locks.iter().map(Lock::from).collect();
+        Ok::<_, PostgresError>(Changed { entity: entity.to_owned(), period: period.to_owned(), changed, locks })
+    });
+    let changed = changed.await?;
+    if changed.changed {
+        journal::note(&event);
+    }
+    Ok(changed)
+}
+
+/// The event joins the chain of its slice; one that concerns all entities joins that of no slice.
+fn event(args: &Args, to: EventType, settings: &Settings) -> Event {
+    let mut event = journal::event(to, settings)
+        .with("entity", args.entity.as_ref().map_or(ALL, Entity::as_str))
+        .with("period", args.period.as_str())
+        .with("reason", args.reason.as_deref());
+    event.slice = args.entity.clone().map(|entity| Slice { entity, period: args.period.clone() });
+    event
+}

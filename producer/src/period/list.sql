@@ -1,0 +1,3 @@
+SELECT entity, period, reason, locked_by, locked_at
+FROM period_locks
+ORDER BY period DESC, entity <> '*', entity

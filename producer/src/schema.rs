@@ -1,0 +1,112 @@
+//! `schema`: the JSON Schemas of message and receipt, made from the types.
+
+use std::fmt;
+
+use clap::ValueEnum;
+use schemars::{Schema, schema_for};
+use serde::Serialize;
+use serde_json::json;
+use shared::{job::JobMessage, receipt::Receipt};
+
+use crate::{
+    answer,
+    error::{CommandError, Verdict},
+};
+
+/// Prints the JSON Schemas of job and receipt
+///
+/// They are made from the types that the programs use. The same are checked in below shared/schema,
+/// beside an AsyncAPI document of the channels.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  aura-producer schema job > job.schema.json")]
+pub(crate) struct Args {
+    /// Which one; otherwise both, in one object
+    which: Option<Which>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Which {
+    /// The body of a message to the jobs exchange
+    Job,
+    /// The body of a message from the events exchange
+    Receipt,
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Printed(serde_json::Value);
+
+impl fmt::Display for Printed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.0)
+    }
+}
+
+impl Which {
+    fn schema(self) -> Schema {
+        match self {
+            Self::Job => schema_for!(JobMessage),
+            Self::Receipt => schema_for!(Receipt),
+        }
+    }
+}
+
+/// Prints a schema; it is JSON whether or not that is asked for.
+pub(crate) fn run(args: &Args, json: bool) -> Result<Verdict, CommandError> {
+    let printed = match args.which {
+        Some(which) => json!(which.schema()),
+        None => json!({"job": Which::Job.schema(), "receipt": Which::Receipt.schema()}),
+    };
+    answer::give(json, &Printed(printed))?;
+    Ok(Verdict::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use shared::{envelope, receipt::Status, topology::Topology};
+
+    use super::*;
+
+    const JOB: &str = include_str!("../../shared/schema/job.schema.json");
+    const RECEIPT: &str = include_str!("../../shared/schema/receipt.schema.json");
+    const CHANNELS: &str = include_str!("../../shared/schema/asyncapi.yaml");
+
+    #[test]
+    fn the_schemas_that_are_checked_in_are_current() {
+        for (which, name, text) in [(Which::Job, "job", JOB), (Which::Receipt, "receipt", RECEIPT)] {
+            let checked_in: Value = serde_json::from_str(text).unwrap();
+            let advice = format!("run: aura-producer schema {name} > shared/schema/{name}.schema.json");
+            assert_eq!(checked_in, json!(which.schema()), "{advice}");
+        }
+    }
+
+    #[test]
+    fn the_channels_document_names_every_channel_and_header() {
+        let topology = Topology::new("aura");
+        let mut names = vec![topology.jobs_exchange, topology.jobs, topology.dead, topology.events];
+        names.extend(topology.retries.map(|retry| retry.name));
+        names.extend(Status::ALL.iter().map(ToString::to_string));
+        for header in [
+            envelope::ATTEMPT,
+            envelope::JOB_ID,
+            envelope::EXPORTED_AT,
+            envelope::FORCED_AT,
+            envelope::REPLAYS,
+            envelope::FIRST_FAILED_AT,
+            envelope::FAILED_AT,
+            envelope::RETURNED_CLAIM,
+            envelope::ERROR_CODE,
+            envelope::ERROR_STAGE,
+            envelope::ERROR_MESSAGE,
+            envelope::WORKER,
+            envelope::FINGERPRINT,
+            envelope::TRACEPARENT,
+        ] {
+            names.push(header.to_owned());
+        }
+        for name in names {
+            assert!(CHANNELS.contains(&name), "{name} is not in asyncapi.yaml");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! A run as `status` shows it.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use comfy_table::Table;
+use serde::Serialize;
+use serde_json::Value;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::answer::{self, or_dash, shortened, time};
+
+/// What PostgreSQL knows of a job.
+#[derive(Serialize)]
+pub(crate) struct Run {
+    pub(crate) job_id: Uuid,
+    batch_id: Option<Uuid>,
+    entity: String,
+    period: String,
+    file: String,
+    fingerprint: Option<String>,
+    source: String,
+    mode: Option<String>,
+    exported_at: DateTime<Utc>,
+    pub(crate) status: String,
+    error_code: Option<String>,
+    attempts: i32,
+    replays: i32,
+    rows: i64,
+    inserted: i64,
+    updated: i64,
+    unchanged: i64,
+    deleted: i64,
+    absent: i64,
+    failed: i64,
+    balance_sum: Option<String>,
+    started_at: DateTime<Utc>,
+    finished_at: Option<DateTime<Utc>>,
+    duration_seconds: Option<f64>,
+    worker: Option<String>,
+    result: Option<Value>,
+}
+
+impl From<&Row> for Run {
+    fn from(row: &Row) -> Self {
+        Self {
+            job_id: row.get("job_id"),
+            batch_id: row.get("batch_id"),
+            entity: row.get("entity"),
+            period: row.get("period"),
+            file: row.get("file"),
+            fingerprint: row.get("fingerprint"),
+            source: row.get("source"),
+            mode: row.get("mode"),
+            exported_at: row.get("exported_at"),
+            status: row.get("status"),
+            error_code: row.get("error_code"),
+            attempts: row.get("attempts"),
+            replays: row.get("replays"),
+            rows: row.get("rows"),
+            inserted: row.get("inserted"),
+            updated: row.get("updated"),
+            unchanged: row.get("unchanged"),
+            deleted: row.get("deleted"),
+            absent: row.get("absent"),
+            failed: row.get("failed"),
+            balance_sum: row.get("balance_sum"),
+            started_at: row.get("started_at"),
+            finished_at: row.get("finished_at"),
+            duration_seconds: row.get("duration_seconds"),
+            worker: row.get("claimed_by"),
+            result: row.get("result"),
+        }
+    }
+}
+
+impl Run {
+    fn error_message(&self) -> Option<&str> {
+        self.result.as_ref()?.get("error")?.get("message")?.as_str()
+    }
+
+    fn warnings(&self) -> impl Iterator<Item = &str> {
+        let list = self.result.as_ref().and_then(|result| result.get("warnings")).and_then(Value::as_array);
+        list.into_iter().flatten().filter_map(Value::as_str)
+    }
+}
+
+/// The run on a page of its own.
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "job        {}", self.job_id)?;
+        writeln!(f, "batch      {}", or_dash(self.batch_id))?;
+        writeln!(f, "slice      {} {}", self.entity, self.period)?;
+        writeln!(f, "file       {}", self.file)?;
+        writeln!(f, "sha256     {}", or_dash(self.fingerprint.as_ref()))?;
+        writeln!(f, "source     {}, mode {}", self.source, or_dash(self.mode.as_ref()))?;
+        writeln!(f, "exported   {}", time(self.exported_at))?;
+        let replays = if self.replays > 0 { format!(", replayed {} times", self.replays) } else { String::new() };
+        writeln!(f, "status     {}, attempts {}{replays}", self.status, self.attempts)?;
+        writeln!(f, "started    {}, finished {}", time(self.started_at), or_dash(self.finished_at.map(time)))?;
+        writeln!(
+            f,
+            "rows       {}: {} inserted, {} updated, {} unchanged, {} deleted, {} absent, {} failed",
+            self.rows, self.inserted, self.updated, self.unchanged, self.deleted, self.absent, self.failed
+        )?;
+        writeln!(f, "sum        {}", or_dash(self.balance_sum.as_ref()))?;
+        for warning in self.warnings() {
+            writeln!(f, "warning    {}", shortened(warning, 500))?;
+        }
+        if let Some(code) = &self.error_code {
+            writeln!(f, "error      {code}: {}", shortened(self.error_message().unwrap_or_default(), 4096))?;
+        }
+        if self.status == "failed" {
+            writeln!(f, "see: aura-producer dead show {}", self.job_id)?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs below each other.
+pub(crate) fn table(runs: &[Run]) -> Table {
+    let mut table = answer::table(["job", "entity", "period", "status", "attempts", "rows", "started", "error"]);
+    for run in runs {
+        let error = run.error_code.as_ref().map(|code| match run.error_message() {
+            Some(message) => format!("{code}: {}", shortened(message, 120)),
+            None => code.clone(),
+        });
+        table.add_row([
+            run.job_id.to_string(),
+            run.entity.clone(),
+            run.period.clone(),
+            run.status.clone(),
+            run.attempts.to_string(),
+            run.rows.to_string(),
+            time(run.started_at),
+            or_dash(error),
+        ]);
+    }
+    table
+}
