@@ -1,0 +1,90 @@
+//! The Parquet cache, as a reader of it finds it.
+
+use std::{collections::BTreeMap, fs::File};
+
+use arrow::{
+    array::{Array, AsArray},
+    datatypes::{DataType, Decimal128Type},
+};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::world::World;
+
+/// A slice's Parquet file.
+pub(crate) struct Cached {
+    /// The key-value metadata.
+    pub(crate) metadata: BTreeMap<String, String>,
+    /// Columns by name: text, null, or the plain decimal of an amount.
+    pub(crate) columns: BTreeMap<String, Vec<Option<String>>>,
+    /// The types of the columns.
+    pub(crate) types: BTreeMap<String, DataType>,
+    /// The compression of every column chunk.
+    pub(crate) compressions: Vec<String>,
+    /// The number of rows.
+    pub(crate) rows: usize,
+}
+
+impl Cached {
+    /// Account and balance, in the order of the accounts.
+    pub(crate) fn balances(&self) -> Vec<(String, String)> {
+        let cells = |name: &str| self.columns[name].iter().map(|cell| cell.clone().expect("a value"));
+        let mut pairs: Vec<_> = cells("account_code").zip(cells("balance")).collect();
+        pairs.sort();
+        pairs
+    }
+}
+
+impl World {
+    /// Reads a slice's Parquet file, once everything has reached it.
+    pub(crate) async fn cached(&self, entity: &str, period: &str) -> Cached {
+        self.settled().await;
+        let path = self.path().join("cache").join(format!("{entity}_{period}_ingested.parquet"));
+        let file = File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).expect("a Parquet file");
+        let file = builder.metadata();
+        let pairs = file.file_metadata().key_value_metadata().cloned().unwrap_or_default();
+        let metadata = pairs.into_iter().map(|pair| (pair.key, pair.value.unwrap_or_default())).collect();
+        let chunks = file.row_groups().iter().flat_map(|group| group.columns());
+        let compressions = chunks.map(|chunk| chunk.compression().to_string()).collect();
+        let schema = builder.schema().clone();
+        let types = schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect();
+        let mut columns: BTreeMap<String, Vec<Option<String>>> = BTreeMap::new();
+        let mut rows = 0;
+        for batch in builder.build().expect("a reader") {
+            let batch = batch.expect("a batch");
+            rows += batch.num_rows();
+            for (field, array) in batch.schema().fields().iter().zip(batch.columns()) {
+                columns.entry(field.name().clone()).or_default().extend(cells(array));
+            }
+        }
+        Cached { metadata, columns, types, compressions, rows }
+    }
+
+    /// The names of the files in the cache.
+    pub(crate) fn cache_files(&self) -> Vec<String> {
+        let files = std::fs::read_dir(self.path().join("cache")).expect("the cache");
+        let mut names: Vec<_> =
+            files.map(|file| file.expect("a file").file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+}
+
+fn cells(array: &dyn Array) -> Vec<Option<String>> {
+    match array.data_type() {
+        DataType::Utf8 => array.as_string::<i32>().iter().map(|cell| cell.map(str::to_owned)).collect(),
+        DataType::Decimal128(_, 16) => {
+            array.as_primitive::<Decimal128Type>().iter().map(|cell| cell.map(decimal)).collect()
+        }
+        other => (0..array.len()).map(|_| Some(format!("{other}"))).collect(),
+    }
+}
+
+/// The plain decimal of so many units of 10⁻¹⁶, without trailing zeros.
+fn decimal(units: i128) -> String {
+    let sign = if units < 0 { "-" } else { "" };
+    let digits = format!("{:017}", units.unsigned_abs());
+    let (integer, fraction) = digits.split_at(digits.len() - 16);
+    let plain = format!("{integer}.{fraction}");
+    format!("{sign}{}", plain.trim_end_matches('0').trim_end_matches('.'))
+}

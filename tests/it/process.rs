@@ -1,0 +1,184 @@
+//! The real programs, as child processes; each is ended by its own process number.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::{
+    stack::checkout,
+    wait::{SOON, until},
+};
+
+/// How long a program may take to end after SIGTERM.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// A program of this build, beside the test itself.
+fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    let folder = test.parent().and_then(Path::parent).expect("a test lies in target/<profile>/deps");
+    let path = folder.join(name);
+    assert!(path.exists(), "{} is not built: run 'cargo build --workspace' first", path.display());
+    path
+}
+
+/// A command for one of the programs, with these settings and none from outside.
+pub(crate) fn command(name: &str, folder: &Path, settings: &[(String, String)]) -> Command {
+    let mut command = Command::new(program(name));
+    for (variable, _) in std::env::vars().filter(|(variable, _)| variable.starts_with("AURA_")) {
+        command.env_remove(variable);
+    }
+    let settings = settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    command.envs(settings).current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+/// A running worker.
+pub(crate) struct Worker {
+    child: Child,
+    log: PathBuf,
+    /// `http://127.0.0.1:PORT`
+    pub(crate) http: String,
+}
+
+impl Worker {
+    /// Starts a worker and waits until it says where it listens.
+    pub(crate) async fn start(mut command: Command, log: PathBuf) -> Self {
+        let to = File::create(&log).expect("a log");
+        let errors = to.try_clone().expect("a log");
+        let child = command.stdout(to).stderr(errors).spawn().expect("the worker starts");
+        let mut worker = Self { child, log, http: String::new() };
+        worker.http = until("the worker says where it listens", SOON, async || {
+            if let Some(status) = worker.exit() {
+                panic!("the worker ended at once ({status}):\n{}", worker.tail());
+            }
+            worker.lines().iter().find_map(address)
+        })
+        .await;
+        worker
+    }
+
+    /// Its process number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its log, line by line; what is no JSON is left out.
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        self.text().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Everything that it has written.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// The end of its log.
+    pub(crate) fn tail(&self) -> String {
+        let text = self.text();
+        let lines: Vec<_> = text.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    /// Sends a signal: `TERM`, `KILL`, `STOP` or `CONT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        // The shell's own kill: no package of its own is needed for it.
+        let sent = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &pid]).status();
+        assert!(sent.expect("a shell").success(), "the worker takes a signal");
+    }
+
+    /// Ends it as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("the worker can be killed");
+        self.child.wait().expect("the worker can be waited for");
+    }
+
+    /// Asks it to end and returns its exit code.
+    pub(crate) async fn stop(&mut self) -> Option<i32> {
+        self.signal("TERM");
+        until("the worker ends after SIGTERM", SOON, async || self.exit()).await.code()
+    }
+
+    /// Its status, if it has ended.
+    pub(crate) fn exit(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().expect("the worker can be asked")
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        if std::thread::panicking() {
+            eprintln!("---- the worker's log ends so ----\n{}\n----", self.tail());
+        }
+        // In good order if it can be, so that what a coverage run counts is written.
+        self.signal("TERM");
+        let asked = Instant::now();
+        while asked.elapsed() < GRACE && !matches!(self.child.try_wait(), Ok(Some(_))) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The loopback address that a line of the log tells of.
+fn address(line: &Value) -> Option<String> {
+    let texts = line.as_object()?.values().filter_map(Value::as_str);
+    texts.into_iter().find_map(|text| {
+        let port: String = text.split_once("127.0.0.1:")?.1.chars().take_while(char::is_ascii_digit).collect();
+        let listens = line["message"].as_str()?.contains("listen") || line.to_string().contains("http");
+        (listens && !port.is_empty()).then(|| format!("http://127.0.0.1:{port}"))
+    })
+}
+
+/// What a finished command said.
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Said {
+    /// Standard output as one JSON value.
+    pub(crate) fn json(&self) -> Value {
+        let read = serde_json::from_str(&self.stdout);
+        read.unwrap_or_else(|error| panic!("no JSON ({error}):\n{}\n{}", self.stdout, self.stderr))
+    }
+
+    /// The same, after making sure of the exit code.
+    #[track_caller]
+    pub(crate) fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Self { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+/// Runs a command to its end.
+pub(crate) async fn run(command: Command, limit: Duration) -> Said {
+    let mut command = tokio::process::Command::from(command);
+    command.kill_on_drop(true);
+    let output = tokio::time::timeout(limit, command.output()).await;
+    output.expect("the command ends in time").expect("the command runs").into()
+}
+
+/// A script of the checkout's `tests` folder, run by an interpreter.
+pub(crate) fn script(interpreter: &Path, name: &str) -> Command {
+    let mut command = Command::new(interpreter);
+    command.arg(checkout().join("tests").join(name));
+    command
+}
