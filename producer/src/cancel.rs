@@ -72,28 +72,32 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<V
     let mut event = journal::event(EventType::BatchCancelled, settings);
     event.batch_id = Some(batch);
     let event = event.with("reason", reason);
-    let cancelled = transaction(&pool, async |transaction| {
-        let lock = transaction.execute(WAIT_FOR_WORKERS, &[&batch.to_string()]).await;
-        lock.map_err(PostgresError::in_("wait for the workers that commit jobs of the batch"))?;
-        let new = transaction.query_opt(CANCEL_BATCH, &[&batch, &settings.actor, &reason]).await;
-        let already_cancelled = new.map_err(PostgresError::in_("cancel the batch"))?.is_none();
-        if !already_cancelled {
-            outbox::record(transaction, std::slice::from_ref(&event)).await?;
-        }
-        let found = transaction.query_one(FIND_BATCH, &[&batch]).await.map_err(PostgresError::in_("find the batch"))?;
-        let jobs = transaction.query(COUNT_JOBS, &[&batch]).await.map_err(PostgresError::in_("count the jobs"))?;
-        Ok::<_, PostgresError>(Cancelled {
-            batch_id: batch,
-            cancelled_at: found.get(0),
-            cancelled_by: found.get(1),
-            reason: found.get(2),
-            already_cancelled,
-            jobs: jobs.iter().map(|row| (row.get(0), row.get(1))).collect(),
+    let event = &event;
+    let cancelled = transaction(&pool, move |transaction, _| {
+        Box::pin(async move {
+            let lock = transaction.execute(WAIT_FOR_WORKERS, &[&batch.to_string()]).await;
+            lock.map_err(PostgresError::in_("wait for the workers that commit jobs of the batch"))?;
+            let new = transaction.query_opt(CANCEL_BATCH, &[&batch, &settings.actor, &reason]).await;
+            let already_cancelled = new.map_err(PostgresError::in_("cancel the batch"))?.is_none();
+            if !already_cancelled {
+                outbox::record(transaction, std::slice::from_ref(event)).await?;
+            }
+            let found =
+                transaction.query_one(FIND_BATCH, &[&batch]).await.map_err(PostgresError::in_("find the batch"))?;
+            let jobs = transaction.query(COUNT_JOBS, &[&batch]).await.map_err(PostgresError::in_("count the jobs"))?;
+            Ok::<_, PostgresError>(Cancelled {
+                batch_id: batch,
+                cancelled_at: found.get(0),
+                cancelled_by: found.get(1),
+                reason: found.get(2),
+                already_cancelled,
+                jobs: jobs.iter().map(|row| (row.get(0), row.get(1))).collect(),
+            })
         })
     });
     let cancelled = cancelled.await.map_err(CommandError::postgres(settings))?;
     if !cancelled.already_cancelled {
-        journal::note(&event);
+        journal::note(event);
     }
     answer::give(json, &cancelled)?;
     Ok(Verdict::Done)

@@ -158,25 +158,29 @@ pub(crate) async fn run(verb: Verb, settings: &Settings, json: bool) -> Result<V
 async fn change(pool: &Pool, args: &Args, to: EventType, settings: &Settings) -> Result<Changed, PostgresError> {
     let (entity, period) = (args.entity.as_ref().map_or(ALL, Entity::as_str), args.period.as_str());
     let event = event(args, to, settings);
-    let changed = transaction(pool, async |transaction| {
-        let lock = transaction.execute(WAIT_FOR_WORKERS, &[&period]).await;
-        lock.map_err(PostgresError::in_("wait for the workers that commit jobs of the period"))?;
-        let affected = if to == EventType::PeriodLocked {
-            transaction.execute(LOCK, &[&entity, &period, &args.reason, &settings.actor]).await
-        } else {
-            transaction.execute(UNLOCK, &[&entity, &period]).await
-        };
-        let changed = affected.map_err(PostgresError::in_("change the lock"))? > 0;
-        if changed {
-            outbox::record(transaction, std::slice::from_ref(&event)).await?;
-        }
-        let locks = transaction.query(FIND, &[&period, &entity]).await.map_err(PostgresError::in_("find the locks"))?;
-        let locks = locks.iter().map(Lock::from).collect();
-        Ok::<_, PostgresError>(Changed { entity: entity.to_owned(), period: period.to_owned(), changed, locks })
+    let event = &event;
+    let changed = transaction(pool, move |transaction, _| {
+        Box::pin(async move {
+            let lock = transaction.execute(WAIT_FOR_WORKERS, &[&period]).await;
+            lock.map_err(PostgresError::in_("wait for the workers that commit jobs of the period"))?;
+            let affected = if to == EventType::PeriodLocked {
+                transaction.execute(LOCK, &[&entity, &period, &args.reason, &settings.actor]).await
+            } else {
+                transaction.execute(UNLOCK, &[&entity, &period]).await
+            };
+            let changed = affected.map_err(PostgresError::in_("change the lock"))? > 0;
+            if changed {
+                outbox::record(transaction, std::slice::from_ref(event)).await?;
+            }
+            let locks =
+                transaction.query(FIND, &[&period, &entity]).await.map_err(PostgresError::in_("find the locks"))?;
+            let locks = locks.iter().map(Lock::from).collect();
+            Ok::<_, PostgresError>(Changed { entity: entity.to_owned(), period: period.to_owned(), changed, locks })
+        })
     });
     let changed = changed.await?;
     if changed.changed {
-        journal::note(&event);
+        journal::note(event);
     }
     Ok(changed)
 }

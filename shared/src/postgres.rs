@@ -1,6 +1,6 @@
 //! PostgreSQL: the pool, the schema, and the one transaction runner.
 
-use std::time::Duration;
+use std::{marker::PhantomData, pin::Pin, time::Duration};
 
 use deadpool_postgres::{
     Hook, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts, Transaction,
@@ -204,6 +204,11 @@ pub async fn migrate(pool: &Pool) -> Result<Vec<String>, PostgresError> {
     Ok(applied.applied_migrations().iter().map(ToString::to_string).collect())
 }
 
+/// What is done within a transaction.
+pub type Work<'t, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 't>>;
+/// Tells the compiler that what the work borrows outlives the transaction.
+pub type Scope<'t, 'env> = PhantomData<&'t &'env ()>;
+
 /// Runs a transaction, again if another one was in its way.
 ///
 /// The work must be such that it can run twice: nothing outside the transaction may follow from it
@@ -211,9 +216,9 @@ pub async fn migrate(pool: &Pool) -> Result<Vec<String>, PostgresError> {
 ///
 /// # Errors
 /// What the work returned, or the third conflict in a row.
-pub async fn transaction<T, E, W>(pool: &Pool, work: W) -> Result<T, E>
+pub async fn transaction<'env, T, E, W>(pool: &Pool, work: W) -> Result<T, E>
 where
-    W: AsyncFn(&Transaction<'_>) -> Result<T, E>,
+    W: for<'t> Fn(&'t Transaction<'t>, Scope<'t, 'env>) -> Work<'t, T, E>,
     E: From<PostgresError> + AsConflict,
 {
     let mut tries = 0;
@@ -222,7 +227,7 @@ where
         let attempt = async {
             let mut client = pool.get().await.map_err(PostgresError::from)?;
             let transaction = client.transaction().await.map_err(PostgresError::in_("begin a transaction"))?;
-            let value = work(&transaction).await?;
+            let value = work(&transaction, PhantomData).await?;
             transaction.commit().await.map_err(PostgresError::in_("commit"))?;
             Ok(value)
         };
