@@ -219,6 +219,13 @@ impl Visit for Collect<'_> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "metadata"
+            && let Ok(object) = serde_json::from_str::<Value>(&format!("{value:?}"))
+        {
+            // What an event tells stays an object, as it is in the audit trail.
+            self.0.insert(field.name().to_owned(), object);
+            return;
+        }
         self.0.insert(field.name().to_owned(), format!("{value:?}").into());
     }
 }

@@ -1,2 +1,201 @@
-//! x
-fn main(){}
+//! `aura-worker`: takes jobs from the queue and makes rows, audit events and Parquet files of them.
+
+mod attempt;
+mod audit;
+mod cache;
+mod cache_table;
+mod carry_out;
+mod claim;
+mod consume;
+mod copied_rows;
+mod copy_rows;
+mod failpoint;
+mod health;
+mod ingest;
+mod ledger;
+mod metadata;
+mod metrics;
+mod outage;
+mod outcome;
+mod services;
+mod settle;
+mod source;
+mod verdict;
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use clap::Command;
+use shared::{
+    amqp::Publisher,
+    postgres::{self, PoolOptions},
+    roots::InputRoots,
+    settings::{self, Settings},
+    telemetry::{self, Console},
+    topology::Topology,
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Notify,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    audit::Relay,
+    consume::{Consuming, Intake},
+    health::Health,
+    metrics::Metrics,
+    outage::Outages,
+    services::{Limits, Services},
+};
+
+/// Connections beside those of the jobs: the relay, the probes, and what is written after a job.
+const SPARE_CONNECTIONS: usize = 8;
+/// Connections that one job may need at once: its transaction, its claim, and the cache.
+const CONNECTIONS_PER_JOB: usize = 3;
+/// How long the worker waits for PostgreSQL before it asks again.
+const RETRY: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    let command = Command::new("aura-worker")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Takes jobs from RabbitMQ and makes PostgreSQL rows, audit events and Parquet files of them")
+        .after_help(
+            "Example:\n  AURA_INPUT_ROOTS=/exports aura-worker --concurrency 8\n\n\
+             It runs until SIGTERM or SIGINT, then finishes its jobs; a second signal ends it at once.\n\
+             --help lists all settings.",
+        );
+    let matches = settings::with_flags(command).get_matches();
+    let settings = match Settings::read(settings::from_flags(&matches)) {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("aura-worker: {}", telemetry::chain(&error));
+            return ExitCode::from(2);
+        }
+    };
+    let telemetry = match telemetry::start("aura-worker", &settings.log_dir, &settings.log, Console::Stdout) {
+        Ok(telemetry) => telemetry,
+        Err(error) => {
+            eprintln!("aura-worker: {}", telemetry::chain(&error));
+            return ExitCode::from(2);
+        }
+    };
+    let done = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("no runtime can be started")
+        .and_then(|runtime| runtime.block_on(run(settings)));
+    let code = match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "the worker ends");
+            eprintln!("aura-worker: {error:#}");
+            ExitCode::from(2)
+        }
+    };
+    drop(telemetry);
+    code
+}
+
+async fn run(settings: Settings) -> anyhow::Result<()> {
+    let (stop, end) = (CancellationToken::new(), CancellationToken::new());
+    watch_signals(stop.clone())?;
+    let services = Arc::new(build(&settings)?);
+    let (consuming, relay) = (Arc::new(Consuming::new(false)), relay(&settings, &services)?);
+    let health = Health {
+        services: Arc::clone(&services),
+        relay: relay.state(),
+        consuming: Arc::clone(&consuming),
+        outbox_warn: settings.outbox_warn,
+        stop: stop.clone(),
+    };
+    health::serve(settings.http_addr, health, end.clone())
+        .await
+        .with_context(|| format!("cannot listen on {}; set AURA_HTTP_ADDR", settings.http_addr))?;
+    tracing::info!(
+        worker = settings.worker_name,
+        postgres = %settings.postgres_url,
+        rabbitmq = %settings.amqp_url,
+        mongodb = %settings.mongodb_url,
+        roots = ?services.roots.all(),
+        "starting"
+    );
+    migrate(&services, &stop).await?;
+    let watching = tokio::spawn(outage::watch(Arc::clone(&services), end.clone()));
+    let relaying = tokio::spawn(relay.run(end.clone(), Arc::clone(&services.relay)));
+    Intake { services: Arc::clone(&services), settings, consuming }.run(stop).await;
+    end.cancel();
+    let _ = tokio::join!(watching, relaying);
+    services.publisher.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn build(settings: &Settings) -> anyhow::Result<Services> {
+    let base = std::env::current_dir().context("the current folder is not there")?;
+    let roots = InputRoots::new(&settings.input_roots, &base).map_err(anyhow::Error::msg)?;
+    let cache = match settings.cache_url.split_once("://") {
+        None => base.join(&settings.cache_url),
+        Some(("file", path)) => path.into(),
+        Some(_) => anyhow::bail!("AURA_CACHE_URL must be a folder or a file:// URL"),
+    };
+    let options = PoolOptions {
+        size: settings.concurrency * CONNECTIONS_PER_JOB + SPARE_CONNECTIONS,
+        statement_timeout: settings.job_timeout,
+    };
+    let pool = postgres::pool_with_session(&settings.postgres_url, "aura-worker", options, ledger::SESSION)?;
+    Ok(Services {
+        pool,
+        publisher: Publisher::new(settings.amqp_url.expose(), &format!("{} publish", settings.worker_name)),
+        topology: Topology::new(&settings.namespace),
+        roots,
+        base,
+        cache,
+        worker: settings.worker_name.clone(),
+        limits: Limits::from_settings(settings),
+        outages: Outages::default(),
+        metrics: Metrics::new(),
+        relay: Arc::new(Notify::new()),
+    })
+}
+
+fn relay(settings: &Settings, services: &Services) -> anyhow::Result<Relay> {
+    Relay::new(services.pool.clone(), &settings.mongodb_url, services.cache.clone()).context("MongoDB's URL cannot be used")
+}
+
+/// Brings the schema up to date, waiting for PostgreSQL as long as it is away.
+async fn migrate(services: &Services, stop: &CancellationToken) -> anyhow::Result<()> {
+    while !stop.is_cancelled() {
+        match postgres::migrate(&services.pool).await {
+            Ok(applied) => {
+                if !applied.is_empty() {
+                    tracing::info!(?applied, "the schema was brought up to date");
+                }
+                return Ok(());
+            }
+            Err(error) if services.outages.probe_postgres(&services.pool).await.is_ok() => {
+                return Err(error).context("the schema cannot be brought up to date");
+            }
+            Err(_) => tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(RETRY) => {} },
+        }
+    }
+    Ok(())
+}
+
+/// Stops on the first SIGTERM or SIGINT, and ends at once on the second.
+fn watch_signals(stop: CancellationToken) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;
+    tokio::spawn(async move {
+        loop {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            if stop.is_cancelled() {
+                tracing::warn!("a second signal: ending at once; what was not finished comes again");
+                std::process::exit(1);
+            }
+            tracing::info!("stopping: no new jobs are taken");
+            stop.cancel();
+        }
+    });
+    Ok(())
+}

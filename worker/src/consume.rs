@@ -1,0 +1,278 @@
+//! Consuming: a supervised connection, a permit for each job before it is taken, and a drain at the end.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::Utc;
+use futures_util::StreamExt;
+use lapin::{
+    Connection, Consumer,
+    message::Delivery,
+    options::{BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions},
+    types::FieldTable,
+};
+use shared::{
+    amqp::{AmqpError, connect, within},
+    envelope::Envelope,
+    failure::{ErrorCode, Failure, Stage},
+    job::Job,
+    receive::receive,
+    settings::Settings,
+    telemetry::continue_trace,
+    topology::TopologyError,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::{
+    attempt::Attempt,
+    carry_out, ingest,
+    outcome::{FailedAttempt, Outcome},
+    services::Services,
+    settle::{Settlement, settle},
+};
+
+/// How long the broker may take for one request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait before connecting again.
+const RECONNECT: Duration = Duration::from_millis(500);
+const TAG: &str = "aura-worker";
+
+/// Whether jobs are being taken, for readiness.
+pub(crate) type Consuming = tokio::sync::watch::Sender<bool>;
+
+/// Takes jobs until told to stop, then lets those that run finish within the drain time.
+pub(crate) struct Intake {
+    pub(crate) services: Arc<Services>,
+    pub(crate) settings: Settings,
+    pub(crate) consuming: Arc<Consuming>,
+}
+
+/// Why jobs are no longer taken over a connection.
+enum Pause {
+    Stop,
+    Postgres,
+    Cancelled,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum IntakeError {
+    #[error("the broker is not reached")]
+    Amqp(#[from] AmqpError),
+    #[error("the topology cannot be declared")]
+    Topology(#[from] TopologyError),
+    #[error("the connection to the broker is lost")]
+    Lost(#[from] lapin::Error),
+}
+
+impl Intake {
+    /// Runs until `stop`, and returns once every job has ended or been given back.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let permits = Arc::new(Semaphore::new(self.settings.concurrency));
+        let abort = CancellationToken::new();
+        let mut silent = false;
+        while !stop.is_cancelled() {
+            let connection = match self.open().await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    if !std::mem::replace(&mut silent, true) {
+                        tracing::error!(error = &error as &dyn std::error::Error, "no jobs are taken; trying again");
+                    }
+                    tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(RECONNECT) => {} }
+                    continue;
+                }
+            };
+            silent = false;
+            if let Err(error) = self.take_jobs(&connection, &permits, &stop, &abort).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the broker is lost; connecting again");
+            }
+            self.consuming.send_replace(false);
+            if stop.is_cancelled() {
+                self.drain(&permits, &abort).await;
+                let _ = within(REQUEST_TIMEOUT, "close", connection.close(200, "stopped".into())).await;
+                return;
+            }
+        }
+        self.drain(&permits, &abort).await;
+    }
+
+    async fn open(&self) -> Result<Connection, IntakeError> {
+        let name = format!("{} consume", self.services.worker);
+        let connection = connect(self.settings.amqp_url.expose(), &name).await?;
+        // A queue that broke with its broker never answers.
+        let declare = self.services.topology.declare(&connection);
+        let limit = REQUEST_TIMEOUT * 2;
+        let timeout = AmqpError::Timeout { what: "declare the topology", limit };
+        tokio::time::timeout(limit, declare).await.map_err(|_| timeout)??;
+        self.services.publisher.ensure_connected().await?;
+        Ok(connection)
+    }
+
+    /// Takes jobs over one connection, pausing while PostgreSQL is away.
+    async fn take_jobs(
+        &self,
+        connection: &Connection,
+        permits: &Arc<Semaphore>,
+        stop: &CancellationToken,
+        abort: &CancellationToken,
+    ) -> Result<(), IntakeError> {
+        let channel = within(REQUEST_TIMEOUT, "open a channel", connection.create_channel()).await?;
+        let prefetch = u16::try_from(self.settings.concurrency).unwrap_or(u16::MAX);
+        within(REQUEST_TIMEOUT, "set the prefetch", channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = self.services.outages.postgres_answers() => {}
+            }
+            let queue = self.services.topology.jobs.as_str();
+            let consume =
+                channel.basic_consume(queue.into(), TAG.into(), BasicConsumeOptions::default(), FieldTable::default());
+            let mut consumer = within(REQUEST_TIMEOUT, "let jobs be consumed", consume).await?;
+            self.consuming.send_replace(true);
+            tracing::info!(queue, concurrency = self.settings.concurrency, "taking jobs");
+            let pause = self.take_while_well(&mut consumer, permits, stop, abort).await?;
+            self.consuming.send_replace(false);
+            if let Pause::Cancelled = pause {
+                tracing::warn!(queue, "the broker cancelled the consumer; declaring the topology again");
+                return Ok(());
+            }
+            let cancel = channel.basic_cancel(TAG.into(), BasicCancelOptions::default());
+            within(REQUEST_TIMEOUT, "end the consumer", cancel).await?;
+            // What was prefetched and not begun goes to whoever can do it.
+            while let Some(delivery) = consumer.next().await {
+                let requeue = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+                within(REQUEST_TIMEOUT, "take a message back", delivery?.nack(requeue)).await?;
+            }
+            if let Pause::Stop = pause {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn take_while_well(
+        &self,
+        consumer: &mut Consumer,
+        permits: &Arc<Semaphore>,
+        stop: &CancellationToken,
+        abort: &CancellationToken,
+    ) -> Result<Pause, IntakeError> {
+        loop {
+            let permit = tokio::select! {
+                () = stop.cancelled() => return Ok(Pause::Stop),
+                () = self.services.outages.postgres_goes() => return Ok(Pause::Postgres),
+                permit = Arc::clone(permits).acquire_owned() => permit,
+            };
+            let Ok(permit) = permit else { return Ok(Pause::Stop) };
+            let delivery = tokio::select! {
+                () = stop.cancelled() => return Ok(Pause::Stop),
+                () = self.services.outages.postgres_goes() => return Ok(Pause::Postgres),
+                delivery = consumer.next() => delivery,
+            };
+            let Some(delivery) = delivery else { return Ok(Pause::Cancelled) };
+            let work = Work {
+                services: Arc::clone(&self.services),
+                permits: Arc::clone(permits),
+                concurrency: self.settings.concurrency,
+                timeout: self.settings.job_timeout,
+                abort: abort.clone(),
+            };
+            tokio::spawn(work.process(delivery?, permit));
+        }
+    }
+
+    /// Waits for the jobs that run; those that take too long are given back.
+    async fn drain(&self, permits: &Arc<Semaphore>, abort: &CancellationToken) {
+        let all = u32::try_from(self.settings.concurrency).unwrap_or(u32::MAX);
+        tracing::info!(seconds = self.settings.drain.as_secs(), "draining: running jobs may finish");
+        if tokio::time::timeout(self.settings.drain, permits.acquire_many(all)).await.is_err() {
+            tracing::warn!("the drain time is over; the jobs still running go back to the queue");
+            abort.cancel();
+            if tokio::time::timeout(REQUEST_TIMEOUT * 2, permits.acquire_many(all)).await.is_err() {
+                tracing::warn!("some jobs could not be given back; the broker does it when the connection ends");
+            }
+        }
+    }
+}
+
+/// One delivery's work.
+struct Work {
+    services: Arc<Services>,
+    permits: Arc<Semaphore>,
+    concurrency: usize,
+    timeout: Duration,
+    abort: CancellationToken,
+}
+
+impl Work {
+    async fn process(self, delivery: Delivery, permit: OwnedSemaphorePermit) {
+        let envelope = Envelope::read(&delivery.properties);
+        let traceparent = envelope.traceparent.clone();
+        match receive(&delivery.data, &envelope, Utc::now()) {
+            Ok(job) => {
+                let span = tracing::info_span!(
+                    "job",
+                    job_id = %job.job_id,
+                    batch_id = job.batch_id.map(tracing::field::display),
+                    entity = job.slice.entity.as_str(),
+                    period = job.slice.period.as_str(),
+                    attempt = job.attempt,
+                );
+                continue_trace(&span, traceparent.as_deref());
+                self.run(delivery, job, permit).instrument(span).await;
+            }
+            Err(refusal) => {
+                let span = tracing::info_span!(
+                    "refused",
+                    job_id = %refusal.job_id,
+                    entity = refusal.slice.as_ref().map(|slice| slice.entity.as_str()),
+                    period = refusal.slice.as_ref().map(|slice| slice.period.as_str()),
+                );
+                continue_trace(&span, traceparent.as_deref());
+                carry_out::refuse(&self.services, &delivery, &refusal).instrument(span).await;
+                drop(permit);
+            }
+        }
+    }
+
+    async fn run(self, delivery: Delivery, job: Job, permit: OwnedSemaphorePermit) {
+        let _running = self.services.metrics.run();
+        let mut permit = Some(permit);
+        let mut alone = false;
+        loop {
+            let claim = Uuid::new_v4();
+            let outcome = self.attempt(&job, claim, alone).await;
+            let settlement = settle(&outcome, job.attempt);
+            if settlement == Settlement::RunAlone && !alone {
+                tracing::warn!("the job had begun when its worker died; it is tried again alone");
+                // Its own place is given up first: two such jobs would wait for each other.
+                drop(permit.take());
+                let all = u32::try_from(self.concurrency).unwrap_or(u32::MAX);
+                tokio::select! {
+                    () = self.abort.cancelled() => {}
+                    every = Arc::clone(&self.permits).acquire_many_owned(all) => permit = every.ok(),
+                }
+                alone = true;
+                continue;
+            }
+            carry_out::carry_out(&self.services, &delivery, &job, claim, outcome, settlement).await;
+            return;
+        }
+    }
+
+    async fn attempt(&self, job: &Job, claim: Uuid, alone: bool) -> Outcome {
+        let attempt = tokio::time::timeout(self.timeout, ingest::ingest(&self.services, job, claim, alone));
+        tokio::select! {
+            biased;
+            () = self.abort.cancelled() => Outcome::Stopped,
+            outcome = attempt => outcome.unwrap_or_else(|_| self.timed_out(job, claim)),
+        }
+    }
+
+    fn timed_out(&self, job: &Job, claim: Uuid) -> Outcome {
+        let reason = format!("the attempt took longer than {} s", self.timeout.as_secs());
+        let failure = Failure::new(ErrorCode::Timeout, Stage::Write, reason);
+        let receipt = Box::new(Attempt::begin(job, claim, &self.services.worker).failed(&failure));
+        Outcome::Failed(Box::new(FailedAttempt { failure, claim: Some(claim), fingerprint: None, mapping_hash: None, receipt }))
+    }
+}

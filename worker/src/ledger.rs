@@ -1,0 +1,315 @@
+//! The ledger: a slice's rows go into `gl_accounts`, within the transaction of the job.
+//!
+//! A slice without rows is copied straight into the table. Any other goes through the connection's
+//! staging table, and what differs is merged. The key itself finds repeated keys on the straight
+//! way; the staging table then tells their lines.
+
+use deadpool_postgres::{GenericClient, Transaction};
+use futures_util::SinkExt;
+use shared::{
+    columns::{Column, ERP_TEXTS},
+    failure::{BadRow, ErrorCode, Failure, LISTED_ROWS, Stage},
+    job::{Job, Mode},
+    postgres::PostgresError,
+    trial_balance::{self, Blanks, CheckedSlice, Request, Stopped},
+};
+use tokio::sync::mpsc;
+
+use crate::{
+    copy_rows::{COLUMNS, JOB_COLUMNS, REJECTED_COLUMNS, Rejected, RowCopy},
+    services::{Interrupted, Limits},
+    source::Loaded,
+};
+
+/// Statements with which every connection begins.
+pub(crate) const SESSION: &str = include_str!("ledger/staging.sql");
+const DUPLICATES: &str = include_str!("ledger/duplicates.sql");
+const CHANGES: &str = include_str!("ledger/changes.sql");
+const UPDATE: &str = include_str!("ledger/update.sql");
+const INSERT: &str = include_str!("ledger/insert.sql");
+const DELETE: &str = include_str!("ledger/delete.sql");
+const ABSENT: &str = include_str!("ledger/absent.sql");
+const FORGET_ABSENT: &str = "DELETE FROM gl_absent_accounts WHERE entity = $1 AND period = $2";
+const TOTALS: &str =
+    "SELECT count(*), coalesce(sum(balance), 0)::text FROM gl_accounts WHERE entity = $1 AND period = $2";
+const EXISTS: &str = "SELECT EXISTS (SELECT FROM gl_accounts WHERE entity = $1 AND period = $2)";
+
+/// Rows past which the staging table's statistics are worth their time.
+const ANALYSED: u64 = 5_000;
+/// Chunks of rows that wait between the parser and PostgreSQL.
+const CHUNKS: usize = 4;
+
+/// What a job changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Applied {
+    pub(crate) inserted: u64,
+    pub(crate) updated: u64,
+    pub(crate) unchanged: u64,
+    pub(crate) deleted: u64,
+    pub(crate) absent: u64,
+    /// Rows of the whole slice afterwards.
+    pub(crate) slice_rows: i64,
+    /// The sum of their balances, a decimal.
+    pub(crate) slice_sum: String,
+}
+
+/// Where the rows of one reading go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Straight,
+    Staged,
+}
+
+enum CopyStopped {
+    Interrupted(Interrupted),
+    BlanksAreBad,
+    RepeatedKey,
+}
+
+/// Reads the slice out of the file and makes the ledger hold it.
+///
+/// # Errors
+/// The job's failure, or PostgreSQL's.
+pub(crate) async fn apply(
+    tx: &mut Transaction<'_>,
+    job: &Job,
+    mode: Mode,
+    loaded: &Loaded,
+    limits: &Limits,
+) -> Result<(CheckedSlice, Applied), Interrupted> {
+    let slice = [job.slice.entity.as_str(), job.slice.period.as_str()];
+    let failed = |source| Interrupted::Postgres(Stage::Write, source);
+    let exists = query_one(tx, EXISTS, &slice).await.map_err(failed)?;
+    let mut way = if exists.get(0) { Way::Staged } else { Way::Straight };
+    let mut blanks = Blanks::Ours;
+    loop {
+        let savepoint = tx.savepoint("reading").await.map_err(PostgresError::in_("set a savepoint")).map_err(failed)?;
+        match copy(&savepoint, job, way, blanks, loaded, limits).await {
+            Ok((checked, rejected)) => {
+                let applied = match way {
+                    Way::Straight => straight(&savepoint, &slice, &checked).await.map_err(failed)?,
+                    Way::Staged => merge(&savepoint, job, &slice, mode, &checked).await?,
+                };
+                put_aside(&savepoint, rejected).await.map_err(failed)?;
+                savepoint.commit().await.map_err(PostgresError::in_("release a savepoint")).map_err(failed)?;
+                return Ok((checked, applied));
+            }
+            Err(CopyStopped::Interrupted(interrupted)) => return Err(interrupted),
+            Err(CopyStopped::BlanksAreBad) => blanks = Blanks::Bad,
+            Err(CopyStopped::RepeatedKey) => way = Way::Staged,
+        }
+        savepoint.rollback().await.map_err(PostgresError::in_("roll back")).map_err(failed)?;
+    }
+}
+
+/// Parses on a thread of its own while PostgreSQL takes in what was parsed.
+async fn copy(
+    tx: &Transaction<'_>,
+    job: &Job,
+    way: Way,
+    blanks: Blanks,
+    loaded: &Loaded,
+    limits: &Limits,
+) -> Result<(CheckedSlice, Rejected), CopyStopped> {
+    let statement = match way {
+        Way::Straight => format!("COPY gl_accounts ({JOB_COLUMNS}, {COLUMNS}) FROM STDIN (FORMAT binary)"),
+        Way::Staged => format!("COPY aura_staging ({COLUMNS}) FROM STDIN (FORMAT binary)"),
+    };
+    let (sender, mut chunks) = mpsc::channel(CHUNKS);
+    let mut rows = RowCopy::new(&job.slice, job.job_id, way == Way::Straight, sender);
+    let (job, loaded, limits) = (job.clone(), loaded.clone(), *limits);
+    let parsing = tokio::task::spawn_blocking(move || {
+        let request = Request {
+            slice: &job.slice,
+            on_error: job.on_error,
+            max_rejected: limits.max_rejected,
+            limits: limits.record,
+            control: job.control,
+            require_balanced: job.require_balanced,
+            nil_tolerance: limits.nil_tolerance,
+        };
+        let checked = loaded.read_with(|input| trial_balance::read(input, &request, blanks, &mut rows))?;
+        Ok::<_, Stopped>((checked, rows.finish()?))
+    });
+    let sent: Result<_, PostgresError> = async {
+        let sink = tx.copy_in(&statement).await.map_err(PostgresError::in_("begin a copy"))?;
+        let mut sink = Box::pin(sink);
+        while let Some(chunk) = chunks.recv().await {
+            sink.send(chunk).await.map_err(PostgresError::in_("copy rows"))?;
+        }
+        Ok(sink)
+    }
+    .await;
+    drop(chunks);
+    let parsed = parsing.await.unwrap_or_else(|panic| {
+        let reason = format!("reading the file broke off: {panic}");
+        Err(Failure::new(ErrorCode::CrashSuspect, Stage::Parse, reason).into())
+    });
+    let mut sink = match sent {
+        Ok(sink) => sink,
+        Err(error) => return Err(stopped(way, error)),
+    };
+    match parsed {
+        Ok(read) => {
+            sink.as_mut().finish().await.map_err(|source| stopped(way, PostgresError::in_("copy rows")(source)))?;
+            Ok(read)
+        }
+        // The sink is dropped, which breaks the copy off.
+        Err(Stopped::BlanksAreBad) => Err(CopyStopped::BlanksAreBad),
+        Err(Stopped::Failed(failure)) => Err(CopyStopped::Interrupted(Interrupted::Failed(failure))),
+    }
+}
+
+fn stopped(way: Way, error: PostgresError) -> CopyStopped {
+    if way == Way::Straight && error.is_unique_violation() {
+        CopyStopped::RepeatedKey
+    } else {
+        CopyStopped::Interrupted(Interrupted::Postgres(Stage::Write, error))
+    }
+}
+
+async fn straight(tx: &Transaction<'_>, slice: &[&str; 2], checked: &CheckedSlice) -> Result<Applied, PostgresError> {
+    execute(tx, FORGET_ABSENT, &[&slice[0], &slice[1]]).await?;
+    Ok(Applied {
+        inserted: checked.rows,
+        slice_rows: checked.rows as i64,
+        slice_sum: checked.balance_sum.to_string(),
+        ..Applied::default()
+    })
+}
+
+async fn merge(
+    tx: &Transaction<'_>,
+    job: &Job,
+    slice: &[&str; 2],
+    mode: Mode,
+    checked: &CheckedSlice,
+) -> Result<Applied, Interrupted> {
+    let failed = |source| Interrupted::Postgres(Stage::Write, source);
+    if checked.rows > ANALYSED {
+        tx.batch_execute("ANALYZE aura_staging").await.map_err(PostgresError::in_("analyse rows")).map_err(failed)?;
+    }
+    let repeated = tx.query(DUPLICATES, &[]).await.map_err(PostgresError::in_("find repeated keys")).map_err(failed)?;
+    if !repeated.is_empty() {
+        let lines: Vec<Vec<i64>> = repeated.iter().map(|row| row.get(0)).collect();
+        return Err(repeated_keys(&lines, repeated[0].get(1)).into());
+    }
+    let replace = mode == Mode::Replace;
+    let writes = written_columns(checked, replace);
+    let [department, category, sub_category, report, forward, debit, credit, extra] = &writes;
+    let (entity, period) = (&slice[0], &slice[1]);
+    let applied = async {
+        execute(tx, FORGET_ABSENT, &[entity, period]).await?;
+        execute(tx, CHANGES, &[entity, period, &job.job_id]).await?;
+        let updated = execute(
+            tx,
+            UPDATE,
+            &[
+                entity, period, &job.job_id, department, category, sub_category, report, forward, debit, credit, extra,
+                &replace,
+            ],
+        )
+        .await?;
+        let (deleted, absent) = if replace {
+            (execute(tx, DELETE, &[entity, period, &job.job_id]).await?, 0)
+        } else {
+            (0, execute(tx, ABSENT, &[entity, period, &job.job_id]).await?)
+        };
+        let inserted = execute(tx, INSERT, &[entity, period, &job.job_id]).await?;
+        let totals = query_one(tx, TOTALS, slice).await?;
+        Ok(Applied {
+            inserted,
+            updated,
+            unchanged: checked.rows - inserted - updated,
+            deleted,
+            absent,
+            slice_rows: totals.get(0),
+            slice_sum: trimmed(totals.get(1)),
+        })
+    };
+    applied.await.map_err(failed)
+}
+
+/// Which of the optional columns are written: those that the file has, and in `replace` all.
+fn written_columns(checked: &CheckedSlice, replace: bool) -> [bool; 8] {
+    let text = |name: &str| ERP_TEXTS.iter().position(|known| *known == name).map(Column::Text);
+    let columns = [
+        text("department"),
+        text("account_category"),
+        text("sub_category"),
+        text("report_type"),
+        Some(Column::Amount(1)),
+        Some(Column::Amount(2)),
+        Some(Column::Amount(3)),
+        Some(Column::Extra),
+    ];
+    columns.map(|column| replace || column.is_some_and(|column| checked.header.has(column)))
+}
+
+fn repeated_keys(lines: &[Vec<i64>], total: i64) -> Failure {
+    let first = &lines[0];
+    let shown: Vec<_> = first.iter().take(10).map(ToString::to_string).collect();
+    let message = format!("{total} keys stand on several rows; the first on lines {}", shown.join(" and "));
+    let mut failure = Failure::new(ErrorCode::DuplicateKey, Stage::Write, message);
+    for same in lines {
+        for line in same {
+            let others: Vec<_> = same.iter().filter(|other| *other != line).take(10).map(ToString::to_string).collect();
+            failure.rows.push(BadRow {
+                line: line.unsigned_abs(),
+                column: Some("account_code".to_owned()),
+                reason: format!("has the same company_code and account_code as line {}", others.join(", ")),
+            });
+        }
+    }
+    failure.rows_total = failure.rows.len() as u64;
+    failure.rows.truncate(LISTED_ROWS);
+    failure
+}
+
+async fn put_aside(tx: &Transaction<'_>, rejected: Rejected) -> Result<(), PostgresError> {
+    if rejected.count == 0 {
+        return Ok(());
+    }
+    let failed = |error: std::io::Error| {
+        tracing::error!(error = %error, "rejected rows cannot be read back");
+        PostgresError::Timeout { what: "take rejected rows" }
+    };
+    let mut spool = rejected.into_stream().map_err(failed)?;
+    let statement = format!("COPY gl_rejected_rows ({REJECTED_COLUMNS}) FROM STDIN (FORMAT binary)");
+    let sink = tx.copy_in(&statement).await.map_err(PostgresError::in_("begin a copy"))?;
+    let mut sink = std::pin::pin!(sink);
+    loop {
+        let mut chunk = vec![0; 256 * 1024];
+        let count = std::io::Read::read(&mut spool, &mut chunk).map_err(failed)?;
+        if count == 0 {
+            break;
+        }
+        chunk.truncate(count);
+        sink.send(bytes::Bytes::from(chunk)).await.map_err(PostgresError::in_("copy rejected rows"))?;
+    }
+    sink.finish().await.map_err(PostgresError::in_("copy rejected rows"))?;
+    Ok(())
+}
+
+/// A `numeric` as text without the zeros that a sum may carry behind its point.
+fn trimmed(text: String) -> String {
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+async fn execute(
+    tx: &Transaction<'_>,
+    statement: &str,
+    params: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+) -> Result<u64, PostgresError> {
+    let prepared = tx.prepare_cached(statement).await.map_err(PostgresError::in_("prepare a merge"))?;
+    tx.execute(&prepared, params).await.map_err(PostgresError::in_("merge rows"))
+}
+
+async fn query_one(
+    tx: &Transaction<'_>,
+    statement: &str,
+    slice: &[&str; 2],
+) -> Result<tokio_postgres::Row, PostgresError> {
+    let prepared = tx.prepare_cached(statement).await.map_err(PostgresError::in_("prepare a look-up"))?;
+    tx.query_one(&prepared, &[&slice[0], &slice[1]]).await.map_err(PostgresError::in_("look the slice up"))
+}

@@ -1,0 +1,143 @@
+//! What is counted, in Prometheus' terms.
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+use shared::{failure::ErrorCode, receipt::Status};
+
+/// The status with which a job ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct StatusLabel {
+    status: &'static str,
+}
+
+/// The code with which an attempt failed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct CodeLabel {
+    code: &'static str,
+}
+
+/// What is away, or up.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct DependencyLabel {
+    dependency: String,
+}
+
+/// The counters of one worker.
+pub(crate) struct Metrics {
+    registry: Registry,
+    jobs: Family<StatusLabel, Counter>,
+    failures: Family<CodeLabel, Counter>,
+    retries: Counter,
+    parked: Counter,
+    rows: Counter,
+    duration: Histogram,
+    running: Gauge,
+    paused: Family<DependencyLabel, Gauge>,
+    outbox: Gauge,
+    outbox_age: Gauge,
+    cache_tasks: Gauge,
+    halted_chains: Gauge,
+}
+
+impl Metrics {
+    /// Counters that start at nil.
+    pub(crate) fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("aura"),
+            jobs: Family::default(),
+            failures: Family::default(),
+            retries: Counter::default(),
+            parked: Counter::default(),
+            rows: Counter::default(),
+            duration: Histogram::new(exponential_buckets(0.005, 2.0, 18)),
+            running: Gauge::default(),
+            paused: Family::default(),
+            outbox: Gauge::default(),
+            outbox_age: Gauge::default(),
+            cache_tasks: Gauge::default(),
+            halted_chains: Gauge::default(),
+        };
+        let registry = &mut metrics.registry;
+        registry.register("jobs", "Jobs that ended, by status", metrics.jobs.clone());
+        registry.register("attempt_failures", "Attempts that failed, by error code", metrics.failures.clone());
+        registry.register("retries", "Attempts that will be made again", metrics.retries.clone());
+        registry.register("parked", "Jobs given back without spending an attempt", metrics.parked.clone());
+        registry.register("rows", "Good rows of jobs that succeeded", metrics.rows.clone());
+        registry.register_with_unit("job_duration", "Time of the attempts that ended a job", Unit::Seconds, metrics.duration.clone());
+        registry.register("jobs_running", "Jobs at work", metrics.running.clone());
+        registry.register("paused", "1 while jobs wait for this dependency", metrics.paused.clone());
+        registry.register("outbox_events", "Audit events on their way to MongoDB", metrics.outbox.clone());
+        registry.register_with_unit("outbox_age", "Age of the oldest of them", Unit::Seconds, metrics.outbox_age.clone());
+        registry.register("cache_tasks", "Slices whose Parquet file is not written yet", metrics.cache_tasks.clone());
+        registry.register("halted_chains", "Audit chains that MongoDB contradicts", metrics.halted_chains.clone());
+        metrics
+    }
+
+    /// Counts a job's end.
+    #[expect(clippy::cast_precision_loss, reason = "a duration is no amount")]
+    pub(crate) fn ended(&self, status: Status, rows: u64, seconds: f64) {
+        self.jobs.get_or_create(&StatusLabel { status: status.as_str() }).inc();
+        self.rows.inc_by(rows);
+        self.duration.observe(seconds);
+    }
+
+    /// Counts a failed attempt.
+    pub(crate) fn failed(&self, code: ErrorCode) {
+        self.failures.get_or_create(&CodeLabel { code: code.as_str() }).inc();
+    }
+
+    /// Counts an attempt that will be made again.
+    pub(crate) fn retried(&self) {
+        self.retries.inc();
+    }
+
+    /// Counts a job that was given back.
+    pub(crate) fn parked(&self) {
+        self.parked.inc();
+    }
+
+    /// Counts a job as running as long as the guard lives.
+    pub(crate) fn run(&self) -> Running {
+        self.running.inc();
+        Running(self.running.clone())
+    }
+
+    /// Notes whether jobs wait for a dependency.
+    pub(crate) fn pause(&self, dependency: &str, away: bool) {
+        self.paused.get_or_create(&DependencyLabel { dependency: dependency.to_owned() }).set(i64::from(away));
+    }
+
+    /// Notes what is on its way to the derived stores.
+    pub(crate) fn backlog(&self, outbox: u64, oldest_seconds: u64, cache_tasks: u64, halted_chains: u64) {
+        let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.outbox.set(whole(outbox));
+        self.outbox_age.set(whole(oldest_seconds));
+        self.cache_tasks.set(whole(cache_tasks));
+        self.halted_chains.set(whole(halted_chains));
+    }
+
+    /// The text that Prometheus reads.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+/// A job at work.
+pub(crate) struct Running(Gauge);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,155 @@
+//! Outages: what does not answer, who waits for it, and when it is back.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use deadpool_postgres::Pool;
+use shared::postgres::{self, PostgresError};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{claim, services::Services};
+
+/// How often is asked whether everything answers.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How long an input root may take to answer.
+const ROOT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What does not answer at present.
+pub(crate) struct Outages {
+    postgres_away: watch::Sender<bool>,
+    roots_away: Mutex<BTreeSet<PathBuf>>,
+    /// Claims of jobs that were given back while PostgreSQL could not be told.
+    unreleased: Mutex<Vec<Uuid>>,
+}
+
+impl Default for Outages {
+    fn default() -> Self {
+        Self { postgres_away: watch::Sender::new(false), roots_away: Mutex::default(), unreleased: Mutex::default() }
+    }
+}
+
+impl Outages {
+    /// Whether PostgreSQL is away.
+    pub(crate) fn postgres_is_away(&self) -> bool {
+        *self.postgres_away.borrow()
+    }
+
+    /// Waits until PostgreSQL is away.
+    pub(crate) async fn postgres_goes(&self) {
+        let mut away = self.postgres_away.subscribe();
+        // The sender lives as long as this does.
+        let _ = away.wait_for(|away| *away).await;
+    }
+
+    /// Waits until PostgreSQL answers.
+    pub(crate) async fn postgres_answers(&self) {
+        let mut away = self.postgres_away.subscribe();
+        let _ = away.wait_for(|away| !*away).await;
+    }
+
+    /// Notes that PostgreSQL failed in a way that it may be away.
+    pub(crate) fn postgres_failed(&self, error: &PostgresError) {
+        if !self.postgres_away.send_replace(true) {
+            let error: &dyn std::error::Error = error;
+            tracing::error!(error, "PostgreSQL does not answer; jobs are paused until it does");
+        }
+    }
+
+    /// Asks PostgreSQL whether it answers, and notes it if it does not.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub(crate) async fn probe_postgres(&self, pool: &Pool) -> Result<(), PostgresError> {
+        let answer = postgres::probe(pool).await;
+        if let Err(error) = &answer {
+            self.postgres_failed(error);
+        }
+        answer
+    }
+
+    /// Keeps a claim to be given back once PostgreSQL answers.
+    pub(crate) fn release_later(&self, claim: Uuid) {
+        self.unreleased.lock().unwrap_or_else(PoisonError::into_inner).push(claim);
+    }
+
+    /// Whether an input root is away.
+    pub(crate) fn root_is_away(&self, root: &Path) -> bool {
+        self.roots_away.lock().unwrap_or_else(PoisonError::into_inner).contains(root)
+    }
+
+    /// Notes that an input root does not answer.
+    pub(crate) fn root_failed(&self, root: &Path) {
+        if self.roots_away.lock().unwrap_or_else(PoisonError::into_inner).insert(root.to_owned()) {
+            tracing::error!(root = %root.display(), "the input root does not answer; its jobs are paused until it does");
+        }
+    }
+
+    /// The input roots that are away.
+    pub(crate) fn roots_away(&self) -> Vec<PathBuf> {
+        self.roots_away.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    async fn watch_postgres(&self, pool: &Pool) {
+        if self.probe_postgres(pool).await.is_err() || !self.postgres_is_away() && self.nothing_to_release() {
+            return;
+        }
+        let claims = std::mem::take(&mut *self.unreleased.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Err(error) = claim::give_back(pool, &claims).await {
+            self.unreleased.lock().unwrap_or_else(PoisonError::into_inner).extend(claims);
+            self.postgres_failed(&error);
+        } else if self.postgres_away.send_replace(false) {
+            tracing::info!("PostgreSQL answers again; jobs go on");
+        }
+    }
+
+    fn nothing_to_release(&self) -> bool {
+        self.unreleased.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    async fn watch_root(&self, root: &Path) {
+        if root_answers(root).await {
+            if self.roots_away.lock().unwrap_or_else(PoisonError::into_inner).remove(root) {
+                tracing::info!(root = %root.display(), "the input root answers again; its jobs go on");
+            }
+        } else {
+            self.root_failed(root);
+        }
+    }
+}
+
+/// Whether an input root is a folder that can be looked at in time.
+async fn root_answers(root: &Path) -> bool {
+    let root = root.to_owned();
+    let look = tokio::task::spawn_blocking(move || root.is_dir());
+    matches!(tokio::time::timeout(ROOT_TIMEOUT, look).await, Ok(Ok(true)))
+}
+
+/// Asks again and again whether everything answers, until told to stop.
+pub(crate) async fn watch(services: Arc<Services>, stop: CancellationToken) {
+    let outages = &services.outages;
+    let postgres = async {
+        loop {
+            outages.watch_postgres(&services.pool).await;
+            tokio::time::sleep(INTERVAL).await;
+        }
+    };
+    let roots = async {
+        loop {
+            for root in services.roots.all() {
+                outages.watch_root(root).await;
+            }
+            tokio::time::sleep(INTERVAL).await;
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = postgres => {}
+        () = roots => {}
+    }
+}

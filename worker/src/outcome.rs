@@ -1,0 +1,49 @@
+//! What an attempt can come to, before anything is done about it.
+
+use shared::{failure::Failure, fingerprint::Fingerprint, receipt::Receipt};
+use uuid::Uuid;
+
+/// What an attempt came to.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The job has ended now, and PostgreSQL holds its end.
+    Ended(Box<Receipt>),
+    /// The job had ended before; its receipt is sent again.
+    EndedBefore(Box<Receipt>),
+    /// The attempt failed; what it wrote was rolled back.
+    Failed(Box<FailedAttempt>),
+    /// Another job of the slice is at work.
+    Busy,
+    /// The job's worker died; it is tried again with nothing beside it.
+    NeedsSolitude,
+    /// A later copy of the same job is on its way.
+    Redundant,
+    /// Something that the job needs does not answer.
+    Outage(Outage),
+    /// The worker is stopping.
+    Stopped,
+}
+
+/// An attempt that failed.
+#[derive(Debug)]
+pub(crate) struct FailedAttempt {
+    /// Why.
+    pub(crate) failure: Failure,
+    /// The claim on the run that it held; none if the run is another job's.
+    pub(crate) claim: Option<Uuid>,
+    /// The file's fingerprint, if it was read.
+    pub(crate) fingerprint: Option<Fingerprint>,
+    /// The hash of the mapping profile, if it was found.
+    pub(crate) mapping_hash: Option<String>,
+    /// The receipt, should this be the job's end.
+    pub(crate) receipt: Box<Receipt>,
+}
+
+/// Something that jobs need does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outage {
+    /// PostgreSQL, under which claim the job was.
+    Postgres(Option<Uuid>),
+    /// The input root of the job's file, under which claim the job was.
+    InputRoot(Option<Uuid>),
+}

@@ -1,0 +1,85 @@
+//! What the stages need: built once in `main` and shared by all jobs.
+
+use std::{path::PathBuf, sync::Arc};
+
+use deadpool_postgres::Pool;
+use shared::{
+    amount::Amount, amqp::Publisher, failure::Failure, records::RecordLimits, roots::InputRoots, settings::Settings,
+    topology::Topology,
+};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::{metrics::Metrics, outage::Outages};
+
+/// The connections, names and limits with which this worker works.
+pub(crate) struct Services {
+    /// PostgreSQL.
+    pub(crate) pool: Pool,
+    /// The connection on which messages are published.
+    pub(crate) publisher: Publisher,
+    /// The names of exchanges and queues.
+    pub(crate) topology: Topology,
+    /// Where files may be read from.
+    pub(crate) roots: InputRoots,
+    /// The folder that relative paths are looked up from.
+    pub(crate) base: PathBuf,
+    /// The folder of the Parquet cache.
+    pub(crate) cache: PathBuf,
+    /// The name of this worker.
+    pub(crate) worker: String,
+    /// The limits of a file.
+    pub(crate) limits: Limits,
+    /// What does not answer.
+    pub(crate) outages: Outages,
+    /// What is counted.
+    pub(crate) metrics: Metrics,
+    /// Wakes the relay.
+    pub(crate) relay: Arc<Notify>,
+}
+
+/// The limits of a file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Bytes of a file.
+    pub(crate) file_bytes: u64,
+    /// Bytes and fields of a record.
+    pub(crate) record: RecordLimits,
+    /// Bad rows that quarantine allows.
+    pub(crate) max_rejected: u64,
+    /// How far from nil a balanced slice may sum.
+    pub(crate) nil_tolerance: Amount,
+}
+
+impl Limits {
+    /// The limits that the settings give.
+    pub(crate) fn from_settings(settings: &Settings) -> Self {
+        Self {
+            file_bytes: settings.max_file_bytes,
+            record: RecordLimits { bytes: settings.max_record_bytes, fields: settings.max_columns },
+            max_rejected: settings.max_rejected_rows,
+            nil_tolerance: settings.nil_tolerance,
+        }
+    }
+}
+
+/// Why an attempt could not go on.
+#[derive(Debug)]
+pub(crate) enum Interrupted {
+    /// It failed.
+    Failed(Box<Failure>),
+    /// PostgreSQL failed in this stage.
+    Postgres(shared::failure::Stage, shared::postgres::PostgresError),
+    /// The input root does not answer.
+    RootAway(PathBuf),
+    /// The reply to the commit never came: it may have happened.
+    CommitUnknown(shared::postgres::PostgresError),
+    /// The claim was taken over by another worker.
+    ClaimLost(Uuid),
+}
+
+impl From<Failure> for Interrupted {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(Box::new(failure))
+    }
+}

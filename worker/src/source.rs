@@ -1,0 +1,161 @@
+//! The source: a file's bytes, hashed and parsed from one opened file.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Cursor, ErrorKind, Read, Seek},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::Arc,
+};
+
+use shared::{
+    failure::{ErrorCode, Failure, Stage},
+    fingerprint::{Fingerprint, Fingerprinter},
+    roots::{self, Location},
+};
+
+use crate::services::Interrupted;
+
+/// Files up to this size are held in memory, where hashing and parsing see the same bytes.
+const HELD: u64 = 8 << 20;
+const CHUNK: usize = 1 << 20;
+/// `O_NOFOLLOW | O_NONBLOCK` of Linux: the link was resolved before, and a pipe must not block.
+const OPEN_FLAGS: i32 = 0o400_000 | 0o4_000;
+
+/// A file that was read once, whole.
+#[derive(Debug, Clone)]
+pub(crate) struct Loaded {
+    /// SHA-256 of its bytes.
+    pub(crate) fingerprint: Fingerprint,
+    /// How many there are.
+    pub(crate) bytes: u64,
+    content: Content,
+}
+
+#[derive(Debug, Clone)]
+enum Content {
+    Held(Arc<[u8]>),
+    Opened(Arc<File>),
+}
+
+/// Opens a file, reads it once and computes its fingerprint.
+///
+/// # Errors
+/// If it is not there, is no regular file, is too large or cannot be read, or its root is away.
+pub(crate) async fn load(location: &Location, max_bytes: u64) -> Result<Loaded, Interrupted> {
+    let location = location.clone();
+    let reading = tokio::task::spawn_blocking(move || {
+        let path = match roots::resolve(&location) {
+            Ok(resolved) => resolved?,
+            Err(error) => return Err(unreadable(&error, &location)),
+        };
+        read(&path, max_bytes).unwrap_or_else(|error| Err(unreadable(&error, &location)))
+    });
+    reading.await.unwrap_or_else(|panic| {
+        let reason = format!("reading the file broke off: {panic}");
+        Err(Failure::new(ErrorCode::CrashSuspect, Stage::Load, reason).into())
+    })
+}
+
+fn read(path: &Path, max_bytes: u64) -> io::Result<Result<Loaded, Interrupted>> {
+    let mut file = OpenOptions::new().read(true).custom_flags(OPEN_FLAGS).open(path)?;
+    let metadata = file.metadata()?;
+    let refuse = |code, reason: String| Ok(Err(Failure::new(code, Stage::Load, reason).into()));
+    if !metadata.is_file() {
+        return refuse(ErrorCode::FileNotAllowed, "the path names no regular file".to_owned());
+    }
+    if metadata.len() > max_bytes {
+        return refuse(ErrorCode::FileTooLarge, too_large(metadata.len(), max_bytes));
+    }
+    if metadata.len() <= HELD {
+        let mut held = Vec::with_capacity(metadata.len() as usize + 1);
+        // One byte more than was announced tells a file that grows.
+        (&file).take(HELD + 1).read_to_end(&mut held)?;
+        if held.len() as u64 <= HELD {
+            let fingerprint = Fingerprint::of(&held);
+            return Ok(Ok(Loaded { fingerprint, bytes: held.len() as u64, content: Content::Held(held.into()) }));
+        }
+        file.rewind()?;
+    }
+    let (mut fingerprinter, mut bytes, mut chunk) = (Fingerprinter::default(), 0, vec![0; CHUNK]);
+    loop {
+        let count = match file.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        bytes += count as u64;
+        if bytes > max_bytes {
+            return refuse(ErrorCode::FileTooLarge, too_large(bytes, max_bytes));
+        }
+        fingerprinter.update(&chunk[..count]);
+    }
+    Ok(Ok(Loaded { fingerprint: fingerprinter.finish(), bytes, content: Content::Opened(Arc::new(file)) }))
+}
+
+fn too_large(bytes: u64, max: u64) -> String {
+    format!("the file has {bytes} bytes, more than the {max} that AURA_MAX_FILE_BYTES allows")
+}
+
+/// What an I/O error means: the file may come yet, its root may be away, or it cannot be read.
+fn unreadable(error: &io::Error, location: &Location) -> Interrupted {
+    let failure = |code, reason| Failure::new(code, Stage::Load, reason).into();
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory if !location.root.is_dir() => {
+            Interrupted::RootAway(location.root.clone())
+        }
+        ErrorKind::NotFound | ErrorKind::NotADirectory => {
+            failure(ErrorCode::FileNotFound, "the file is not there; put it there and replay the job".to_owned())
+        }
+        ErrorKind::PermissionDenied => failure(
+            ErrorCode::StorageUnavailable,
+            "the file may not be read by this worker; give it permission and replay the job".to_owned(),
+        ),
+        _ => failure(ErrorCode::StorageUnavailable, format!("the file cannot be read: {error}")),
+    }
+}
+
+impl Loaded {
+    /// Lets a function read the file from its start, and makes sure that it read the bytes of the
+    /// fingerprint, whether it succeeded or not.
+    ///
+    /// # Errors
+    /// What the function returned, or `file_changed`.
+    pub(crate) fn read_with<T, E: From<Failure>>(
+        &self,
+        work: impl FnOnce(&mut dyn Read) -> Result<T, E>,
+    ) -> Result<T, E> {
+        match &self.content {
+            Content::Held(bytes) => work(&mut Cursor::new(bytes)),
+            Content::Opened(file) => {
+                let failed = |error: io::Error| {
+                    let reason = format!("the file cannot be read again: {error}");
+                    E::from(Failure::new(ErrorCode::StorageUnavailable, Stage::Parse, reason))
+                };
+                let mut reader = Hashing { file, fingerprinter: Fingerprinter::default() };
+                reader.file.rewind().map_err(failed)?;
+                let outcome = work(&mut reader);
+                io::copy(&mut reader, &mut io::sink()).map_err(failed)?;
+                if reader.fingerprinter.finish() == self.fingerprint {
+                    return outcome;
+                }
+                let reason = "the file changed while it was read; its writer should rename it into place";
+                Err(Failure::new(ErrorCode::FileChanged, Stage::Parse, reason).into())
+            }
+        }
+    }
+}
+
+struct Hashing<'a> {
+    file: &'a File,
+    fingerprinter: Fingerprinter,
+}
+
+impl Read for Hashing<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.fingerprinter.update(&buffer[..count]);
+        Ok(count)
+    }
+}

@@ -1,0 +1,212 @@
+//! The verdict: a job's place among the exports of its slice, decided while the slice is locked.
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Transaction;
+use shared::{
+    failure::{ErrorCode, Failure, Stage},
+    job::Job,
+    postgres::PostgresError,
+};
+use uuid::Uuid;
+
+const STATE: &str = "SELECT job_id, fingerprint, source, mapping_hash, mode, newest_at, newest_fingerprint \
+                     FROM slices WHERE entity = $1 AND period = $2";
+const LOCKED: &str = "SELECT EXISTS (SELECT FROM period_locks WHERE period = $2 AND entity IN ($1, '*'))";
+const CANCELLED: &str = "SELECT EXISTS (SELECT FROM batches WHERE batch_id = $1 AND cancelled_at IS NOT NULL)";
+const TRY_LOCK: &str = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))";
+const WAIT_LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
+const GATE: &str = "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))";
+
+/// What the slice has seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SliceState {
+    /// The export that its rows come from, if one was applied.
+    pub(crate) current: Option<Current>,
+    /// The order time of the newest export seen.
+    pub(crate) newest_at: DateTime<Utc>,
+    /// That export's fingerprint.
+    pub(crate) newest_fingerprint: String,
+}
+
+/// The export that a slice's rows come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Current {
+    /// The job that applied it.
+    pub(crate) job_id: Uuid,
+    /// What it was: fingerprint, source, mapping and mode.
+    pub(crate) export: [String; 4],
+}
+
+/// What is to become of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Its rows are loaded.
+    Load,
+    /// The slice holds the same export, which this job applied.
+    Duplicate(Uuid),
+    /// A newer export had been seen.
+    Stale(DateTime<Utc>),
+}
+
+/// Decides between loading, skipping and superseding.
+///
+/// # Errors
+/// `ambiguous_order` if another file was exported at the same time.
+pub(crate) fn decide(state: Option<&SliceState>, job: &Job, export: &[String; 4]) -> Result<Verdict, Failure> {
+    let Some(state) = state else { return Ok(Verdict::Load) };
+    if let Some(current) = state.current.as_ref().filter(|current| job.skip_duplicates && current.export == *export) {
+        return Ok(Verdict::Duplicate(current.job_id));
+    }
+    let order = job.order_at();
+    if order < state.newest_at {
+        return Ok(Verdict::Stale(state.newest_at));
+    }
+    if order == state.newest_at && state.newest_fingerprint != export[0] {
+        let reason = "another file of this slice has the same exported_at; set exported_at to the time of each export";
+        return Err(Failure::new(ErrorCode::AmbiguousOrder, Stage::Verdict, reason));
+    }
+    Ok(Verdict::Load)
+}
+
+/// Locks the slice until the transaction ends, unless another job has it.
+///
+/// # Errors
+/// If PostgreSQL fails.
+pub(crate) async fn try_lock(tx: &Transaction<'_>, job: &Job) -> Result<bool, PostgresError> {
+    let row = ask(tx, TRY_LOCK, &[&lock_name(job)]).await?;
+    Ok(row.get(0))
+}
+
+/// Locks the slice, waiting for whoever has it.
+///
+/// # Errors
+/// If PostgreSQL fails, or the lock is not free in time.
+pub(crate) async fn wait_lock(tx: &Transaction<'_>, job: &Job) -> Result<(), PostgresError> {
+    ask(tx, WAIT_LOCK, &[&lock_name(job)]).await.map(|_| ())
+}
+
+/// Keeps `cancel` and `period lock` out until the transaction ends: they wait for it, and it sees
+/// what they did before.
+///
+/// # Errors
+/// If PostgreSQL fails.
+pub(crate) async fn close_gates(tx: &Transaction<'_>, job: &Job) -> Result<(), PostgresError> {
+    if let Some(batch) = job.batch_id {
+        ask(tx, GATE, &[&format!("batch:{batch}")]).await?;
+    }
+    ask(tx, GATE, &[&format!("period:{}", job.slice.period)]).await.map(|_| ())
+}
+
+/// What the slice has seen.
+///
+/// # Errors
+/// If PostgreSQL fails.
+pub(crate) async fn state(tx: &Transaction<'_>, job: &Job) -> Result<Option<SliceState>, PostgresError> {
+    let statement = tx.prepare_cached(STATE).await.map_err(PostgresError::in_("prepare a look-up"))?;
+    let slice: [&(dyn tokio_postgres::types::ToSql + Sync); 2] =
+        [&job.slice.entity.as_str(), &job.slice.period.as_str()];
+    let row = tx.query_opt(&statement, &slice).await.map_err(PostgresError::in_("look the slice up"))?;
+    Ok(row.map(|row| SliceState {
+        current: row.get::<_, Option<Uuid>>(0).map(|job_id| Current {
+            job_id,
+            export: [row.get(1), row.get(2), row.get(3), row.get(4)],
+        }),
+        newest_at: row.get(5),
+        newest_fingerprint: row.get(6),
+    }))
+}
+
+/// Whether the job's batch was cancelled.
+///
+/// # Errors
+/// If PostgreSQL fails.
+pub(crate) async fn is_cancelled(tx: &Transaction<'_>, job: &Job) -> Result<bool, PostgresError> {
+    match job.batch_id {
+        Some(batch) => Ok(ask(tx, CANCELLED, &[&batch]).await?.get(0)),
+        None => Ok(false),
+    }
+}
+
+/// Whether the job's period is closed.
+///
+/// # Errors
+/// If PostgreSQL fails.
+pub(crate) async fn is_locked(tx: &Transaction<'_>, job: &Job) -> Result<bool, PostgresError> {
+    let row = ask(tx, LOCKED, &[&job.slice.entity.as_str(), &job.slice.period.as_str()]).await?;
+    Ok(row.get(0))
+}
+
+/// The failure of a job whose period is closed.
+pub(crate) fn locked(job: &Job) -> Failure {
+    let reason = format!("period {} is locked; unlock it and replay the job, if it must change", job.slice.period);
+    Failure::new(ErrorCode::PeriodLocked, Stage::Verdict, reason)
+}
+
+fn lock_name(job: &Job) -> String {
+    format!("slice:{}:{}", job.slice.entity, job.slice.period)
+}
+
+async fn ask(
+    tx: &Transaction<'_>,
+    question: &str,
+    params: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+) -> Result<tokio_postgres::Row, PostgresError> {
+    let statement = tx.prepare_cached(question).await.map_err(PostgresError::in_("prepare a look-up"))?;
+    tx.query_one(&statement, params).await.map_err(PostgresError::in_("decide a job's place"))
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::{envelope::Envelope, receive::receive};
+
+    use super::*;
+
+    fn at(hour: u32) -> DateTime<Utc> {
+        format!("2022-07-01T{hour:02}:00:00Z").parse().unwrap()
+    }
+
+    fn job(hour: u32) -> Job {
+        let body = format!(r#"{{"file": "a", "entity": "A", "period": "2022-06", "exported_at": "2022-07-01T{hour:02}:00:00Z"}}"#);
+        receive(body.as_bytes(), &Envelope { attempt: 1, ..Envelope::default() }, at(23)).unwrap()
+    }
+
+    fn export(fingerprint: &str) -> [String; 4] {
+        [fingerprint, "default", "m", "upsert"].map(str::to_owned)
+    }
+
+    fn seen(current: &str, newest: u32, newest_fingerprint: &str) -> SliceState {
+        SliceState {
+            current: Some(Current { job_id: Uuid::nil(), export: export(current) }),
+            newest_at: at(newest),
+            newest_fingerprint: newest_fingerprint.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_skipped_duplicate_counts_as_an_export_of_its_time() {
+        // A loaded at 10, A again at 12 was skipped; B of 11 arrives.
+        let state = seen("A", 12, "A");
+        assert_eq!(decide(Some(&state), &job(11), &export("B")).unwrap(), Verdict::Stale(at(12)));
+        assert_eq!(decide(Some(&state), &job(13), &export("A")).unwrap(), Verdict::Duplicate(Uuid::nil()));
+    }
+
+    #[test]
+    fn another_file_of_the_same_time_is_ambiguous_and_the_same_one_loads_again() {
+        let state = seen("A", 10, "A");
+        assert_eq!(decide(Some(&state), &job(10), &export("B")).unwrap_err().code, ErrorCode::AmbiguousOrder);
+        let again = Job { skip_duplicates: false, ..job(10) };
+        assert_eq!(decide(Some(&state), &again, &export("A")).unwrap(), Verdict::Load);
+    }
+
+    #[test]
+    fn a_forced_job_beats_what_came_before_it_was_forced_and_nothing_later() {
+        let forced = Job { forced_at: Some(at(12)), ..job(9) };
+        assert_eq!(decide(Some(&seen("A", 11, "A")), &forced, &export("B")).unwrap(), Verdict::Load);
+        assert_eq!(decide(Some(&seen("A", 13, "A")), &forced, &export("B")).unwrap(), Verdict::Stale(at(13)));
+    }
+
+    #[test]
+    fn the_duplicate_comes_before_the_stale_export() {
+        assert_eq!(decide(Some(&seen("A", 12, "A")), &job(9), &export("A")).unwrap(), Verdict::Duplicate(Uuid::nil()));
+    }
+}
