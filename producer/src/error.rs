@@ -64,7 +64,7 @@ pub(crate) enum CommandError {
         /// Where it is, without the password.
         url: String,
         /// What went wrong.
-        source: AmqpError,
+        source: Box<AmqpError>,
     },
     /// The topology is not what it should be.
     #[error("RabbitMQ at {url}")]
@@ -72,8 +72,11 @@ pub(crate) enum CommandError {
         /// Where it is, without the password.
         url: String,
         /// What went wrong.
-        source: TopologyError,
+        source: Box<TopologyError>,
     },
+    /// A message could not be published.
+    #[error("it was not published: {0}")]
+    Undelivered(String),
     /// Another engineer works on the dead letters.
     #[error("{queue} is held by another engineer's command; try again once that is done")]
     Held {
@@ -86,7 +89,7 @@ pub(crate) enum CommandError {
         /// Where it is, without the password.
         url: String,
         /// What went wrong.
-        source: PostgresError,
+        source: Box<PostgresError>,
     },
 }
 
@@ -94,13 +97,13 @@ impl CommandError {
     /// Says where the broker is that failed.
     pub(crate) fn broker(settings: &Settings) -> impl Fn(AmqpError) -> Self + Copy {
         let url = &settings.amqp_url;
-        move |source| Self::Broker { url: url.to_string(), source }
+        move |source| Self::Broker { url: url.to_string(), source: Box::new(source) }
     }
 
     /// Says where the PostgreSQL is that failed.
     pub(crate) fn postgres(settings: &Settings) -> impl Fn(PostgresError) -> Self + Copy {
         let url: &ServiceUrl = &settings.postgres_url;
-        move |source| Self::Postgres { url: url.to_string(), source }
+        move |source| Self::Postgres { url: url.to_string(), source: Box::new(source) }
     }
 
     /// The exit code that the contract gives it.
@@ -111,6 +114,7 @@ impl CommandError {
             Self::Broker { .. }
             | Self::Topology { .. }
             | Self::Held { .. }
+            | Self::Undelivered(_)
             | Self::Postgres { .. }
             | Self::Output(_) => 3,
         }
@@ -136,16 +140,19 @@ impl CommandError {
             | Self::Broker { .. }
             | Self::Topology { .. }
             | Self::Held { .. }
+            | Self::Undelivered(_)
             | Self::Postgres { .. } => &[],
         }
     }
 
     fn advice(&self) -> &'static str {
         match self {
-            Self::Broker { .. } | Self::Topology { source: TopologyError::Broker { .. }, .. } => {
-                "check that it runs, and AURA_AMQP_URL"
-            }
-            Self::Postgres { source: PostgresError::Migrate(_), .. } => {
+            Self::Broker { .. } => "check that it runs, and AURA_AMQP_URL",
+            Self::Topology { source, .. } => match **source {
+                TopologyError::Broker { .. } => "check that it runs, and AURA_AMQP_URL",
+                TopologyError::Mismatch { .. } => "",
+            },
+            Self::Postgres { source, .. } if matches!(**source, PostgresError::Migrate(_)) => {
                 "is the database another program's, or a newer Aura's?"
             }
             Self::Postgres { source, .. } if has_no_schema(source) => "run `aura-producer migrate` first",
@@ -159,7 +166,7 @@ impl CommandError {
             | Self::Settings(_)
             | Self::Telemetry(_)
             | Self::Output(_)
-            | Self::Topology { source: TopologyError::Mismatch { .. }, .. }
+            | Self::Undelivered(_)
             | Self::Held { .. } => "",
         }
     }

@@ -2,6 +2,7 @@
 
 mod answer;
 mod cancel;
+mod dead;
 mod error;
 mod journal;
 mod migrate;
@@ -48,6 +49,8 @@ enum Verb {
     Status(status::Args),
     Cancel(cancel::Args),
     #[command(subcommand)]
+    Dead(dead::Verb),
+    #[command(subcommand)]
     Period(period::Verb),
     Migrate(migrate::Args),
     Topology(topology::Args),
@@ -77,6 +80,7 @@ async fn run(verb: Verb, json: bool, flags: Vec<(String, String)>) -> Result<Ver
         Verb::Publish(args) => publish::run(*args, &settings, json).await,
         Verb::Status(args) => status::run(args, &settings, json).await,
         Verb::Cancel(args) => cancel::run(args, &settings, json).await,
+        Verb::Dead(verb) => dead::run(verb, &settings, json).await,
         Verb::Period(verb) => period::run(verb, &settings, json).await,
         Verb::Migrate(_) => migrate::run(&settings, json).await,
         Verb::Topology(_) => topology::run(&settings, json).await,

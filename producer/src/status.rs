@@ -121,8 +121,11 @@ impl fmt::Display for Overview {
             writeln!(f, "\nunder way")?;
             writeln!(f, "{}", run::table(&self.active).trim_fmt())?;
         }
-        writeln!(f, "\nnewest jobs")?;
-        writeln!(f, "{}", run::table(&self.recent).trim_fmt())
+        if !self.recent.is_empty() {
+            writeln!(f, "\nnewest jobs")?;
+            writeln!(f, "{}", run::table(&self.recent).trim_fmt())?;
+        }
+        Ok(())
     }
 }
 
@@ -171,7 +174,9 @@ impl fmt::Display for BatchPage {
             writeln!(f, "cancelled at {}: none of its jobs has loaded since", time(at))?;
         }
         let shown = &self.results[..self.results.len().min(SHOWN)];
-        writeln!(f, "{}", run::table(shown).trim_fmt())?;
+        if !shown.is_empty() {
+            writeln!(f, "{}", run::table(shown).trim_fmt())?;
+        }
         if self.results.len() > SHOWN {
             writeln!(f, "and {} more, with --json", count(self.results.len() - SHOWN, "job"))?;
         }

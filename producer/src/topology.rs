@@ -37,8 +37,8 @@ pub(crate) async fn declare(settings: &Settings, topology: &Topology) -> Result<
     let connection = amqp::connect(settings.amqp_url.expose(), "aura-producer");
     let connection = connection.await.map_err(CommandError::broker(settings))?;
     let declared = topology.declare(&connection).await;
-    let url = &settings.amqp_url;
-    declared.map_err(|source| CommandError::Topology { url: url.to_string(), source })?;
+    let failed = |source| CommandError::Topology { url: settings.amqp_url.to_string(), source: Box::new(source) };
+    declared.map_err(failed)?;
     Ok(connection)
 }
 

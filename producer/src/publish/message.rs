@@ -18,7 +18,7 @@ use shared::{
 };
 use uuid::Uuid;
 
-use super::{Draft, now_text};
+use super::Draft;
 use crate::{
     answer::{count, remark},
     error::CommandError,
@@ -64,7 +64,7 @@ impl Batch {
         }
         fields.entry("job_id").or_insert_with(|| Uuid::now_v7().to_string().into());
         fields.entry("batch_id").or_insert_with(|| self.id.to_string().into());
-        fields.entry("exported_at").or_insert_with(|| now_text(self.now).into());
+        fields.entry("exported_at").or_insert_with(|| envelope::time_text(self.now).into());
         if let Some(Value::String(file)) = fields.get_mut("file") {
             *file = self.absolute(file);
         }

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use serde_json::{Map, Value};
 use shared::slice::{Entity, Period};
 
-use super::{Draft, Drafts};
+use super::{Draft, Drafts, fields::set};
 use crate::error::CommandError;
 
 const ENTITY: &str = "{entity}";
@@ -120,9 +120,9 @@ pub(crate) fn read(folder: &Path, pattern: &str, given: &Map<String, Value>) -> 
         match parsed.read(text) {
             Ok((entity, period)) => {
                 let mut fields = Map::new();
-                super::set(&mut fields, "file", folder.join(text).to_str());
-                super::set(&mut fields, "entity", entity);
-                super::set(&mut fields, "period", period);
+                set(&mut fields, "file", folder.join(text).to_str());
+                set(&mut fields, "entity", entity);
+                set(&mut fields, "period", period);
                 found.drafts.push(Draft { place: text.to_owned(), fields });
             }
             Err(reason) => found.unmatched.push(format!("{text}: {reason}")),

@@ -1,0 +1,156 @@
+//! Which dead letters a command is about.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use shared::slice::{Entity, Period};
+use uuid::Uuid;
+
+use super::letter::Letter;
+use crate::error::CommandError;
+
+/// A letter must pass every filter that is given.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Filters (a letter must pass all that are given)")]
+pub(crate) struct Filter {
+    /// A job's identity; may be given several times
+    #[arg(long = "id", value_name = "UUID")]
+    pub(crate) ids: Vec<Uuid>,
+    /// A legal entity
+    #[arg(long)]
+    entity: Option<Entity>,
+    /// A period
+    #[arg(long)]
+    period: Option<Period>,
+    /// A batch
+    #[arg(long, value_name = "UUID")]
+    batch: Option<Uuid>,
+    /// An error code, such as row_invalid
+    #[arg(long)]
+    code: Option<String>,
+    /// Died longer ago than this: 90s, 10m, 2h, 3d, 1h30m
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    older_than: Option<TimeDelta>,
+    /// Died more recently than this
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    newer_than: Option<TimeDelta>,
+}
+
+impl Filter {
+    /// Whether nothing is filtered, so that every letter is meant.
+    pub(crate) fn is_empty(&self) -> bool {
+        let Self { ids, entity, period, batch, code, older_than, newer_than } = self;
+        ids.is_empty()
+            && entity.is_none()
+            && period.is_none()
+            && batch.is_none()
+            && code.is_none()
+            && older_than.is_none()
+            && newer_than.is_none()
+    }
+
+    /// Refuses to mean every letter by saying nothing.
+    pub(crate) fn or_all(&self, all: bool) -> Result<(), CommandError> {
+        match (self.is_empty(), all) {
+            (true, false) => Err(CommandError::Input("say which letters by filters, or --all".to_owned())),
+            (false, true) => Err(CommandError::Input("--all does not go with filters".to_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the letter is meant. One of unknown age is neither older nor newer than anything.
+    pub(crate) fn selects(&self, letter: &Letter, now: DateTime<Utc>) -> bool {
+        let is = |wanted: Option<&str>, found: Option<&String>| {
+            wanted.is_none_or(|wanted| found.is_some_and(|found| found == wanted))
+        };
+        let died = letter.at();
+        (self.ids.is_empty() || letter.job_id.is_some_and(|id| self.ids.contains(&id)))
+            && is(self.entity.as_ref().map(Entity::as_str), letter.entity.as_ref())
+            && is(self.period.as_ref().map(Period::as_str), letter.period.as_ref())
+            && self.batch.is_none_or(|batch| letter.batch_id == Some(batch))
+            && is(self.code.as_deref(), Some(&letter.code))
+            && self.older_than.is_none_or(|age| died.is_some_and(|at| at < now - age))
+            && self.newer_than.is_none_or(|age| died.is_some_and(|at| at > now - age))
+    }
+
+    /// The identities that were asked for and that no letter has.
+    pub(crate) fn missing<'a>(&self, letters: impl Iterator<Item = &'a Letter> + Clone) -> Vec<Uuid> {
+        let there = |id: &Uuid| letters.clone().any(|letter| letter.job_id == Some(*id));
+        self.ids.iter().filter(|id| !there(id)).copied().collect()
+    }
+}
+
+/// Reads an age: numbers with `s`, `m`, `h`, `d` or `w`, one after the other.
+pub(crate) fn age(text: &str) -> Result<TimeDelta, String> {
+    const FORM: &str = "is no age such as 90s, 10m, 2h, 3d or 1h30m";
+    let (mut seconds, mut number, mut units) = (0_i64, None::<i64>, 0);
+    for c in text.chars() {
+        let scale = match c {
+            '0'..='9' => {
+                let digit = i64::from(c as u8 - b'0');
+                number = Some(number.unwrap_or(0).checked_mul(10).and_then(|n| n.checked_add(digit)).ok_or(FORM)?);
+                continue;
+            }
+            's' => 1,
+            'm' => 60,
+            'h' => 3_600,
+            'd' => 86_400,
+            'w' => 604_800,
+            _ => return Err(FORM.to_owned()),
+        };
+        let part = number.take().and_then(|n| n.checked_mul(scale)).ok_or(FORM)?;
+        seconds = seconds.checked_add(part).ok_or(FORM)?;
+        units += 1;
+    }
+    // A hundred years is more than any clock here has to tell apart.
+    let fits = number.is_none() && units > 0 && seconds <= 3_155_760_000;
+    if fits { TimeDelta::try_seconds(seconds).ok_or_else(|| FORM.to_owned()) } else { Err(FORM.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::letter::tests::{letter, now},
+        *,
+    };
+
+    #[test]
+    fn an_age_is_numbers_with_units() {
+        assert_eq!(age("90s").unwrap(), TimeDelta::seconds(90));
+        assert_eq!(age("1h30m").unwrap(), TimeDelta::minutes(90));
+        assert_eq!(age("3d").unwrap(), TimeDelta::days(3));
+        for bad in ["", "10", "m", "10x", "1h30", "-1h", "9999999999999999999s", "99999999999w", "1 h"] {
+            assert!(age(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_letter_must_pass_every_filter() {
+        let selects = |filter: Filter| filter.selects(&letter(1, "ABEX", "timeout", 30, 0), now());
+        assert!(selects(Filter::default()));
+        let all = || Filter {
+            ids: vec![Uuid::from_u128(2), Uuid::from_u128(1)],
+            entity: "ABEX".parse().ok(),
+            period: "2022-06".parse().ok(),
+            batch: Some(Uuid::from_u128(9)),
+            code: Some("timeout".to_owned()),
+            older_than: age("29m").ok(),
+            newer_than: age("31m").ok(),
+        };
+        assert!(selects(all()));
+        assert!(!selects(Filter { ids: vec![Uuid::from_u128(2)], ..all() }));
+        assert!(!selects(Filter { entity: "ABEY".parse().ok(), ..all() }));
+        assert!(!selects(Filter { period: "2022-07".parse().ok(), ..all() }));
+        assert!(!selects(Filter { batch: Some(Uuid::nil()), ..all() }));
+        assert!(!selects(Filter { code: Some("row_invalid".to_owned()), ..all() }));
+        assert!(!selects(Filter { older_than: age("31m").ok(), ..all() }));
+        assert!(!selects(Filter { newer_than: age("29m").ok(), ..all() }));
+    }
+
+    #[test]
+    fn saying_nothing_does_not_mean_everything() {
+        assert!(Filter::default().or_all(false).is_err());
+        assert!(Filter::default().or_all(true).is_ok());
+        let one = Filter { ids: vec![Uuid::nil()], ..Filter::default() };
+        assert!(one.or_all(false).is_ok() && one.or_all(true).is_err());
+        assert_eq!(one.missing([letter(1, "A", "timeout", 1, 0)].iter()), [Uuid::nil()]);
+    }
+}

@@ -1,0 +1,50 @@
+//! The message that goes out for a dead letter.
+
+use lapin::types::FieldTable;
+use serde_json::Map;
+use shared::{
+    amqp::Outgoing,
+    envelope::{self, republished},
+    receive::fields_of,
+    topology::{JOB_KEY, Topology},
+};
+use uuid::Uuid;
+
+use super::queue::Dead;
+use crate::{
+    error::CommandError,
+    publish::message::{Batch, Prepared},
+};
+
+/// The same job, as it was published, for a first attempt.
+pub(crate) fn again(dead: &Dead, number: u32, topology: &Topology) -> Outgoing {
+    let (properties, came_with) = republished(&dead.properties, false);
+    let of_the_past = [envelope::ATTEMPT, envelope::FIRST_FAILED_AT, envelope::FINGERPRINT, envelope::RETURNED_CLAIM];
+    let mut headers = FieldTable::default();
+    for (name, value) in came_with.inner() {
+        if !of_the_past.contains(&name.as_str()) {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+    if dead.letter.job_id.is_none() {
+        // From here on it has one, whatever becomes of it.
+        envelope::set(&mut headers, envelope::JOB_ID, Uuid::now_v7());
+    }
+    envelope::set_integer(&mut headers, envelope::REPLAYS, number);
+    let (exchange, key, body) = (topology.jobs_exchange.clone(), JOB_KEY.to_owned(), dead.body.clone());
+    Outgoing { exchange, key, body, properties, headers, mandatory: true }
+}
+
+/// A new job with what the dead one asked for, but for its file, identity, export time and SHA-256.
+pub(crate) fn corrected(dead: &Dead, file: &str, topology: &Topology) -> Result<Prepared, CommandError> {
+    let what = || format!("the body of job {} cannot be used for a new one", dead.letter.name());
+    let faulty = |faults| CommandError::Faults { what: what(), faults };
+    let (fields, _) = fields_of(&dead.body).map_err(|fault| faulty(vec![fault]))?;
+    let mut fields: Map<_, _> = fields.into_iter().collect();
+    for name in ["job_id", "batch_id", "exported_at", "sha256"] {
+        fields.remove(name);
+    }
+    fields.insert("file".to_owned(), file.into());
+    let batch = Batch::new(dead.letter.batch_id.unwrap_or_else(Uuid::now_v7), Map::new(), topology)?;
+    batch.prepare(fields).map_err(faulty)
+}

@@ -1,0 +1,148 @@
+//! What a command did with dead jobs, and what it left.
+
+use std::fmt;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{
+    letter::Letter,
+    queue::{Dead, Held},
+};
+use crate::{
+    answer::{self, count, or_dash, shortened},
+    error::Verdict,
+};
+
+/// Jobs that people are shown; programs get all.
+const SHOWN: usize = 50;
+
+/// A dead job that was dealt with.
+#[derive(Debug, Serialize)]
+pub(crate) struct Settled {
+    pub(crate) job_id: Option<Uuid>,
+    pub(crate) batch_id: Option<Uuid>,
+    entity: Option<String>,
+    period: Option<String>,
+    file: Option<String>,
+    /// What it had died of.
+    code: String,
+    /// How often it has been replayed, this time included.
+    pub(crate) replays: u32,
+    /// How many letters it had.
+    copies: usize,
+    /// The job that takes its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) new_job_id: Option<Uuid>,
+}
+
+impl Settled {
+    pub(crate) fn new(copies: &[Dead], letter: &Letter) -> Self {
+        Self {
+            job_id: letter.job_id,
+            batch_id: letter.batch_id,
+            entity: letter.entity.clone(),
+            period: letter.period.clone(),
+            file: letter.file.clone(),
+            code: letter.code.clone(),
+            replays: letter.replays,
+            copies: copies.len(),
+            new_job_id: None,
+        }
+    }
+}
+
+/// A dead job that a command could not deal with.
+#[derive(Debug, Serialize)]
+pub(crate) struct Left {
+    pub(crate) job: String,
+    pub(crate) error: String,
+}
+
+/// The answer of `replay` and `discard`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    queue: String,
+    /// `replayed` or `discarded`.
+    act: &'static str,
+    pub(crate) jobs: Vec<Settled>,
+    /// What failed; its letters are in the queue still.
+    pub(crate) left: Vec<Left>,
+    /// Selected jobs that were not tried after that.
+    pub(crate) not_tried: usize,
+    /// Identities that were asked for and that no letter has.
+    pub(crate) missing: Vec<Uuid>,
+    /// How the job went that was replayed before the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) canary: Option<String>,
+    /// Whether the others were held back for it.
+    #[serde(skip)]
+    pub(crate) canary_failed: bool,
+}
+
+impl Report {
+    pub(crate) fn new(act: &'static str, held: &Held) -> Self {
+        Self {
+            queue: held.queue.clone(),
+            act,
+            jobs: Vec::new(),
+            left: Vec::new(),
+            not_tried: 0,
+            missing: Vec::new(),
+            canary: None,
+            canary_failed: false,
+        }
+    }
+
+    /// The exit code that this deserves.
+    pub(crate) fn verdict(&self) -> Verdict {
+        if !self.left.is_empty() {
+            Verdict::Undone
+        } else if self.canary_failed || !self.missing.is_empty() {
+            Verdict::Failed
+        } else {
+            Verdict::Done
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} {}", count(self.jobs.len(), "job"), self.act)?;
+        if !self.jobs.is_empty() {
+            let mut table = answer::table(["job", "entity", "period", "had died of", "replays", "file"]);
+            for job in self.jobs.iter().take(SHOWN) {
+                table.add_row([
+                    or_dash(job.job_id),
+                    or_dash(job.entity.as_ref()),
+                    or_dash(job.period.as_ref()),
+                    job.code.clone(),
+                    job.replays.to_string(),
+                    or_dash(job.file.as_ref().map(|file| shortened(file, 100))),
+                ]);
+            }
+            writeln!(f, "{}", table.trim_fmt())?;
+        }
+        if self.jobs.len() > SHOWN {
+            writeln!(f, "and {} more, with --json", self.jobs.len() - SHOWN)?;
+        }
+        for job in &self.jobs {
+            if let Some(id) = job.new_job_id {
+                writeln!(f, "job {id} takes its place; see: aura-producer status {id}")?;
+            }
+        }
+        if let Some(canary) = &self.canary {
+            writeln!(f, "canary: {canary}")?;
+        }
+        for Left { job, error } in &self.left {
+            writeln!(f, "job {job} stays in {}: {error}", self.queue)?;
+        }
+        if self.not_tried > 0 {
+            writeln!(f, "{} not tried", count(self.not_tried, "further job"))?;
+        }
+        for id in &self.missing {
+            writeln!(f, "{} holds no letter of job {id}; was it replayed or discarded already?", self.queue)?;
+        }
+        Ok(())
+    }
+}
