@@ -137,7 +137,7 @@ pub fn republished(properties: &BasicProperties, keep_failure: bool) -> (BasicPr
             || key.starts_with("x-last-death-")
             || key == "x-delivery-count"
             || key == "x-acquired-count";
-        let of_failure = matches!(key, ERROR_CODE | ERROR_STAGE | ERROR_MESSAGE | FAILED_AT | WORKER);
+        let of_failure = matches!(key, ERROR_CODE | ERROR_STAGE | ERROR_MESSAGE | FAILED_AT | WORKER | RETURNED_CLAIM);
         if !of_broker && (keep_failure || !of_failure) {
             headers.insert(name.clone(), value.clone());
         }

@@ -72,12 +72,7 @@ impl<'a> Attempt<'a> {
         self.events.push(event);
     }
 
-    /// What the attempt has to tell.
-    pub(crate) fn into_events(self) -> Vec<Event> {
-        self.events
-    }
-
-    /// What it has to tell so far.
+    /// What it has to tell, in order.
     pub(crate) fn events(&self) -> &[Event] {
         &self.events
     }
@@ -117,7 +112,8 @@ impl<'a> Attempt<'a> {
     pub(crate) fn success(&self, checked: &CheckedSlice, applied: &Applied) -> Receipt {
         let mut warnings = checked.warnings.clone();
         if applied.absent > 0 {
-            warnings.push(format!("{} accounts of the slice are not in the file and were left standing", applied.absent));
+            warnings
+                .push(format!("{} accounts of the slice are not in the file and were left standing", applied.absent));
         }
         Receipt {
             rows: checked.rows,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{SubsecRound, Utc};
 use lapin::{
     message::Delivery,
     options::{BasicAckOptions, BasicNackOptions},
@@ -191,14 +191,16 @@ async fn retry(
     failpoint::reach("retry_published");
     let events = failure_events(|event_type| event(services, job, failed, event_type), &failed.failure, Some(delay));
     let events = &events;
-    transaction(&services.pool, move |tx, _| Box::pin(async move {
-        let attempt = i32::try_from(job.attempt).unwrap_or(i32::MAX);
-        let fingerprint = failed.fingerprint.map(|fingerprint| fingerprint.to_string());
-        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-            [&job.job_id, &failed.claim, &attempt, &failed.failure.code.as_str(), &fingerprint];
-        let written = tx.execute(RETRYING, &params).await.map_err(PostgresError::in_("note a retry"))?;
-        if written == 1 { outbox::record(tx, events).await } else { Ok(()) }
-    }))
+    transaction(&services.pool, move |tx, _| {
+        Box::pin(async move {
+            let attempt = i32::try_from(job.attempt).unwrap_or(i32::MAX);
+            let fingerprint = failed.fingerprint.map(|fingerprint| fingerprint.to_string());
+            let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+                [&job.job_id, &failed.claim, &attempt, &failed.failure.code.as_str(), &fingerprint];
+            let written = tx.execute(RETRYING, &params).await.map_err(PostgresError::in_("note a retry"))?;
+            if written == 1 { outbox::record(tx, events).await } else { Ok(()) }
+        })
+    })
     .await?;
     events.iter().for_each(log);
     services.metrics.failed(failed.failure.code);
@@ -223,16 +225,18 @@ async fn dead_letter(
     failpoint::reach("dead_published");
     let events = failure_events(|event_type| event(services, job, failed, event_type), &failed.failure, None);
     let events = &events;
-    let written = transaction(&services.pool, move |tx, _| Box::pin(async move {
-        match ingest::write_failure(tx, failed, job, &services.worker).await {
-            Ok(()) => {
-                outbox::record(tx, events).await?;
-                Ok(true)
+    let written = transaction(&services.pool, move |tx, _| {
+        Box::pin(async move {
+            match ingest::write_failure(tx, failed, job, &services.worker).await {
+                Ok(()) => {
+                    outbox::record(tx, events).await?;
+                    Ok(true)
+                }
+                Err(crate::services::Interrupted::Postgres(_, source)) => Err(source),
+                Err(_) => Ok(false),
             }
-            Err(crate::services::Interrupted::Postgres(_, source)) => Err(source),
-            Err(_) => Ok(false),
-        }
-    }))
+        })
+    })
     .await?;
     if !written {
         return Err(Unsettled::TakenOver);
@@ -315,7 +319,13 @@ fn failure_events(event: impl Fn(EventType) -> Event, failure: &Failure, retry: 
 }
 
 /// Writes into the headers of a dead letter why it is one.
-fn describe(headers: &mut FieldTable, failure: &Failure, attempt: u32, first_failed_at: Option<chrono::DateTime<Utc>>, worker: &str) {
+fn describe(
+    headers: &mut FieldTable,
+    failure: &Failure,
+    attempt: u32,
+    first_failed_at: Option<chrono::DateTime<Utc>>,
+    worker: &str,
+) {
     let now = Utc::now();
     set_integer(headers, envelope::ATTEMPT, attempt);
     set(headers, envelope::ERROR_CODE, failure.code);
@@ -359,7 +369,7 @@ fn refusal_receipt(refusal: &shared::receive::Refusal, failure: &Failure) -> Rec
         warnings: Vec::new(),
         error: Some(failure.clone()),
         duration_seconds: 0.0,
-        finished_at: Utc::now(),
+        finished_at: Utc::now().trunc_subsecs(3),
     }
 }
 
@@ -367,7 +377,9 @@ async fn acknowledge(delivery: &Delivery) {
     match within(ACK_TIMEOUT, "take an acknowledgement", delivery.ack(BasicAckOptions::default())).await {
         Ok(true) => {}
         Ok(false) => tracing::warn!("the delivery is gone with its channel; the job will come again and do nothing"),
-        Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the job was not acknowledged and will come again"),
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the job was not acknowledged and will come again")
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! Consuming: a supervised connection, a permit for each job before it is taken, and a drain at the end.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::Utc;
 use futures_util::StreamExt;
@@ -37,6 +40,9 @@ use crate::{
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait before connecting again.
 const RECONNECT: Duration = Duration::from_millis(500);
+/// How long a busy slice is waited for, and how often is looked.
+const PATIENCE: Duration = Duration::from_secs(1);
+const BUSY_INTERVAL: Duration = Duration::from_millis(20);
 const TAG: &str = "aura-worker";
 
 /// Whether jobs are being taken, for readiness.
@@ -239,9 +245,15 @@ impl Work {
         let _running = self.services.metrics.run();
         let mut permit = Some(permit);
         let mut alone = false;
+        let began = Instant::now();
         loop {
             let claim = Uuid::new_v4();
             let outcome = self.attempt(&job, claim, alone).await;
+            // As long as other jobs find a place, a busy slice is waited for where it is.
+            if matches!(outcome, Outcome::Busy) && self.permits.available_permits() > 0 && began.elapsed() < PATIENCE {
+                tokio::time::sleep(BUSY_INTERVAL).await;
+                continue;
+            }
             let settlement = settle(&outcome, job.attempt);
             if settlement == Settlement::RunAlone && !alone {
                 tracing::warn!("the job had begun when its worker died; it is tried again alone");
@@ -273,6 +285,12 @@ impl Work {
         let reason = format!("the attempt took longer than {} s", self.timeout.as_secs());
         let failure = Failure::new(ErrorCode::Timeout, Stage::Write, reason);
         let receipt = Box::new(Attempt::begin(job, claim, &self.services.worker).failed(&failure));
-        Outcome::Failed(Box::new(FailedAttempt { failure, claim: Some(claim), fingerprint: None, mapping_hash: None, receipt }))
+        Outcome::Failed(Box::new(FailedAttempt {
+            failure,
+            claim: Some(claim),
+            fingerprint: None,
+            mapping_hash: None,
+            receipt,
+        }))
     }
 }

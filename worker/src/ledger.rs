@@ -205,7 +205,17 @@ async fn merge(
             tx,
             UPDATE,
             &[
-                entity, period, &job.job_id, department, category, sub_category, report, forward, debit, credit, extra,
+                entity,
+                period,
+                &job.job_id,
+                department,
+                category,
+                sub_category,
+                report,
+                forward,
+                debit,
+                credit,
+                extra,
                 &replace,
             ],
         )
@@ -249,7 +259,11 @@ fn written_columns(checked: &CheckedSlice, replace: bool) -> [bool; 8] {
 fn repeated_keys(lines: &[Vec<i64>], total: i64) -> Failure {
     let first = &lines[0];
     let shown: Vec<_> = first.iter().take(10).map(ToString::to_string).collect();
-    let message = format!("{total} keys stand on several rows; the first on lines {}", shown.join(" and "));
+    let lines_of_first = shown.join(" and ");
+    let message = match total {
+        1 => format!("lines {lines_of_first} have the same company_code and account_code"),
+        _ => format!("{total} keys stand on several lines each; the first on lines {lines_of_first}"),
+    };
     let mut failure = Failure::new(ErrorCode::DuplicateKey, Stage::Write, message);
     for same in lines {
         for line in same {
