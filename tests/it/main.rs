@@ -2,6 +2,7 @@
 //! and folders, starts the real programs, and speaks to them as the outside world does. A test's
 //! name is the claim that it proves.
 
+// What tests stand on.
 mod audit;
 mod broker;
 mod cache;
@@ -10,3 +11,22 @@ mod stack;
 mod store;
 mod wait;
 mod world;
+
+// What they prove.
+mod columns;
+mod controls;
+mod crowd;
+mod exact;
+mod garbage;
+mod headline;
+mod health;
+mod identity;
+mod ledger;
+mod limits;
+mod orders;
+mod quarantine;
+mod receipts;
+mod retry;
+mod rows;
+mod slices;
+mod trail;

@@ -62,11 +62,6 @@ impl Worker {
         worker
     }
 
-    /// Its process number.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Its log, line by line; what is no JSON is left out.
     pub(crate) fn lines(&self) -> Vec<Value> {
         self.text().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()

@@ -194,3 +194,12 @@ impl Drop for World {
         }
     }
 }
+
+/// A file of the required columns, with these accounts and balances as they stand in its cells.
+pub(crate) fn csv(entity: &str, period: &str, accounts: &[(&str, &str)]) -> String {
+    let mut text = "entity,period,account_code,account_name,balance,bs_pl,status\n".to_owned();
+    for (code, balance) in accounts {
+        text.push_str(&format!("{entity},{period},{code},Account {code},{balance},BS,Assets\n"));
+    }
+    text
+}

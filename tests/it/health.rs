@@ -1,0 +1,117 @@
+//! Health, metrics, and the end of a worker.
+
+use std::{os::unix::process::ExitStatusExt, time::Duration};
+
+use serde_json::json;
+use tests::trial_balance::TrialBalance;
+
+use crate::{
+    process::Worker,
+    wait::{SOON, until},
+    world::{World, csv, job},
+};
+
+async fn get(worker: &Worker, path: &str) -> (u16, String) {
+    let response = reqwest::get(format!("{}{path}", worker.http)).await.expect("the worker answers");
+    (response.status().as_u16(), response.text().await.expect("text"))
+}
+
+#[tokio::test]
+async fn a_worker_tells_that_it_lives_and_is_ready_and_what_it_did() {
+    let (world, worker) = World::with_worker().await;
+    assert_eq!(get(&worker, "/livez").await.0, 200);
+    until("the worker is ready", SOON, async || (get(&worker, "/readyz").await.0 == 200).then_some(())).await;
+    let file = world.write("a.csv", csv("A", "2022-06", &[("10", "5")]));
+    world.ends("success", job(&file, "A", "2022-06")).await;
+    let (code, metrics) = get(&worker, "/metrics").await;
+    assert_eq!(code, 200);
+    let counted =
+        metrics.lines().any(|line| !line.starts_with('#') && line.contains("success") && line.ends_with(" 1"));
+    assert!(counted, "no metric counts the success:\n{metrics}");
+    assert!(metrics.lines().any(|line| line.starts_with("# TYPE ")), "this is no Prometheus text:\n{metrics}");
+    assert_eq!(get(&worker, "/nothing").await.0, 404);
+}
+
+#[tokio::test]
+async fn sigterm_ends_an_idle_worker_with_0() {
+    let (_world, mut worker) = World::with_worker().await;
+    assert_eq!(worker.stop().await, Some(0));
+}
+
+#[tokio::test]
+async fn sigterm_lets_running_jobs_finish_and_gives_the_rest_back_unharmed() {
+    let world = World::new().await;
+    let mut worker = world.worker(&[("AURA_CONCURRENCY", "2")]).await;
+    let mut jobs = Vec::new();
+    for number in 0..30 {
+        let entity = format!("E{number:02}");
+        let file = world.sample(&format!("{entity}.csv"), &TrialBalance::new(&entity, "2022-06", 2_000, number));
+        jobs.push(world.send(job(&file, &entity, "2022-06")).await);
+    }
+    world.broker.count("two successes", 2, SOON, |receipt| receipt["status"] == "success").await;
+    assert_eq!(worker.stop().await, Some(0));
+    let done = world.broker.received().len();
+    let left = until("the rest lies in the queue", SOON, async || {
+        let left = world.broker.depth("aura.jobs").await as usize;
+        (left + world.broker.received().len() >= jobs.len()).then_some(left)
+    })
+    .await;
+    assert!(done < jobs.len(), "all jobs were done before the signal came");
+    assert!(left > 0);
+    let _second = world.worker(&[]).await;
+    for id in &jobs {
+        let receipt = world.broker.receipt(*id).await;
+        assert_eq!((&receipt["status"], &receipt["attempt"]), (&json!("success"), &json!(1)), "{receipt:#}");
+        assert_eq!(world.broker.receipts_of(*id).len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_second_sigterm_ends_a_worker_at_once() {
+    let world = World::new().await;
+    let mut worker = world.worker(&[("AURA_CONCURRENCY", "1")]).await;
+    let file = world.sample("big.csv", &TrialBalance::new("A", "2022-06", 200_000, 1));
+    let id = world.send(job(&file, "A", "2022-06")).await;
+    until("the job runs", SOON, async || {
+        let running = "SELECT count(*) FROM ingestion_runs WHERE status = 'running'";
+        (world.one::<i64>(running, &[]).await == 1).then_some(())
+    })
+    .await;
+    worker.signal("TERM");
+    until("the worker drains", SOON, async || (get_code(&worker).await != Some(200)).then_some(())).await;
+    if worker.exit().is_none() {
+        worker.signal("TERM");
+    }
+    let ended = until("the worker ends", Duration::from_secs(10), async || worker.exit()).await;
+    assert!(ended.code().is_some() || ended.signal() == Some(15), "{ended}");
+    let _second = world.worker(&[]).await;
+    assert_eq!(world.broker.receipt(id).await["status"], "success");
+}
+
+async fn get_code(worker: &Worker) -> Option<u16> {
+    Some(reqwest::get(format!("{}/readyz", worker.http)).await.ok()?.status().as_u16())
+}
+
+#[tokio::test]
+async fn a_worker_that_cannot_read_its_settings_says_so_and_ends_with_2() {
+    let world = World::new().await;
+    let settings = world.settings_with(&[("AURA_CONCURENCY", "4")]);
+    let command = crate::process::command("aura-worker", world.path(), &settings);
+    let said = crate::process::run(command, Duration::from_secs(20)).await.expect(2);
+    assert!((said.stderr.clone() + &said.stdout).contains("concurrency"), "{}", said.stderr);
+}
+
+#[tokio::test]
+async fn a_queue_with_other_arguments_is_named() {
+    let world = World::new().await;
+    let path = format!(
+        "queues/{}/aura.jobs",
+        url::Url::parse(world.setting("AURA_AMQP_URL")).unwrap().path().trim_matches('/')
+    );
+    let classic = json!({"durable": true, "arguments": {}});
+    crate::store::management(reqwest::Method::PUT, &path, classic).await;
+    let said = world.producer(&["topology"]).await;
+    assert_ne!(said.code, 0);
+    let told = said.stderr + &said.stdout;
+    assert!(told.contains("aura.jobs") && told.contains("x-"), "{told}");
+}
