@@ -75,6 +75,8 @@ pub fn start(
     // The broker's library tells of every lost connection itself; the supervisor tells it once.
     let quiet = format!("{filter},lapin=off,opentelemetry_sdk=error,opentelemetry-otlp=error,refinery_core=warn");
     let filter = EnvFilter::try_new(quiet).map_err(TelemetryError::Filter)?;
+    // The link aura.log would lead nowhere if it were given the relative path that it lies below.
+    let folder = &std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     let file = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
         .filename_prefix("aura.log")
@@ -86,7 +88,8 @@ pub fn start(
         Console::Stdout => (Some(JsonLines::to(io::stdout())), None),
         Console::Stderr => {
             let warnings = tracing_subscriber::filter::LevelFilter::WARN;
-            (None, Some(readable().with_writer(io::stderr).with_filter(warnings).boxed()))
+            let lines = readable().with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
+            (None, Some(lines.with_filter(warnings).boxed()))
         }
     };
     let provider = exporter(service)?;
