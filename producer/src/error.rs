@@ -78,7 +78,7 @@ pub(crate) enum CommandError {
     #[error("it was not published: {0}")]
     Undelivered(String),
     /// Another engineer works on the dead letters.
-    #[error("{queue} is held by another engineer's command; try again once that is done")]
+    #[error("{queue} is held by another engineer's command, or another consumer; try again once that is done")]
     Held {
         /// The queue of dead letters.
         queue: String,

@@ -187,7 +187,7 @@ impl Summary {
             writeln!(f, "warning: {entity} {period}: {}", shortened(warning, 300))?;
         }
         if warnings.len() > SHOWN {
-            writeln!(f, "and {} more, with --json or status", count(warnings.len() - SHOWN, "warning"))?;
+            writeln!(f, "and {}, with --json or status", count(warnings.len() - SHOWN, "more warning"))?;
         }
         Ok(())
     }

@@ -1,14 +1,18 @@
 //! Holds the queue of dead letters: one engineer at a time, and nothing is lost or reordered.
 //!
-//! An exclusive consumer takes all letters and acknowledges only those that were dealt with. The
-//! others go back in their order when the channel closes, however the command ends.
+//! A consumer takes all letters and acknowledges only those that were dealt with. The others go back
+//! in their order when the channel closes, however the command ends.
+//!
+//! RabbitMQ 3.10 lets several consumers have a quorum queue although they ask for it exclusively. What
+//! keeps a second engineer out is an exclusive queue beside it, which only one connection can have and
+//! which goes with that connection.
 
 use std::time::Duration;
 
 use chrono::Utc;
 use futures_util::StreamExt;
 use lapin::{
-    Acker, BasicProperties, Channel, Connection, Consumer, ErrorKind,
+    Acker, BasicProperties, Channel, Connection, Consumer, ErrorKind, Queue,
     options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions},
     types::FieldTable,
 };
@@ -34,8 +38,8 @@ const TAKING: Duration = Duration::from_secs(60);
 const MOST: u16 = u16::MAX;
 /// RabbitMQ closes a channel that holds a message for 30 minutes.
 const HOLD: Duration = Duration::from_secs(20 * 60);
-/// AMQP's access-refused: another consumer has the queue for itself.
-const ACCESS_REFUSED: u16 = 403;
+/// AMQP's resource-locked: the exclusive queue is another connection's.
+const RESOURCE_LOCKED: u16 = 405;
 
 /// The dead letters that a command is about, taken out but not yet settled.
 pub(crate) struct Held {
@@ -102,11 +106,12 @@ pub(crate) async fn hold(settings: &Settings, select: impl Fn(&Letter) -> bool) 
             Ok(None) => {
                 return Err(failed(AmqpError::Timeout { what: "deliver dead letters", limit: since.elapsed() }));
             }
-            Err(_) if ready(&counting, &topology.dead).await.map_err(failed)? == 0 => break,
+            Err(_) if state(&counting, &topology.dead).await.map_err(failed)?.message_count() == 0 => break,
             Err(_) => {}
         }
     }
-    let truncated = seen >= usize::from(MOST) && ready(&counting, &topology.dead).await.map_err(failed)? > 0;
+    let left = state(&counting, &topology.dead).await.map_err(failed)?.message_count();
+    let truncated = seen >= usize::from(MOST) && left > 0;
     Ok(Held { connection, channel, since, queue: topology.dead, letters, seen, truncated })
 }
 
@@ -129,7 +134,7 @@ impl Held {
     }
 }
 
-/// Starts the exclusive consumer; a refused attempt closes its channel.
+/// Waits, for as long as is polite, until nobody else has letters in hand, and starts to take them.
 async fn consume(
     connection: &Connection,
     queue: &str,
@@ -137,23 +142,41 @@ async fn consume(
 ) -> Result<(Channel, Consumer), CommandError> {
     let failed = CommandError::broker(settings);
     let (started, mut told) = (Instant::now(), false);
-    loop {
-        let channel = within(LIMIT, "open a channel", connection.create_channel()).await.map_err(failed)?;
-        let qos = channel.basic_qos(MOST, BasicQosOptions::default());
-        within(LIMIT, "set the prefetch", qos).await.map_err(failed)?;
-        let options = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
-        let consume = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
-        match within(LIMIT, "deliver dead letters", consume).await {
-            Ok(consumer) => return Ok((channel, consumer)),
-            Err(error) if !is_held(&error) => return Err(failed(error)),
-            Err(_) if started.elapsed() > POLITENESS => return Err(CommandError::Held { queue: queue.to_owned() }),
-            Err(_) if !told => {
-                remark(&format!("{queue} is held by another engineer's command; waiting"));
-                told = true;
-            }
-            Err(_) => {}
+    while !is_mine(connection, queue).await.map_err(failed)? {
+        if started.elapsed() > POLITENESS {
+            return Err(CommandError::Held { queue: queue.to_owned() });
+        }
+        if !told {
+            remark(&format!("{queue} is held by another engineer's command; waiting"));
+            told = true;
         }
         sleep(Duration::from_millis(250)).await;
+    }
+    let consuming = async {
+        let channel = within(LIMIT, "open a channel", connection.create_channel()).await?;
+        within(LIMIT, "set the prefetch", channel.basic_qos(MOST, BasicQosOptions::default())).await?;
+        let options = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
+        let consume = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
+        let consumer = within(LIMIT, "deliver dead letters", consume).await?;
+        Ok((channel, consumer))
+    };
+    consuming.await.map_err(failed)
+}
+
+/// Whether this connection has the right to the letters, and those before it have given theirs back.
+async fn is_mine(connection: &Connection, queue: &str) -> Result<bool, AmqpError> {
+    // A refused declaration closes its channel.
+    let channel = within(LIMIT, "open a channel", connection.create_channel()).await?;
+    let lock = format!("{queue}.lock");
+    let declare = channel.queue_declare(
+        lock.as_str().into(),
+        QueueDeclareOptions::exclusive().auto_delete(),
+        FieldTable::default(),
+    );
+    match within(LIMIT, "lock the dead letters", declare).await {
+        Ok(_) => Ok(state(&channel, queue).await?.consumer_count() == 0),
+        Err(error) if is_held(&error) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -161,13 +184,13 @@ fn is_held(error: &AmqpError) -> bool {
     if let AmqpError::Broker { source, .. } = error
         && let ErrorKind::ProtocolError(error) = source.kind()
     {
-        return error.get_id() == ACCESS_REFUSED;
+        return error.get_id() == RESOURCE_LOCKED;
     }
     false
 }
 
-/// How many messages of the queue nobody has in hand.
-async fn ready(channel: &Channel, queue: &str) -> Result<u32, AmqpError> {
+/// How many letters nobody has in hand, and how many consumers there are.
+async fn state(channel: &Channel, queue: &str) -> Result<Queue, AmqpError> {
     let declare = channel.queue_declare(queue.into(), QueueDeclareOptions::durable().passive(), FieldTable::default());
-    Ok(within(LIMIT, "count the dead letters", declare).await?.message_count())
+    within(LIMIT, "count the dead letters", declare).await
 }
