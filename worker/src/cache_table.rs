@@ -77,8 +77,7 @@ const BEFORE_REVIEW: [(&str, Kind); 15] = [
     ("debit_period", Kind::Amount),
     ("credit_period", Kind::Amount),
 ];
-const AFTER_REVIEW: [(&str, Kind); 3] =
-    [("extra", Kind::Json), ("job_id", Kind::Uuid), ("source_line", Kind::Integer)];
+const AFTER_REVIEW: [(&str, Kind); 3] = [("extra", Kind::Json), ("job_id", Kind::Uuid), ("source_line", Kind::Integer)];
 
 fn columns() -> impl Iterator<Item = (&'static str, Kind)> {
     BEFORE_REVIEW.into_iter().chain(REVIEW_TEXTS.map(|name| (name, Kind::Text))).chain(AFTER_REVIEW)
@@ -113,9 +112,9 @@ impl Kind {
             Self::Key | Self::Text => Column::Texts(StringBuilder::new()),
             Self::Json => Column::Json(StringBuilder::new()),
             Self::Uuid => Column::Uuids(StringBuilder::new()),
-            Self::Balance | Self::Amount => Column::Amounts(
-                Decimal128Builder::new().with_data_type(DataType::Decimal128(PRECISION, SCALE as i8)),
-            ),
+            Self::Balance | Self::Amount => {
+                Column::Amounts(Decimal128Builder::new().with_data_type(DataType::Decimal128(PRECISION, SCALE as i8)))
+            }
             Self::Integer => Column::Integers(Int64Builder::new()),
         }
     }

@@ -138,8 +138,11 @@ mod tests {
         let integer = format!("{}{integer}", "0".repeat((4 - integer.len() % 4) % 4));
         let scale = fraction.len() as u16;
         let fraction = format!("{fraction}{}", "0".repeat((4 - fraction.len() % 4) % 4));
-        let mut digits: Vec<u16> =
-            format!("{integer}{fraction}").as_bytes().chunks(4).map(|d| str::from_utf8(d).unwrap().parse().unwrap()).collect();
+        let mut digits: Vec<u16> = format!("{integer}{fraction}")
+            .as_bytes()
+            .chunks(4)
+            .map(|d| str::from_utf8(d).unwrap().parse().unwrap())
+            .collect();
         let mut weight = integer.len() as i16 / 4 - 1;
         while digits.first() == Some(&0) {
             digits.remove(0);

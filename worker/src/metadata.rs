@@ -51,11 +51,7 @@ pub(crate) struct InvalidMetadata {
 ///
 /// # Errors
 /// If PostgreSQL or MongoDB fails.
-pub(crate) async fn deliver(
-    pool: &Pool,
-    mongo: &Mongo,
-    unusable: &mut BTreeSet<Uuid>,
-) -> Result<Progress, RelayError> {
+pub(crate) async fn deliver(pool: &Pool, mongo: &Mongo, unusable: &mut BTreeSet<Uuid>) -> Result<Progress, RelayError> {
     let known: Vec<Uuid> = unusable.iter().copied().collect();
     let known = known.as_slice();
     let (progress, invalid) =

@@ -3,12 +3,7 @@
 //! Jobs never wait for it. Each of its parts goes on whatever becomes of the others, so that
 //! without MongoDB events still get their places and cache files are still written.
 
-use std::{
-    collections::BTreeSet,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use deadpool_postgres::Pool;
 use shared::{postgres::PostgresError, settings::ServiceUrl};
