@@ -23,6 +23,10 @@ use tokio::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a publish and its confirm may take.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a blocked connection is looked at.
+const BLOCKED_INTERVAL: Duration = Duration::from_millis(200);
+/// Silence after which a connection counts as lost is twice this.
+const HEARTBEAT_SECONDS: u16 = 5;
 /// Publishes under way at once; each needs a channel of its own.
 const CHANNELS: usize = 16;
 
@@ -80,7 +84,17 @@ pub async fn within<T>(
 /// If the broker refuses, or does not answer in time.
 pub async fn connect(url: &str, name: &str) -> Result<Connection, AmqpError> {
     let properties = ConnectionProperties::default().with_connection_name(name.into());
-    within(CONNECT_TIMEOUT, "accept a connection", Connection::connect(url, properties)).await
+    let url = with_heartbeat(url);
+    within(CONNECT_TIMEOUT, "accept a connection", Connection::connect(&url, properties)).await
+}
+
+/// The URL with a heartbeat that notices a peer gone silent within seconds, unless it names its own.
+fn with_heartbeat(url: &str) -> String {
+    match url.split_once('?') {
+        Some((_, query)) if query.split('&').any(|pair| pair.starts_with("heartbeat=")) => url.to_owned(),
+        Some(_) => format!("{url}&heartbeat={HEARTBEAT_SECONDS}"),
+        None => format!("{url}?heartbeat={HEARTBEAT_SECONDS}"),
+    }
 }
 
 /// A message to publish.
@@ -147,14 +161,34 @@ impl Publisher {
             self.give_back(channel);
             Ok(confirmation)
         };
-        let confirmed =
-            timeout(limit, attempt).await.map_err(|_| AmqpError::Timeout { what: "confirm a message", limit })?;
+        let Ok(confirmed) = timeout(limit, attempt).await else {
+            self.abandon().await;
+            return Err(AmqpError::Timeout { what: "confirm a message", limit });
+        };
         match confirmed? {
             Confirmation::Ack(None) => Ok(()),
             Confirmation::Ack(Some(_)) => {
                 Err(AmqpError::Unroutable { exchange: message.exchange.clone(), key: message.key.clone() })
             }
             Confirmation::Nack(_) | Confirmation::NotRequested => Err(AmqpError::Refused),
+        }
+    }
+
+    /// Gives up a connection that does not answer, unless the broker has said that it takes nothing for now.
+    async fn abandon(&self) {
+        let mut link = self.link.lock().await;
+        if link.as_ref().is_some_and(|link| !link.blocked.load(Ordering::Relaxed)) {
+            *link = None;
+            if let Ok(mut idle) = self.idle.lock() {
+                idle.clear();
+            }
+        }
+    }
+
+    /// Waits as long as the broker says that it takes no messages.
+    pub async fn unblocked(&self) {
+        while self.link.lock().await.as_ref().is_some_and(|link| link.blocked.load(Ordering::Relaxed)) {
+            tokio::time::sleep(BLOCKED_INTERVAL).await;
         }
     }
 

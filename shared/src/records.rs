@@ -33,6 +33,7 @@ pub struct Records<R> {
     fields: Vec<u8>,
     ends: Vec<usize>,
     line: u64,
+    after_return: bool,
     at_start: bool,
 }
 
@@ -90,6 +91,7 @@ impl<R: Read> Records<R> {
             fields: vec![0; 4096],
             ends: vec![0; 64],
             line: 1,
+            after_return: false,
             at_start: true,
         }
     }
@@ -105,7 +107,9 @@ impl<R: Read> Records<R> {
             self.skip_mark()?;
         }
         // Lines end in the part of the buffer that the last record took in.
-        self.line += newlines(&self.buffer[self.start..self.next]);
+        let taken_in = &self.buffer[self.start..self.next];
+        self.line += line_ends(taken_in, self.after_return);
+        self.after_return = taken_in.last().map_or(self.after_return, |byte| *byte == b'\r');
         self.start = self.next;
         let (mut text, mut count) = (0, 0);
         loop {
@@ -135,7 +139,7 @@ impl<R: Read> Records<R> {
         }
         let raw = &self.buffer[self.start..self.next];
         let lead = raw.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        let line = self.line + newlines(&raw[..lead]);
+        let line = self.line + line_ends(&raw[..lead], self.after_return);
         let trail = raw[lead..].iter().rev().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         let raw = &raw[lead..raw.len() - trail];
         check(raw, line)?;
@@ -198,8 +202,14 @@ impl<R: Read> Records<R> {
     }
 }
 
-fn newlines(bytes: &[u8]) -> u64 {
-    memchr::memchr_iter(b'\n', bytes).count() as u64
+/// How many lines end in these bytes: at `\n`, `\r\n` or `\r`. A line feed right at the start ends none if
+/// a carriage return stood before it.
+fn line_ends(bytes: &[u8], after_return: bool) -> u64 {
+    let ends = memchr::memchr2_iter(b'\n', b'\r', bytes).filter(|at| {
+        let follows_return = if *at == 0 { after_return } else { bytes[at - 1] == b'\r' };
+        bytes[*at] == b'\r' || !follows_return
+    });
+    ends.count() as u64
 }
 
 /// Refuses what `csv` would take in silently: NUL characters and quotes out of place.
@@ -233,8 +243,8 @@ fn unclosed(raw: &[u8], offset: usize, line: u64) -> Failure {
 /// Line and byte column of an offset into a record that starts on `line`.
 fn place(raw: &[u8], offset: usize, line: u64) -> (u64, usize) {
     let before = &raw[..offset];
-    let line_start = memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1);
-    (line + newlines(before), offset - line_start + 1)
+    let line_start = memchr::memrchr2(b'\n', b'\r', before).map_or(0, |end| end + 1);
+    (line + line_ends(before, false), offset - line_start + 1)
 }
 
 enum QuoteFault {
@@ -319,6 +329,18 @@ mod tests {
         ];
         for drip in [1, 2, 3, 1000] {
             assert_eq!(read(text, drip).unwrap(), expected, "{drip} bytes at a time");
+        }
+    }
+
+    #[test]
+    fn lines_are_counted_whatever_ends_them() {
+        for (text, lines) in
+            [("a\rb\r\rc", [1, 2, 4]), ("a\r\nb\r\n\r\nc", [1, 2, 4]), ("a\n\"b\r\n\"\r\nc\n", [1, 2, 4])]
+        {
+            for drip in [1, 2, 100] {
+                let read: Vec<_> = read(text.as_bytes(), drip).unwrap().into_iter().map(|(line, _)| line).collect();
+                assert_eq!(read, lines, "{text:?}, {drip} bytes at a time");
+            }
         }
     }
 

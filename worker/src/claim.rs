@@ -53,7 +53,13 @@ struct Standing {
 ///
 /// # Errors
 /// If PostgreSQL fails.
-pub(crate) async fn take(pool: &Pool, job: &Job, claim: Uuid, worker: &str, alone: bool) -> Result<Claimed, PostgresError> {
+pub(crate) async fn take(
+    pool: &Pool,
+    job: &Job,
+    claim: Uuid,
+    worker: &str,
+    alone: bool,
+) -> Result<Claimed, PostgresError> {
     let replays = i32::try_from(job.replays).unwrap_or(i32::MAX);
     let (entity, period) = (job.slice.entity.as_str(), job.slice.period.as_str());
     let body_hash = &job.body_hash.to_string();
@@ -191,7 +197,10 @@ mod tests {
     #[test]
     fn a_claim_left_standing_is_a_death_unless_the_job_was_given_back() {
         let mut job = job();
-        assert!(matches!(decide(standing(&job, "running", 1, Some(7)), &job, 0, false), (Claimed::NeedsSolitude, Some(0))));
+        assert!(matches!(
+            decide(standing(&job, "running", 1, Some(7)), &job, 0, false),
+            (Claimed::NeedsSolitude, Some(0))
+        ));
         assert!(matches!(decide(standing(&job, "running", 1, Some(7)), &job, 0, true), (Claimed::Granted, Some(0))));
         job.returned_claim = Some(Uuid::from_u128(7));
         assert!(matches!(decide(standing(&job, "running", 1, Some(7)), &job, 0, false), (Claimed::Granted, Some(0))));

@@ -74,13 +74,20 @@ enum IntakeError {
 
 impl Intake {
     /// Runs until `stop`, and returns once every job has ended or been given back.
-    pub(crate) async fn run(self, stop: CancellationToken) {
+    ///
+    /// # Errors
+    /// If the broker has the topology with other arguments, which waiting does not mend.
+    pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), TopologyError> {
         let permits = Arc::new(Semaphore::new(self.settings.concurrency));
         let abort = CancellationToken::new();
         let mut silent = false;
         while !stop.is_cancelled() {
             let connection = match self.open().await {
                 Ok(connection) => connection,
+                Err(IntakeError::Topology(mismatch @ TopologyError::Mismatch { .. })) => {
+                    self.drain(&permits, &abort).await;
+                    return Err(mismatch);
+                }
                 Err(error) => {
                     if !std::mem::replace(&mut silent, true) {
                         tracing::error!(error = &error as &dyn std::error::Error, "no jobs are taken; trying again");
@@ -97,10 +104,11 @@ impl Intake {
             if stop.is_cancelled() {
                 self.drain(&permits, &abort).await;
                 let _ = within(REQUEST_TIMEOUT, "close", connection.close(200, "stopped".into())).await;
-                return;
+                return Ok(());
             }
         }
         self.drain(&permits, &abort).await;
+        Ok(())
     }
 
     async fn open(&self) -> Result<Connection, IntakeError> {
@@ -170,6 +178,10 @@ impl Intake {
                 permit = Arc::clone(permits).acquire_owned() => permit,
             };
             let Ok(permit) = permit else { return Ok(Pause::Stop) };
+            tokio::select! {
+                () = stop.cancelled() => return Ok(Pause::Stop),
+                () = self.services.publisher.unblocked() => {}
+            }
             let delivery = tokio::select! {
                 () = stop.cancelled() => return Ok(Pause::Stop),
                 () = self.services.outages.postgres_goes() => return Ok(Pause::Postgres),

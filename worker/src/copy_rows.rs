@@ -197,6 +197,7 @@ fn put_numeric(buffer: &mut BytesMut, amount: Amount) {
     let digits = &groups[first..last];
     // Digits after the point that are shown; those of the last group may end in zeros.
     let scale = match last.saturating_sub(5) {
+        _ if digits.is_empty() => 0,
         0 => 0,
         shown => shown * 4 - trailing_zeros(groups[last - 1]),
     };

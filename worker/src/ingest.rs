@@ -59,12 +59,14 @@ async fn run(services: &Services, attempt: &mut Attempt<'_>, alone: bool) -> Res
         Claimed::Redundant => return Ok(Outcome::Redundant),
         Claimed::NeedsSolitude => return Ok(Outcome::NeedsSolitude),
         Claimed::OtherBody => {
-            let reason = "the message is no valid job: job_id: is that of a job with another body; give each job its own";
+            let reason =
+                "the message is no valid job: job_id: is that of a job with another body; give each job its own";
             return Err(Failure::new(ErrorCode::InvalidMessage, Stage::Receive, reason).into());
         }
         Claimed::Condemned => {
             attempt.claimed = true;
-            let reason = "the job ended its worker four times while it ran alone; look at the file before it is replayed";
+            let reason =
+                "the job ended its worker four times while it ran alone; look at the file before it is replayed";
             return Err(Failure::new(ErrorCode::CrashSuspect, Stage::Receive, reason).into());
         }
     }
@@ -89,8 +91,13 @@ async fn run(services: &Services, attempt: &mut Attempt<'_>, alone: bool) -> Res
         return Err(Interrupted::RootAway(location.root));
     }
     attempt.tell(attempt.event(EventType::FileUploaded).with("file", job.file.as_str()));
-    attempt.tell(attempt.event(EventType::IngestionStarted).with("source", job.source.as_str()).with("mode", mode.as_str()));
-    let loaded = source::load(&location, services.limits.file_bytes).await?;
+    attempt.tell(
+        attempt.event(EventType::IngestionStarted).with("source", job.source.as_str()).with("mode", mode.as_str()),
+    );
+    let loaded = tokio::select! {
+        loaded = source::load(&location, services.limits.file_bytes) => loaded?,
+        () = services.outages.root_goes(&location.root) => return Err(Interrupted::RootAway(location.root)),
+    };
     attempt.stage = Stage::Fingerprint;
     attempt.fingerprint = Some(loaded.fingerprint);
     if let Some(expected) = job.sha256.filter(|expected| *expected != loaded.fingerprint) {
@@ -105,7 +112,14 @@ async fn run(services: &Services, attempt: &mut Attempt<'_>, alone: bool) -> Res
     let state = verdict::state(&tx, job).await.map_err(postgres(Stage::Verdict))?;
     let verdict = verdict::decide(state.as_ref(), job, &export)?;
     if verdict != Verdict::Load {
-        return end(services, attempt, tx, if matches!(verdict, Verdict::Stale(_)) { Status::Superseded } else { Status::Skipped }, Some(verdict)).await;
+        return end(
+            services,
+            attempt,
+            tx,
+            if matches!(verdict, Verdict::Stale(_)) { Status::Superseded } else { Status::Skipped },
+            Some(verdict),
+        )
+        .await;
     }
     if verdict::is_locked(&tx, job).await.map_err(postgres(Stage::Verdict))? {
         return Err(verdict::locked(job).into());
@@ -331,7 +345,8 @@ async fn is_committed(services: &Services, attempt: &Attempt<'_>, receipt: &Rece
     let mut client = services.pool.get().await?;
     let tx = client.transaction().await.map_err(PostgresError::in_("begin"))?;
     verdict::wait_lock(&tx, attempt.job).await?;
-    let question = "SELECT status = $2 AND claim IS NULL AND finished_at IS NOT NULL FROM ingestion_runs WHERE job_id = $1";
+    let question =
+        "SELECT status = $2 AND claim IS NULL AND finished_at IS NOT NULL FROM ingestion_runs WHERE job_id = $1";
     let row = tx.query_one(question, &[&attempt.job.job_id, &receipt.status.as_str()]).await;
     row.map(|row| row.get(0)).map_err(PostgresError::in_("look the run up"))
 }

@@ -123,12 +123,12 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     migrate(&services, &stop).await?;
     let watching = tokio::spawn(outage::watch(Arc::clone(&services), end.clone()));
     let relaying = tokio::spawn(relay.run(end.clone(), Arc::clone(&services.relay)));
-    Intake { services: Arc::clone(&services), settings, consuming }.run(stop).await;
+    let taken = Intake { services: Arc::clone(&services), settings, consuming }.run(stop).await;
     end.cancel();
     let _ = tokio::join!(watching, relaying);
     services.publisher.close().await;
     tracing::info!("stopped");
-    Ok(())
+    taken.context("no jobs can be taken")
 }
 
 fn build(settings: &Settings) -> anyhow::Result<Services> {
@@ -160,7 +160,8 @@ fn build(settings: &Settings) -> anyhow::Result<Services> {
 }
 
 fn relay(settings: &Settings, services: &Services) -> anyhow::Result<Relay> {
-    Relay::new(services.pool.clone(), &settings.mongodb_url, services.cache.clone()).context("MongoDB's URL cannot be used")
+    Relay::new(services.pool.clone(), &settings.mongodb_url, services.cache.clone())
+        .context("MongoDB's URL cannot be used")
 }
 
 /// Brings the schema up to date, waiting for PostgreSQL as long as it is away.

@@ -71,11 +71,21 @@ impl Metrics {
         registry.register("retries", "Attempts that will be made again", metrics.retries.clone());
         registry.register("parked", "Jobs given back without spending an attempt", metrics.parked.clone());
         registry.register("rows", "Good rows of jobs that succeeded", metrics.rows.clone());
-        registry.register_with_unit("job_duration", "Time of the attempts that ended a job", Unit::Seconds, metrics.duration.clone());
+        registry.register_with_unit(
+            "job_duration",
+            "Time of the attempts that ended a job",
+            Unit::Seconds,
+            metrics.duration.clone(),
+        );
         registry.register("jobs_running", "Jobs at work", metrics.running.clone());
         registry.register("paused", "1 while jobs wait for this dependency", metrics.paused.clone());
         registry.register("outbox_events", "Audit events on their way to MongoDB", metrics.outbox.clone());
-        registry.register_with_unit("outbox_age", "Age of the oldest of them", Unit::Seconds, metrics.outbox_age.clone());
+        registry.register_with_unit(
+            "outbox_age",
+            "Age of the oldest of them",
+            Unit::Seconds,
+            metrics.outbox_age.clone(),
+        );
         registry.register("cache_tasks", "Slices whose Parquet file is not written yet", metrics.cache_tasks.clone());
         registry.register("halted_chains", "Audit chains that MongoDB contradicts", metrics.halted_chains.clone());
         metrics

@@ -8,6 +8,7 @@ use std::{
 };
 
 use deadpool_postgres::Pool;
+use futures_util::future::join_all;
 use shared::postgres::{self, PostgresError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -112,22 +113,40 @@ impl Outages {
         self.unreleased.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    async fn watch_root(&self, root: &Path) {
-        if root_answers(root).await {
-            if self.roots_away.lock().unwrap_or_else(PoisonError::into_inner).remove(root) {
-                tracing::info!(root = %root.display(), "the input root answers again; its jobs go on");
-            }
-        } else {
-            self.root_failed(root);
+    /// Waits until an input root is away.
+    pub(crate) async fn root_goes(&self, root: &Path) {
+        while !self.root_is_away(root) {
+            tokio::time::sleep(INTERVAL / 2).await;
         }
     }
-}
 
-/// Whether an input root is a folder that can be looked at in time.
-async fn root_answers(root: &Path) -> bool {
-    let root = root.to_owned();
-    let look = tokio::task::spawn_blocking(move || root.is_dir());
-    matches!(tokio::time::timeout(ROOT_TIMEOUT, look).await, Ok(Ok(true)))
+    fn root_answered(&self, root: &Path) {
+        if self.roots_away.lock().unwrap_or_else(PoisonError::into_inner).remove(root) {
+            tracing::info!(root = %root.display(), "the input root answers again; its jobs go on");
+        }
+    }
+
+    /// Asks one input root again and again whether it answers. A root that hangs is asked once until it
+    /// does, so that threads do not pile up behind it.
+    async fn watch_root(&self, root: &Path) {
+        loop {
+            let path = root.to_owned();
+            let mut look = tokio::task::spawn_blocking(move || path.is_dir());
+            let answer = match tokio::time::timeout(ROOT_TIMEOUT, &mut look).await {
+                Ok(answer) => answer,
+                Err(_) => {
+                    self.root_failed(root);
+                    look.await
+                }
+            };
+            if answer.unwrap_or(false) {
+                self.root_answered(root);
+            } else {
+                self.root_failed(root);
+            }
+            tokio::time::sleep(INTERVAL).await;
+        }
+    }
 }
 
 /// Asks again and again whether everything answers, until told to stop.
@@ -139,17 +158,18 @@ pub(crate) async fn watch(services: Arc<Services>, stop: CancellationToken) {
             tokio::time::sleep(INTERVAL).await;
         }
     };
-    let roots = async {
+    let roots = join_all(services.roots.all().iter().map(|root| outages.watch_root(root)));
+    let broker = async {
         loop {
-            for root in services.roots.all() {
-                outages.watch_root(root).await;
-            }
             tokio::time::sleep(INTERVAL).await;
+            // The consumer's supervisor tells of a broker that is away; this only keeps up with it.
+            let _ = services.publisher.ensure_connected().await;
         }
     };
     tokio::select! {
         () = stop.cancelled() => {}
         () = postgres => {}
-        () = roots => {}
+        _ = roots => {}
+        () = broker => {}
     }
 }

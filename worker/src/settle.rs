@@ -80,7 +80,9 @@ mod tests {
 
     #[test]
     fn what_is_nobodys_fault_spends_no_attempt() {
-        for outcome in [Outcome::Busy, Outcome::Outage(Outage::Postgres(None)), Outcome::Outage(Outage::InputRoot(None))] {
+        for outcome in
+            [Outcome::Busy, Outcome::Outage(Outage::Postgres(None)), Outcome::Outage(Outage::InputRoot(None))]
+        {
             assert!(matches!(settle(&outcome, 4), Settlement::Park(_)), "{outcome:?}");
         }
     }

@@ -107,10 +107,9 @@ pub(crate) async fn state(tx: &Transaction<'_>, job: &Job) -> Result<Option<Slic
         [&job.slice.entity.as_str(), &job.slice.period.as_str()];
     let row = tx.query_opt(&statement, &slice).await.map_err(PostgresError::in_("look the slice up"))?;
     Ok(row.map(|row| SliceState {
-        current: row.get::<_, Option<Uuid>>(0).map(|job_id| Current {
-            job_id,
-            export: [row.get(1), row.get(2), row.get(3), row.get(4)],
-        }),
+        current: row
+            .get::<_, Option<Uuid>>(0)
+            .map(|job_id| Current { job_id, export: [row.get(1), row.get(2), row.get(3), row.get(4)] }),
         newest_at: row.get(5),
         newest_fingerprint: row.get(6),
     }))
@@ -166,7 +165,9 @@ mod tests {
     }
 
     fn job(hour: u32) -> Job {
-        let body = format!(r#"{{"file": "a", "entity": "A", "period": "2022-06", "exported_at": "2022-07-01T{hour:02}:00:00Z"}}"#);
+        let body = format!(
+            r#"{{"file": "a", "entity": "A", "period": "2022-06", "exported_at": "2022-07-01T{hour:02}:00:00Z"}}"#
+        );
         receive(body.as_bytes(), &Envelope { attempt: 1, ..Envelope::default() }, at(23)).unwrap()
     }
 
