@@ -26,6 +26,9 @@ use crate::{
     summary, topology,
 };
 
+/// Files left aside that people are shown; programs get all.
+const SHOWN: usize = 20;
+
 /// Publishes files as jobs
 ///
 /// One call is one batch. Every message is checked as the worker will check it, and nothing is
@@ -65,33 +68,41 @@ pub(crate) struct Args {
     fields: Fields,
 }
 
-/// A job to be, with the place that faults are told at.
+/// A job to be, with the place that faults are told at; or what could not be understood there.
 pub(crate) struct Draft {
     place: String,
-    fields: Map<String, Value>,
+    fields: Result<Map<String, Value>, Vec<String>>,
 }
 
-/// The drafts that a folder or manifest gives, with what could not be understood.
+impl Draft {
+    /// The batch that it belongs to, if it says so.
+    fn batch_id(&self) -> Option<Uuid> {
+        self.fields.as_ref().ok()?.get("batch_id")?.as_str()?.parse().ok()
+    }
+}
+
+/// The drafts that a folder or manifest gives, and the files of the folder that are none.
 #[derive(Default)]
 pub(crate) struct Drafts {
     drafts: Vec<Draft>,
-    faults: Vec<String>,
     unmatched: Vec<String>,
 }
 
 /// Publishes, and follows the batch if that is asked for.
 pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
-    let Drafts { drafts, mut faults, unmatched } = read(&args)?;
+    let Drafts { drafts, unmatched } = read(&args)?;
     let topology = Topology::new(&settings.namespace);
-    let id = args.fields.batch_id.or_else(|| drafts.iter().find_map(|draft| manifest::batch_id(&draft.fields)));
+    let id = args.fields.batch_id.or_else(|| drafts.iter().find_map(Draft::batch_id));
     let batch = Batch::new(id.unwrap_or_else(Uuid::now_v7), args.fields.given(), &topology)?;
-    let jobs = message::prepare_all(drafts, &batch, &mut faults);
-    if !faults.is_empty() {
+    let jobs = message::prepare_all(drafts, &batch).map_err(|faults| {
         let what = format!("nothing was published: {} in the input", count(faults.len(), "fault"));
-        return Err(CommandError::Faults { what, faults });
-    }
-    for name in &unmatched {
+        CommandError::Faults { what, faults }
+    })?;
+    for name in unmatched.iter().take(SHOWN) {
         remark(&format!("left aside: {name}"));
+    }
+    if unmatched.len() > SHOWN {
+        remark(&format!("left aside: {}", count(unmatched.len() - SHOWN, "more file")));
     }
     message::warn_of_absent_files(&jobs);
 
@@ -134,5 +145,5 @@ fn read(args: &Args) -> Result<Drafts, CommandError> {
     }
     let mut fields = Map::new();
     set(&mut fields, "file", args.file.as_ref());
-    Ok(Drafts { drafts: vec![Draft { place: String::new(), fields }], ..Drafts::default() })
+    Ok(Drafts { drafts: vec![Draft { place: String::new(), fields: Ok(fields) }], ..Drafts::default() })
 }

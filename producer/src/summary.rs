@@ -14,7 +14,7 @@ use crate::{
     receipts::{Ended, Inbox},
 };
 
-/// Warnings and outstanding jobs that are shown to people; programs get all.
+/// Failures, warnings and outstanding jobs that people are shown, each; programs get all.
 const SHOWN: usize = 20;
 
 /// What became of the jobs of a batch.
@@ -163,7 +163,8 @@ impl Summary {
             return Ok(());
         }
         let mut table = answer::table(["failed job", "entity", "period", "code", "message"]);
-        for receipt in self.results.iter().filter(|receipt| receipt.status == Status::Failed) {
+        let failures = self.results.iter().filter(|receipt| receipt.status == Status::Failed);
+        for receipt in failures.take(SHOWN) {
             table.add_row([
                 receipt.job_id.to_string(),
                 or_dash(receipt.entity.as_ref()),
@@ -173,6 +174,9 @@ impl Summary {
             ]);
         }
         writeln!(f, "{}", table.trim_fmt())?;
+        if self.failed > SHOWN {
+            writeln!(f, "and {}", count(self.failed - SHOWN, "more failed job"))?;
+        }
         writeln!(f, "see: aura-producer dead list --batch {}", self.batch_id)
     }
 

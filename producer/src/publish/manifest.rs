@@ -9,7 +9,6 @@ use std::{
 use csv::{ByteRecord, ReaderBuilder};
 use serde_json::{Map, Number, Value};
 use shared::receive::{CONTROL, FIELDS, fields_of};
-use uuid::Uuid;
 
 use super::{Draft, Drafts};
 use crate::error::CommandError;
@@ -36,71 +35,54 @@ pub(crate) fn read(path: &Path) -> Result<Drafts, CommandError> {
         _ => text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{'),
     };
     let drafts = if json { read_json_lines(text) } else { read_csv(text) };
-    if drafts.drafts.is_empty() && drafts.faults.is_empty() {
+    if drafts.is_empty() {
         return Err(CommandError::Input(format!("the manifest {name} names no job")));
     }
-    Ok(drafts)
+    Ok(Drafts { drafts, unmatched: Vec::new() })
 }
 
-/// The batch that a draft belongs to, if it says so.
-pub(crate) fn batch_id(fields: &Map<String, Value>) -> Option<Uuid> {
-    fields.get("batch_id")?.as_str()?.parse().ok()
+fn read_json_lines(text: &[u8]) -> Vec<Draft> {
+    let lines = text.split(|byte| *byte == b'\n').enumerate();
+    let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
+    lines.map(|(index, line)| Draft { place: format!("line {}", index + 1), fields: read_json(line) }).collect()
 }
 
-fn read_json_lines(text: &[u8]) -> Drafts {
-    let mut found = Drafts::default();
-    for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        let place = format!("line {}", index + 1);
-        match fields_of(line) {
-            Ok((list, _)) => {
-                let mut fields = Map::new();
-                for (name, value) in list {
-                    if fields.insert(name.clone(), value).is_some() {
-                        found.faults.push(format!("{place}: {name}: is given more than once"));
-                    }
-                }
-                found.drafts.push(Draft { place, fields });
-            }
-            // The JSON reader counts lines, too: of this one.
-            Err(fault) => found.faults.push(format!("{place}: {}", fault.trim_start_matches("body: "))),
+fn read_json(line: &[u8]) -> Result<Map<String, Value>, Vec<String>> {
+    // The JSON reader counts lines, too: of this one.
+    let told = |fault: String| fault.trim_start_matches("body: ").replace(" at line 1 column ", " at column ");
+    let (list, _) = fields_of(line).map_err(|fault| vec![told(fault)])?;
+    let (mut fields, mut faults) = (Map::new(), Vec::new());
+    for (name, value) in list {
+        if fields.insert(name.clone(), value).is_some() {
+            faults.push(format!("{name}: is given more than once"));
         }
     }
-    found
+    if faults.is_empty() { Ok(fields) } else { Err(faults) }
 }
 
-fn read_csv(text: &[u8]) -> Drafts {
-    let mut found = Drafts::default();
+fn read_csv(text: &[u8]) -> Vec<Draft> {
     let head = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
     // No field's name holds one of these, so that the header tells the delimiter.
     let delimiter = [b',', b';', b'\t'].into_iter().find(|mark| head.contains(mark)).unwrap_or(b',');
     let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(text);
-    let mut header: Option<Vec<String>> = None;
+    let (mut drafts, mut header) = (Vec::new(), None::<Vec<String>>);
     let mut record = ByteRecord::new();
     loop {
         match reader.read_byte_record(&mut record) {
-            Ok(false) => return found,
+            Ok(false) => return drafts,
             Ok(true) => {}
             Err(error) => {
-                found.faults.push(format!("cannot be read as CSV: {error}"));
-                return found;
+                drafts.push(Draft { place: "CSV".to_owned(), fields: Err(vec![error.to_string()]) });
+                return drafts;
             }
         }
-        let line = line_of(text, &record);
+        let place = format!("line {}", line_of(text, &record));
         match &header {
-            None => {
-                let (names, faults) = read_header(&record);
-                found.faults.extend(faults.into_iter().map(|fault| format!("line {line}: {fault}")));
-                if !found.faults.is_empty() {
-                    return found;
-                }
-                header = Some(names);
-            }
-            Some(names) => match read_cells(names, &record) {
-                Ok(fields) => found.drafts.push(Draft { place: format!("line {line}"), fields }),
-                Err(faults) => found.faults.extend(faults.into_iter().map(|fault| format!("line {line}: {fault}"))),
+            Some(names) => drafts.push(Draft { place, fields: read_cells(names, &record) }),
+            None => match read_header(&record) {
+                Ok(names) => header = Some(names),
+                // Without a header nothing below it can be told.
+                Err(faults) => return vec![Draft { place, fields: Err(faults) }],
             },
         }
     }
@@ -114,7 +96,7 @@ fn line_of(text: &[u8], record: &ByteRecord) -> u64 {
     position.line() + blank.filter(|byte| **byte == b'\n').count() as u64
 }
 
-fn read_header(record: &ByteRecord) -> (Vec<String>, Vec<String>) {
+fn read_header(record: &ByteRecord) -> Result<Vec<String>, Vec<String>> {
     let names: Vec<String> = record.iter().map(|cell| String::from_utf8_lossy(cell).trim().to_owned()).collect();
     let known = FIELDS.iter().chain(&CONTROL_COLUMNS);
     let mut faults = Vec::new();
@@ -130,7 +112,7 @@ fn read_header(record: &ByteRecord) -> (Vec<String>, Vec<String>) {
             faults.push(format!("column {name:?} is there twice"));
         }
     }
-    (names, faults)
+    if faults.is_empty() { Ok(names) } else { Err(faults) }
 }
 
 /// A column's name with the one way to write `control`'s.
@@ -184,10 +166,12 @@ fn read_cells(names: &[String], record: &ByteRecord) -> Result<Map<String, Value
 mod tests {
     use super::*;
 
-    fn shown(drafts: &Drafts) -> String {
-        let lines =
-            drafts.drafts.iter().map(|draft| format!("{} {}", draft.place, Value::Object(draft.fields.clone())));
-        lines.chain(drafts.faults.iter().cloned()).collect::<Vec<_>>().join("\n")
+    fn shown(drafts: &[Draft]) -> String {
+        let lines = drafts.iter().flat_map(|Draft { place, fields }| match fields {
+            Ok(fields) => vec![format!("{place} {}", Value::Object(fields.clone()))],
+            Err(faults) => faults.iter().map(|fault| format!("{place}: {fault}")).collect(),
+        });
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     #[test]
@@ -222,10 +206,9 @@ mod tests {
         let text = b"{\"file\": \"a\", \"force\": \"yes\"}\r\n\n[1]\n{\"a\": 1, \"a\": 2}\n{";
         insta::assert_snapshot!(shown(&read_json_lines(text)), @r#"
         line 1 {"file":"a","force":"yes"}
-        line 4 {"a":2}
-        line 3: is no JSON object: invalid type: sequence, expected a JSON object at line 1 column 0
+        line 3: is no JSON object: invalid type: sequence, expected a JSON object at column 0
         line 4: a: is given more than once
-        line 5: is no JSON object: EOF while parsing an object at line 1 column 1
+        line 5: is no JSON object: EOF while parsing an object at column 1
         "#);
     }
 }

@@ -118,13 +118,16 @@ fn new_trace() -> String {
     format!("00-{trace}-{span:016x}-01")
 }
 
-/// Prepares all drafts; what is wrong with them is added to the faults, with its place.
-pub(crate) fn prepare_all(drafts: Vec<Draft>, batch: &Batch, faults: &mut Vec<String>) -> Vec<Prepared> {
-    let mut jobs = Vec::with_capacity(drafts.len());
+/// Prepares all drafts.
+///
+/// # Errors
+/// Everything that is wrong with any of them, each with its place.
+pub(crate) fn prepare_all(drafts: Vec<Draft>, batch: &Batch) -> Result<Vec<Prepared>, Vec<String>> {
+    let (mut jobs, mut faults) = (Vec::with_capacity(drafts.len()), Vec::new());
     let (mut ids, mut exports) = (HashMap::new(), HashMap::new());
     for Draft { place, fields } in drafts {
         let told = |fault: String| if place.is_empty() { fault } else { format!("{place}: {fault}") };
-        let prepared = match batch.prepare(fields) {
+        let prepared = match fields.and_then(|fields| batch.prepare(fields)) {
             Ok(prepared) => prepared,
             Err(found) => {
                 faults.extend(found.into_iter().map(told));
@@ -144,7 +147,7 @@ pub(crate) fn prepare_all(drafts: Vec<Draft>, batch: &Batch, faults: &mut Vec<St
         }
         jobs.push(prepared);
     }
-    jobs
+    if faults.is_empty() { Ok(jobs) } else { Err(faults) }
 }
 
 /// Tells of files that are not on this machine; the workers may see them all the same, or soon.
@@ -175,11 +178,12 @@ mod tests {
 
     fn draft(place: &str, fields: Value) -> Draft {
         let Value::Object(fields) = fields else { panic!("no object") };
-        Draft { place: place.to_owned(), fields }
+        Draft { place: place.to_owned(), fields: Ok(fields) }
     }
 
     fn prepared(defaults: Value, fields: Value) -> Prepared {
-        batch(defaults).prepare(draft("", fields).fields).unwrap_or_else(|faults| panic!("{faults:?}"))
+        let fields = draft("", fields).fields.unwrap();
+        batch(defaults).prepare(fields).unwrap_or_else(|faults| panic!("{faults:?}"))
     }
 
     #[test]
@@ -223,8 +227,7 @@ mod tests {
             draft("line 5", json!({"file": "b", "entity": "A", "period": "2022-06"})),
             draft("line 6", json!({"file": "c", "entity": "C", "period": "2022-06", "batch_id": Uuid::from_u128(8)})),
         ];
-        let mut faults = Vec::new();
-        prepare_all(drafts, &batch(json!({})), &mut faults);
+        let faults = prepare_all(drafts, &batch(json!({}))).err().unwrap();
         insta::assert_snapshot!(faults.join("\n"), @r"
         line 2: entity: an entity is 1 to 32 of A-Z, 0-9, '_', '.', '-' and starts with a letter or digit
         line 2: period: a period is YYYY-MM with MM from 01 to 16

@@ -123,7 +123,7 @@ pub(crate) fn read(folder: &Path, pattern: &str, given: &Map<String, Value>) -> 
                 set(&mut fields, "file", folder.join(text).to_str());
                 set(&mut fields, "entity", entity);
                 set(&mut fields, "period", period);
-                found.drafts.push(Draft { place: text.to_owned(), fields });
+                found.drafts.push(Draft { place: text.to_owned(), fields: Ok(fields) });
             }
             Err(reason) => found.unmatched.push(format!("{text}: {reason}")),
         }
