@@ -6,10 +6,14 @@ use chrono::{DateTime, Utc};
 use comfy_table::Table;
 use serde::Serialize;
 use serde_json::Value;
+use shared::failure::Failure;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::answer::{self, or_dash, shortened, time};
+
+/// Bad rows that people are shown.
+const SHOWN: usize = 20;
 
 /// What PostgreSQL knows of a job.
 #[derive(Serialize)]
@@ -80,6 +84,19 @@ impl Run {
         self.result.as_ref()?.get("error")?.get("message")?.as_str()
     }
 
+    /// The first bad rows, as lines of text, and how many there are.
+    fn bad_rows(&self) -> (Vec<String>, u64) {
+        let error = self.result.as_ref().and_then(|result| result.get("error"));
+        let Some(error) = error.and_then(|error| serde_json::from_value::<Failure>(error.clone()).ok()) else {
+            return (Vec::new(), 0);
+        };
+        let lines = error.rows.iter().take(SHOWN).map(|row| {
+            let column = row.column.as_ref().map(|column| format!("{column}: ")).unwrap_or_default();
+            format!("line {}, {column}{}", row.line, shortened(&row.reason, 200))
+        });
+        (lines.collect(), error.rows_total)
+    }
+
     fn warnings(&self) -> impl Iterator<Item = &str> {
         let list = self.result.as_ref().and_then(|result| result.get("warnings")).and_then(Value::as_array);
         list.into_iter().flatten().filter_map(Value::as_str)
@@ -110,6 +127,13 @@ impl fmt::Display for Run {
         }
         if let Some(code) = &self.error_code {
             writeln!(f, "error      {code}: {}", shortened(self.error_message().unwrap_or_default(), 4096))?;
+        }
+        let (lines, total) = self.bad_rows();
+        for line in &lines {
+            writeln!(f, "           {line}")?;
+        }
+        if total > lines.len() as u64 && !lines.is_empty() {
+            writeln!(f, "           and {} more; the first 1,000 are in --json", total - lines.len() as u64)?;
         }
         if self.status == "failed" {
             writeln!(f, "see: aura-producer dead show {}", self.job_id)?;
