@@ -261,7 +261,7 @@ impl Link {
                     }
                     Event::Error(_) => break,
                     // The library may tell of more than concerns a publisher.
-                    _ => {}
+                    Event::Connected | Event::SendFlow(_) | _ => {}
                 }
             }
         });

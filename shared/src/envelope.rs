@@ -98,6 +98,7 @@ impl Envelope {
 }
 
 /// A header as text.
+#[expect(clippy::wildcard_enum_match_arm, reason = "a header of any other type is no text")]
 pub fn text(headers: &FieldTable, name: &str) -> Option<String> {
     match headers.inner().get(name)? {
         AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok().map(str::to_owned),
@@ -107,6 +108,7 @@ pub fn text(headers: &FieldTable, name: &str) -> Option<String> {
 }
 
 /// A header as a whole number.
+#[expect(clippy::wildcard_enum_match_arm, reason = "a header of any other type is no number")]
 pub fn integer(headers: &FieldTable, name: &str) -> Option<i64> {
     match *headers.inner().get(name)? {
         AMQPValue::ShortShortInt(n) => Some(n.into()),

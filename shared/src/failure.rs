@@ -200,7 +200,7 @@ pub struct Failure {
     pub rows_total: u64,
     /// The columns at fault, for `schema_invalid`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub schema: Option<SchemaFault>,
+    pub schema: Option<Box<SchemaFault>>,
 }
 
 impl Failure {

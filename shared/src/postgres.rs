@@ -114,9 +114,10 @@ pub fn pool_with_session(
 ) -> Result<Pool, PostgresError> {
     let config = config(url, application, options.statement_timeout)?;
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let manager = match config.get_ssl_mode() {
-        SslMode::Disable => Manager::from_config(config, NoTls, recycling),
-        _ => Manager::from_config(config, tls()?, recycling),
+    let manager = if config.get_ssl_mode() == SslMode::Disable {
+        Manager::from_config(config, NoTls, recycling)
+    } else {
+        Manager::from_config(config, tls()?, recycling)
     };
     let timeouts =
         Timeouts { wait: Some(CONNECT_TIMEOUT), create: Some(CONNECT_TIMEOUT), recycle: Some(CONNECT_TIMEOUT) };

@@ -157,10 +157,7 @@ impl Reader {
 }
 
 fn text(value: Value) -> Result<String, String> {
-    match value {
-        Value::String(text) => Ok(text),
-        other => Err(format!("must be a string, not {}", kind(&other))),
-    }
+    if let Value::String(text) = value { Ok(text) } else { Err(format!("must be a string, not {}", kind(&value))) }
 }
 
 fn boolean(value: Value) -> Result<bool, String> {
@@ -224,9 +221,9 @@ fn control(value: Value, faults: &mut Vec<String>) -> Option<Control> {
         rows: reader.take_optional("rows", |value| {
             value.as_u64().ok_or_else(|| format!("must be a whole number, not {}", kind(&value)))
         }),
-        balance_sum: reader.take_optional("balance_sum", |value| match value {
-            Value::String(text) => text.parse::<Amount>().map_err(|error| error.to_string()),
-            other => Err(format!("must be a decimal as a string, not {}", kind(&other))),
+        balance_sum: reader.take_optional("balance_sum", |value| match value.as_str() {
+            Some(text) => text.parse::<Amount>().map_err(|error| error.to_string()),
+            None => Err(format!("must be a decimal as a string, not {}", kind(&value))),
         }),
     };
     reader.refuse_the_rest(&["rows", "balance_sum"]);

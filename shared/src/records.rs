@@ -101,7 +101,7 @@ impl<R: Read> Records<R> {
     /// # Errors
     /// `csv_malformed`, `encoding_invalid` or `file_too_large` with line and column;
     /// `storage_unavailable` if the file cannot be read on.
-    pub fn next(&mut self) -> Result<Option<Record<'_>>, Failure> {
+    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, Failure> {
         if self.at_start {
             self.at_start = false;
             self.skip_mark()?;
@@ -307,7 +307,7 @@ mod tests {
     fn read(bytes: &[u8], drip: usize) -> Result<Vec<(u64, Vec<String>)>, Failure> {
         let mut records = Records::new(Drip(bytes, drip), LIMITS);
         let mut all = Vec::new();
-        while let Some(record) = records.next()? {
+        while let Some(record) = records.next_record()? {
             all.push((record.line, record.iter().map(str::to_owned).collect()));
         }
         Ok(all)

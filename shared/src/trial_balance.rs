@@ -166,13 +166,13 @@ pub fn read(
     sink: &mut impl RowSink,
 ) -> Result<CheckedSlice, Stopped> {
     let mut records = Records::new(input, request.limits);
-    let header = match records.next()? {
+    let header = match records.next_record()? {
         Some(record) => Header::read(record.iter()),
         None => Header::read(std::iter::empty()),
     };
     let header = header.map_err(|invalid| {
         let mut failure = Failure::new(ErrorCode::SchemaInvalid, Stage::ValidateSchema, invalid.message);
-        failure.schema = Some(invalid.fault);
+        failure.schema = Some(Box::new(invalid.fault));
         failure
     })?;
     let place = |column| header.place(column).unwrap_or_default();
@@ -199,7 +199,7 @@ pub fn read(
         bad: Vec::new(),
         bad_total: 0,
     };
-    while let Some(record) = records.next()? {
+    while let Some(record) = records.next_record()? {
         reading.take(&record, sink)?;
     }
     reading.finish()
@@ -250,14 +250,13 @@ impl Reading<'_> {
         let slice = self.request.slice;
         let whole = record.len() == self.header.columns.len();
         let matches = |cell: Option<&str>, ours: &str| cell.is_some_and(|cell| cell == ours || cell.is_empty());
-        if !(matches(entity, slice.entity.as_str()) && matches(period, slice.period.as_str())) {
-            if let (Some(entity), Some(period)) = (entity, period) {
-                if self.others.len() < LISTED_SLICES {
-                    let cut = |text: &str| text.chars().take(40).collect::<String>();
-                    self.others.insert((cut(entity), cut(period)));
-                }
-                return Belongs::Elsewhere;
+        let ours = matches(entity, slice.entity.as_str()) && matches(period, slice.period.as_str());
+        if let (false, Some(entity), Some(period)) = (ours, entity, period) {
+            if self.others.len() < LISTED_SLICES {
+                let cut = |text: &str| text.chars().take(40).collect::<String>();
+                self.others.insert((cut(entity), cut(period)));
             }
+            return Belongs::Elsewhere;
         }
         if !whole {
             let reason = format!("has {} fields where the header has {}", record.len(), self.header.columns.len());
@@ -322,10 +321,10 @@ impl Reading<'_> {
             warnings.push(format!("columns that Aura does not know are kept in extra: {}", shortened(&extra)));
         }
         if self.bad_total > 0 {
-            warnings.push(format!("{} bad rows were put aside", self.bad_total));
+            warnings.push(format!("bad rows were put aside: {}", self.bad_total));
         }
         if self.empty_rows > 0 {
-            warnings.push(format!("{} rows without any value were left out", self.empty_rows));
+            warnings.push(format!("rows without any value were left out: {}", self.empty_rows));
         }
         Ok(CheckedSlice {
             rows: self.rows,

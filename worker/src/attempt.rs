@@ -112,8 +112,7 @@ impl<'a> Attempt<'a> {
     pub(crate) fn success(&self, checked: &CheckedSlice, applied: &Applied) -> Receipt {
         let mut warnings = checked.warnings.clone();
         if applied.absent > 0 {
-            warnings
-                .push(format!("{} accounts of the slice are not in the file and were left standing", applied.absent));
+            warnings.push(format!("accounts that the file lacks were left standing: {}", applied.absent));
         }
         Receipt {
             rows: checked.rows,

@@ -92,7 +92,6 @@ impl Metrics {
     }
 
     /// Counts a job's end.
-    #[expect(clippy::cast_precision_loss, reason = "a duration is no amount")]
     pub(crate) fn ended(&self, status: Status, rows: u64, seconds: f64) {
         self.jobs.get_or_create(&StatusLabel { status: status.as_str() }).inc();
         self.rows.inc_by(rows);

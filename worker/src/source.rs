@@ -99,6 +99,7 @@ fn too_large(bytes: u64, max: u64) -> String {
 }
 
 /// What an I/O error means: the file may come yet, its root may be away, or it cannot be read.
+#[expect(clippy::wildcard_enum_match_arm, reason = "every other error means that the file cannot be read")]
 fn unreadable(error: &io::Error, location: &Location) -> Interrupted {
     let failure = |code, reason| Failure::new(code, Stage::Load, reason).into();
     match error.kind() {
