@@ -49,8 +49,10 @@ use crate::{
     services::{Limits, Services},
 };
 
-/// Connections beside those of the jobs: the relay, the probes, and what is written after a job.
-const SPARE_CONNECTIONS: usize = 8;
+/// Connections beside those of the jobs: the probes, and what is written after a job.
+const SPARE_CONNECTIONS: usize = 4;
+/// Connections of the relay, one for each of its parts.
+const RELAY_CONNECTIONS: usize = 4;
 /// Connections that one job may need at once: its transaction, its claim, and the cache.
 const CONNECTIONS_PER_JOB: usize = 3;
 /// How long the worker waits for PostgreSQL before it asks again.
@@ -101,7 +103,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     let (stop, end) = (CancellationToken::new(), CancellationToken::new());
     watch_signals(stop.clone())?;
     let services = Arc::new(build(&settings)?);
-    let (consuming, relay) = (Arc::new(Consuming::new(false)), relay(&settings, &services)?);
+    let (consuming, relay) = (Arc::new(Consuming::new(false)), build_relay(&settings, &services)?);
     let health = Health {
         services: Arc::clone(&services),
         relay: relay.state(),
@@ -159,9 +161,11 @@ fn build(settings: &Settings) -> anyhow::Result<Services> {
     })
 }
 
-fn relay(settings: &Settings, services: &Services) -> anyhow::Result<Relay> {
-    Relay::new(services.pool.clone(), &settings.mongodb_url, services.cache.clone())
-        .context("MongoDB's URL cannot be used")
+/// The relay has connections of its own, so that jobs which use up theirs do not hold it up.
+fn build_relay(settings: &Settings, services: &Services) -> anyhow::Result<Relay> {
+    let options = PoolOptions { size: RELAY_CONNECTIONS, statement_timeout: settings.job_timeout };
+    let pool = postgres::pool(&settings.postgres_url, "aura-worker relay", options)?;
+    Relay::new(pool, &settings.mongodb_url, services.cache.clone()).context("MongoDB's URL cannot be used")
 }
 
 /// Brings the schema up to date, waiting for PostgreSQL as long as it is away.

@@ -8,18 +8,19 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 use deadpool_postgres::Pool;
 use shared::{postgres::PostgresError, settings::ServiceUrl};
 use tokio::{
-    sync::{Notify, watch},
+    sync::Notify,
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    Progress, RelayError,
+    Progress, RelayError, RelayState,
+    deliver::deliver,
     mongo::{self, Mongo, MongoError},
+    sequence::sequence,
 };
 use crate::{
-    audit,
     cache::upkeep::{Place, catch_up, sweep},
     metadata,
 };
@@ -37,51 +38,6 @@ const GAUGE_PAUSE: Duration = Duration::from_secs(2);
 const PING_PAUSE: Duration = Duration::from_secs(5);
 /// How long the last round may take.
 const LAST_ROUND: Duration = Duration::from_secs(5);
-
-/// What health and metrics tell of the relay.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Backlog {
-    /// Whether MongoDB answered last time.
-    pub(crate) mongodb_ok: bool,
-    /// Events and metadata that wait in PostgreSQL, whoever wrote them.
-    pub(crate) outbox_depth: u64,
-    /// How long the oldest of them has waited.
-    pub(crate) outbox_oldest_seconds: u64,
-    /// Commits whose slice has not been written to the cache.
-    pub(crate) cache_tasks: u64,
-    /// Audit chains of which nothing more is delivered until somebody looks into them.
-    pub(crate) halted_chains: u64,
-    /// Events and metadata that this process has delivered.
-    pub(crate) delivered_total: u64,
-}
-
-/// Holds what was last seen of the backlog.
-#[derive(Debug)]
-pub(crate) struct RelayState(watch::Sender<Backlog>);
-
-impl RelayState {
-    fn new() -> Self {
-        // Nothing is known against MongoDB before it was first asked.
-        let begin = Backlog {
-            mongodb_ok: true,
-            outbox_depth: 0,
-            outbox_oldest_seconds: 0,
-            cache_tasks: 0,
-            halted_chains: 0,
-            delivered_total: 0,
-        };
-        Self(watch::Sender::new(begin))
-    }
-
-    /// The backlog as it was last seen.
-    pub(crate) fn snapshot(&self) -> Backlog {
-        *self.0.borrow()
-    }
-
-    fn set(&self, change: impl FnOnce(&mut Backlog)) {
-        self.0.send_modify(change);
-    }
-}
 
 /// What the relay needs.
 pub(crate) struct Relay {
@@ -158,7 +114,7 @@ impl Relay {
         };
         stop.run_until_cancelled(parts).await;
         let last_round = async {
-            while audit::sequence(&self.pool).await?.more {}
+            while sequence(&self.pool).await?.more {}
             while self.deliver_once(&mut link).await?.more {}
             Ok::<_, RelayError>(())
         };
@@ -175,7 +131,7 @@ impl Relay {
     async fn sequence(&self, wake: &Notify, sequenced: &Notify) {
         let mut trouble = Trouble::with("giving audit events their places");
         loop {
-            let pause = match audit::sequence(&self.pool).await {
+            let pause = match sequence(&self.pool).await {
                 Ok(progress) => {
                     trouble.is_over();
                     if progress.more { Duration::ZERO } else { PAUSE }
@@ -221,7 +177,7 @@ impl Relay {
     async fn deliver_once(&self, link: &mut Link) -> Result<Progress, RelayError> {
         let delivered = async {
             let mongo = self.reach(link).await?.clone();
-            let events = audit::deliver(&self.pool, &mongo).await?;
+            let events = deliver(&self.pool, &mongo).await?;
             let metadata = metadata::deliver(&self.pool, &mongo, &mut link.unusable).await?;
             Ok((events, metadata))
         };

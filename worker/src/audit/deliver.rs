@@ -1,0 +1,127 @@
+//! Inserts events that have their places into MongoDB.
+
+use std::collections::{BTreeSet, HashMap};
+
+use bson::{Document, doc};
+use deadpool_postgres::{Pool, Transaction};
+use futures_util::TryStreamExt;
+use serde_json::Value;
+use shared::{chain, postgres::transaction};
+use tokio_postgres::Row;
+
+use super::{
+    Halts, Progress, RelayError, chain_of, execute, halt, id,
+    mongo::{Mongo, MongoError, insert, within},
+    read, report,
+};
+use crate::failpoint;
+
+const TAKE: &str = include_str!("take.sql");
+const DELETE: &str = "DELETE FROM audit_outbox WHERE id = ANY($1)";
+/// Events that are delivered in one transaction.
+const DELIVERED: i64 = 500;
+/// The largest document that MongoDB takes.
+const DOCUMENT_BYTES: usize = 16 << 20;
+/// A row as long as this could become a document too large.
+const LONG_ROW: usize = 1 << 20;
+
+/// Delivers events that have their places.
+///
+/// # Errors
+/// If PostgreSQL or MongoDB fails.
+pub(crate) async fn deliver(pool: &Pool, mongo: &Mongo) -> Result<Progress, RelayError> {
+    let (progress, halts) = transaction(pool, |transaction, _| Box::pin(hand_over(transaction, mongo))).await?;
+    report(&halts);
+    Ok(progress)
+}
+
+async fn hand_over(transaction: &Transaction<'_>, mongo: &Mongo) -> Result<(Progress, Halts), RelayError> {
+    let (events, more) = read(transaction, TAKE, "take events", &[], DELIVERED).await?;
+    let mut halts = Halts::new();
+    let (mut taken, mut documents) = (Vec::new(), Vec::new());
+    for row in &events {
+        match document(row) {
+            Ok(document) => {
+                taken.push(row);
+                documents.push(document);
+            }
+            Err(reason) => _ = halts.entry(chain_of(row)).or_insert(reason),
+        }
+    }
+    let refused = insert(&mongo.audit_trail, documents, "take audit events").await?;
+    failpoint::reach("audit_inserted");
+
+    let there: Vec<&Row> = refused.iter().filter(|one| one.fault.is_none()).map(|one| taken[one.index]).collect();
+    let stored = stored_hashes(mongo, &there).await?;
+    let (mut kept, mut fault) = (BTreeSet::new(), None);
+    for one in refused {
+        let row = taken[one.index];
+        match (one.fault, stored.get(&id(row))) {
+            (None, Some(hash)) if hash == row.get::<_, &str>("hash") => continue,
+            (None, Some(hash)) => {
+                let reason = format!("MongoDB holds another event at {}, with the hash {hash}", id(row));
+                halts.entry(chain_of(row)).or_insert(reason);
+            }
+            (None, None) => _ = fault.get_or_insert_with(|| format!("{} is taken, but cannot be found", id(row))),
+            (Some(reason), _) => _ = fault.get_or_insert_with(|| format!("{}: {reason}", id(row))),
+        }
+        kept.insert(one.index);
+    }
+    halt(transaction, &halts).await?;
+    let delivered = taken.iter().enumerate().filter(|(index, _)| !kept.contains(index));
+    let delivered: Vec<i64> = delivered.map(|(_, row)| row.get("id")).collect();
+    execute(transaction, DELETE, "delete delivered events", &[&delivered]).await?;
+    Ok((Progress { done: delivered.len(), more: more && !delivered.is_empty(), refused: fault }, halts))
+}
+
+/// The event as MongoDB is to hold it, or why that cannot be.
+fn document(row: &Row) -> Result<Document, String> {
+    let (linked, hash) = chain::link(&row.get::<_, Value>("event"), row.get("seq"), row.get("prev_hash"))
+        .map_err(|error| format!("{} cannot be linked: {error}", id(row)))?;
+    if hash != row.get::<_, &str>("hash") {
+        return Err(format!("{} was changed in PostgreSQL after it had its place", id(row)));
+    }
+    let document = chain::to_bson(&linked, &hash).map_err(|error| format!("{} is no document: {error}", id(row)))?;
+    let bytes = if row.raw_size_bytes() < LONG_ROW { 0 } else { document.to_vec().map_or(usize::MAX, |b| b.len()) };
+    if bytes > DOCUMENT_BYTES {
+        return Err(format!("{} is larger than MongoDB takes", id(row)));
+    }
+    Ok(document)
+}
+
+/// The hashes of the events that MongoDB holds at these places, by the `_id` that belongs to each.
+async fn stored_hashes(mongo: &Mongo, rows: &[&Row]) -> Result<HashMap<String, String>, MongoError> {
+    if rows.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let text = |document: &Document, name| document.get_str(name).unwrap_or_default().to_owned();
+    let ids: Vec<String> = rows.iter().map(|row| id(row)).collect();
+    let found = find(mongo, doc! { "_id": { "$in": ids } }).await?;
+    let mut hashes: HashMap<String, String> =
+        found.iter().map(|document| (text(document, "_id"), text(document, "hash"))).collect();
+    let missing = rows.iter().filter(|row| !hashes.contains_key(&id(row)));
+    let places: Vec<Document> = missing.map(|row| place(row)).collect();
+    if !places.is_empty() {
+        // Somebody else's documents stand there, since Aura's have their own _id.
+        for document in find(mongo, doc! { "$or": places }).await? {
+            let seq = document.get("seq").and_then(|seq| seq.as_i64().or(seq.as_i32().map(i64::from)));
+            let place = chain::id(&text(&document, "entity"), &text(&document, "period"), seq.unwrap_or(0));
+            let id = document.get("_id").map(ToString::to_string).unwrap_or_default();
+            hashes.insert(place, format!("{:?} and the _id {id}", text(&document, "hash")));
+        }
+    }
+    Ok(hashes)
+}
+
+fn place(row: &Row) -> Document {
+    doc! { "entity": row.get::<_, &str>("entity"), "period": row.get::<_, &str>("period"), "seq": row.get::<_, i64>("seq") }
+}
+
+async fn find(mongo: &Mongo, filter: Document) -> Result<Vec<Document>, MongoError> {
+    let collection = mongo.audit_trail.clone();
+    let found = within("find audit events", async move {
+        let fields = doc! { "hash": 1, "entity": 1, "period": 1, "seq": 1 };
+        collection.find(filter).projection(fields).await?.try_collect().await
+    });
+    found.await
+}
