@@ -13,13 +13,14 @@ async fn missing_required_columns_fail_the_job_with_all_three_lists() {
     let receipt = world.ends("failed", job(&world.write("a.csv", text), "A", "2022-06")).await;
     let error = &receipt["error"];
     assert_eq!((&error["code"], &error["stage"]), (&json!("schema_invalid"), &json!("validate_schema")));
-    insta::assert_compact_json_snapshot!(error["schema"], @r#"
-    {
-      "extra_columns": ["Profit Center"],
-      "missing_required": ["account_name", "bs_pl", "status"],
-      "present_optional": ["department"]
-    }
-    "#);
+    assert_eq!(
+        error["schema"],
+        json!({
+          "extra_columns": ["Profit Center"],
+          "missing_required": ["account_name", "bs_pl", "status"],
+          "present_optional": ["department"]
+        })
+    );
     for name in ["account_name", "bs_pl", "status"] {
         assert!(error["message"].as_str().unwrap().contains(name), "{error}");
     }

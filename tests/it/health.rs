@@ -12,15 +12,14 @@ use crate::{
 };
 
 async fn get(worker: &Worker, path: &str) -> (u16, String) {
-    let response = reqwest::get(format!("{}{path}", worker.http)).await.expect("the worker answers");
-    (response.status().as_u16(), response.text().await.expect("text"))
+    worker.get(path).await.expect("the worker answers")
 }
 
 #[tokio::test]
 async fn a_worker_tells_that_it_lives_and_is_ready_and_what_it_did() {
     let (world, worker) = World::with_worker().await;
     assert_eq!(get(&worker, "/livez").await.0, 200);
-    until("the worker is ready", SOON, async || (get(&worker, "/readyz").await.0 == 200).then_some(())).await;
+    assert_eq!(get(&worker, "/readyz").await.0, 200);
     let file = world.write("a.csv", csv("A", "2022-06", &[("10", "5")]));
     world.ends("success", job(&file, "A", "2022-06")).await;
     let (code, metrics) = get(&worker, "/metrics").await;
@@ -78,7 +77,10 @@ async fn a_second_sigterm_ends_a_worker_at_once() {
     })
     .await;
     worker.signal("TERM");
-    until("the worker drains", SOON, async || (get_code(&worker).await != Some(200)).then_some(())).await;
+    until("the worker drains", SOON, async || {
+        (worker.get("/readyz").await.is_none_or(|(code, _)| code != 200)).then_some(())
+    })
+    .await;
     if worker.exit().is_none() {
         worker.signal("TERM");
     }
@@ -86,10 +88,6 @@ async fn a_second_sigterm_ends_a_worker_at_once() {
     assert!(ended.code().is_some() || ended.signal() == Some(15), "{ended}");
     let _second = world.worker(&[]).await;
     assert_eq!(world.broker.receipt(id).await["status"], "success");
-}
-
-async fn get_code(worker: &Worker) -> Option<u16> {
-    Some(reqwest::get(format!("{}/readyz", worker.http)).await.ok()?.status().as_u16())
 }
 
 #[tokio::test]

@@ -28,8 +28,10 @@ async fn three_fields_without_any_property_are_a_job_with_every_default() {
     let exported: DateTime<Utc> = run["exported_at"].as_str().unwrap().parse().unwrap();
     assert!(exported >= before - chrono::TimeDelta::seconds(1) && exported <= Utc::now(), "{exported}");
     let row = "SELECT company_code, criticality, review_status, department FROM gl_accounts WHERE account_code = '10'";
-    insta::assert_compact_json_snapshot!(world.rows(row).await,
-        @r#"[{"company_code": "A", "criticality": "medium", "review_status": "pending", "department": null}]"#);
+    assert_eq!(
+        world.rows(row).await,
+        json!([{"company_code": "A", "criticality": "medium", "review_status": "pending", "department": null}])
+    );
     assert!(checkout().join("shared/schema/job.schema.json").exists());
 }
 

@@ -44,12 +44,13 @@ async fn replace_makes_the_slice_exactly_the_file_in_one_transaction() {
     assert_eq!(world.slice("A", "2022-07").await, (1, "1".to_owned()), "another slice is left alone");
     let changes =
         "SELECT account_code, old_balance::text, new_balance::text, change FROM gl_balance_changes ORDER BY 1";
-    insta::assert_compact_json_snapshot!(world.rows(changes).await, @r#"
-    [
-      {"account_code": "10", "old_balance": "1", "new_balance": null, "change": "deleted"},
-      {"account_code": "30", "old_balance": "3", "new_balance": null, "change": "deleted"}
-    ]
-    "#);
+    assert_eq!(
+        world.rows(changes).await,
+        json!([
+          {"account_code": "10", "old_balance": "1", "new_balance": null, "change": "deleted"},
+          {"account_code": "30", "old_balance": "3", "new_balance": null, "change": "deleted"}
+        ])
+    );
 }
 
 #[tokio::test]
@@ -93,8 +94,10 @@ async fn what_the_review_workflow_wrote_is_left_alone() {
     let first = world.sample("1.csv", &sample);
     world.ends("success", job(&first, "A", "2022-06")).await;
     let review = "SELECT DISTINCT criticality, review_status, reviewer_name, sla_deadline FROM gl_accounts";
-    insta::assert_compact_json_snapshot!(world.rows(review).await,
-        @r#"[{"criticality": "high", "review_status": "reviewed", "reviewer_name": "A. Shah", "sla_deadline": "WD+5"}]"#);
+    assert_eq!(
+        world.rows(review).await,
+        json!([{"criticality": "high", "review_status": "reviewed", "reviewer_name": "A. Shah", "sla_deadline": "WD+5"}])
+    );
     world
         .execute("UPDATE gl_accounts SET review_status = 'signed', reviewer_name = 'B. Rao', criticality = 'low'")
         .await;

@@ -42,11 +42,11 @@ pub(crate) struct Worker {
     child: Child,
     log: PathBuf,
     /// `http://127.0.0.1:PORT`
-    pub(crate) http: String,
+    http: String,
 }
 
 impl Worker {
-    /// Starts a worker and waits until it says where it listens.
+    /// Starts a worker and waits until it is ready for jobs.
     pub(crate) async fn start(mut command: Command, log: PathBuf) -> Self {
         let to = File::create(&log).expect("a log");
         let errors = to.try_clone().expect("a log");
@@ -59,6 +59,7 @@ impl Worker {
             worker.lines().iter().find_map(address)
         })
         .await;
+        until("the worker is ready", SOON, async || (worker.get("/readyz").await?.0 == 200).then_some(())).await;
         worker
     }
 
@@ -77,6 +78,12 @@ impl Worker {
         let text = self.text();
         let lines: Vec<_> = text.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    /// What it answers over HTTP: the status and the text, if it answers at all.
+    pub(crate) async fn get(&self, path: &str) -> Option<(u16, String)> {
+        let response = reqwest::get(format!("{}{path}", self.http)).await.ok()?;
+        Some((response.status().as_u16(), response.text().await.ok()?))
     }
 
     /// Sends a signal: `TERM`, `KILL`, `STOP` or `CONT`.

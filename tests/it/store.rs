@@ -49,11 +49,12 @@ pub(crate) async fn mongodb() -> mongodb::Client {
         .unwrap_or_else(|error| panic!("MongoDB does not answer ({error}); start the services with 'deploy/local up'"))
 }
 
-/// Asks the broker's management API.
+/// Asks the broker's management API; without a body if that is null.
 pub(crate) async fn management(method: Method, path: &str, body: Value) -> Value {
-    let base = &stack().management;
-    let url = base.join(&format!("/api/{path}")).expect("a path");
-    let request = reqwest::Client::new().request(method, url).basic_auth(base.username(), base.password()).json(&body);
+    // The user stands in the URL.
+    let url = stack().management.join(&format!("/api/{path}")).expect("a path");
+    let request = reqwest::Client::new().request(method, url);
+    let request = if body.is_null() { request } else { request.json(&body) };
     let response = request.send().await.unwrap_or_else(|error| {
         panic!("RabbitMQ's management does not answer ({error}); start the services with 'deploy/local up'")
     });
@@ -64,7 +65,7 @@ pub(crate) async fn management(method: Method, path: &str, body: Value) -> Value
 
 /// Removes everything that belongs to a world.
 pub(crate) async fn remove(name: &str) {
-    management(Method::DELETE, &format!("vhosts/{name}"), json!({})).await;
+    management(Method::DELETE, &format!("vhosts/{name}"), Value::Null).await;
     let admin = postgres(&stack().postgres).await;
     let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
     admin.batch_execute(&drop).await.expect("a database can be dropped");
@@ -77,7 +78,7 @@ pub(crate) async fn sweep() {
     if SWEPT.set(()).is_err() {
         return;
     }
-    let vhosts = management(Method::GET, "vhosts?columns=name", json!({})).await;
+    let vhosts = management(Method::GET, "vhosts?columns=name", Value::Null).await;
     let names = vhosts.as_array().cloned().unwrap_or_default();
     for name in names.iter().filter_map(|vhost| vhost["name"].as_str()) {
         let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('_').next());
