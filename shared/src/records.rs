@@ -128,14 +128,14 @@ impl<R: Read> Records<R> {
             match result {
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull => self.fields.resize(self.fields.len() * 2, 0),
-                ReadRecordResult::OutputEndsFull if count >= self.limits.fields => {
-                    let reason = format!("line {}: has more than {} fields", self.line, self.limits.fields);
-                    return Err(Failure::new(ErrorCode::FileTooLarge, Stage::Parse, reason));
-                }
+                ReadRecordResult::OutputEndsFull if count > self.limits.fields => return Err(self.too_wide()),
                 ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
                 ReadRecordResult::Record => break,
                 ReadRecordResult::End => return Ok(None),
             }
+        }
+        if count > self.limits.fields {
+            return Err(self.too_wide());
         }
         let raw = &self.buffer[self.start..self.next];
         let lead = raw.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
@@ -187,6 +187,11 @@ impl<R: Read> Records<R> {
             return Err(Failure::new(ErrorCode::EncodingInvalid, Stage::Parse, reason));
         }
         Ok(())
+    }
+
+    fn too_wide(&self) -> Failure {
+        let reason = format!("line {}: has more than {} fields", self.line, self.limits.fields);
+        Failure::new(ErrorCode::FileTooLarge, Stage::Parse, reason)
     }
 
     fn too_long(&self) -> Failure {
@@ -367,6 +372,8 @@ mod tests {
         let unclosed = [b"a,b\n\"".as_slice(), &b"1,2\n".repeat(1000)].concat();
         assert!(fault(&unclosed).starts_with("csv_malformed: line 2, byte 1"), "{}", fault(&unclosed));
         assert!(fault(&b",".repeat(200)).starts_with("file_too_large: line 1"));
+        assert!(fault(&b",".repeat(100)).starts_with("file_too_large: line 1"), "101 fields");
+        assert!(read(&b",".repeat(99), 7).is_ok(), "100 fields");
     }
 
     proptest! {

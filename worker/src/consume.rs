@@ -1,4 +1,4 @@
-//! Consuming: a supervised connection, a permit for each job before it is taken, and a drain at the end.
+//! Consuming: a supervised connection, a permit for each job before it begins, and a drain at the end.
 
 use std::{
     sync::Arc,
@@ -23,7 +23,7 @@ use shared::{
     telemetry::continue_trace,
     topology::TopologyError,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, RwLock, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
@@ -79,6 +79,7 @@ impl Intake {
     /// If the broker has the topology with other arguments, which waiting does not mend.
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), TopologyError> {
         let permits = Arc::new(Semaphore::new(self.settings.concurrency));
+        let solitude = Arc::new(RwLock::new(()));
         let abort = CancellationToken::new();
         let mut silent = false;
         while !stop.is_cancelled() {
@@ -97,7 +98,7 @@ impl Intake {
                 }
             };
             silent = false;
-            if let Err(error) = self.take_jobs(&connection, &permits, &stop, &abort).await {
+            if let Err(error) = self.take_jobs(&connection, &permits, &solitude, &stop, &abort).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the broker is lost; connecting again");
             }
             self.consuming.send_replace(false);
@@ -128,6 +129,7 @@ impl Intake {
         &self,
         connection: &Connection,
         permits: &Arc<Semaphore>,
+        solitude: &Arc<RwLock<()>>,
         stop: &CancellationToken,
         abort: &CancellationToken,
     ) -> Result<(), IntakeError> {
@@ -145,7 +147,7 @@ impl Intake {
             let mut consumer = within(REQUEST_TIMEOUT, "let jobs be consumed", consume).await?;
             self.consuming.send_replace(true);
             tracing::info!(queue, concurrency = self.settings.concurrency, "taking jobs");
-            let pause = self.take_while_well(&mut consumer, permits, stop, abort).await?;
+            let pause = self.take_while_well(&mut consumer, permits, solitude, stop, abort).await?;
             self.consuming.send_replace(false);
             if let Pause::Cancelled = pause {
                 tracing::warn!(queue, "the broker cancelled the consumer; declaring the topology again");
@@ -168,34 +170,46 @@ impl Intake {
         &self,
         consumer: &mut Consumer,
         permits: &Arc<Semaphore>,
+        solitude: &Arc<RwLock<()>>,
         stop: &CancellationToken,
         abort: &CancellationToken,
     ) -> Result<Pause, IntakeError> {
         loop {
-            let permit = tokio::select! {
-                () = stop.cancelled() => return Ok(Pause::Stop),
-                () = self.services.outages.postgres_goes() => return Ok(Pause::Postgres),
-                permit = Arc::clone(permits).acquire_owned() => permit,
-            };
-            let Ok(permit) = permit else { return Ok(Pause::Stop) };
-            tokio::select! {
-                () = stop.cancelled() => return Ok(Pause::Stop),
-                () = self.services.publisher.unblocked() => {}
-            }
             let delivery = tokio::select! {
                 () = stop.cancelled() => return Ok(Pause::Stop),
                 () = self.services.outages.postgres_goes() => return Ok(Pause::Postgres),
                 delivery = consumer.next() => delivery,
             };
             let Some(delivery) = delivery else { return Ok(Pause::Cancelled) };
+            let delivery = delivery?;
+            // A permit is taken for a job that is there, and never kept for one that may come: a job
+            // that must run alone waits for all of them.
+            let begin = async {
+                let permit = Arc::clone(permits).acquire_owned().await;
+                self.services.publisher.unblocked().await;
+                permit
+            };
+            let permit = tokio::select! {
+                () = stop.cancelled() => Err(Pause::Stop),
+                () = self.services.outages.postgres_goes() => Err(Pause::Postgres),
+                permit = begin => permit.map_err(|_| Pause::Stop),
+            };
+            let permit = match permit {
+                Ok(permit) => permit,
+                Err(pause) => {
+                    let requeue = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+                    within(REQUEST_TIMEOUT, "take a message back", delivery.nack(requeue)).await?;
+                    return Ok(pause);
+                }
+            };
             let work = Work {
                 services: Arc::clone(&self.services),
                 permits: Arc::clone(permits),
-                concurrency: self.settings.concurrency,
+                solitude: Arc::clone(solitude),
                 timeout: self.settings.job_timeout,
                 abort: abort.clone(),
             };
-            tokio::spawn(work.process(delivery?, permit));
+            tokio::spawn(work.process(delivery, permit));
         }
     }
 
@@ -217,7 +231,8 @@ impl Intake {
 struct Work {
     services: Arc<Services>,
     permits: Arc<Semaphore>,
-    concurrency: usize,
+    /// Read by every job that runs, written by one that must run alone.
+    solitude: Arc<RwLock<()>>,
     timeout: Duration,
     abort: CancellationToken,
 }
@@ -255,31 +270,27 @@ impl Work {
 
     async fn run(self, delivery: Delivery, job: Job, permit: OwnedSemaphorePermit) {
         let _running = self.services.metrics.run();
-        let mut permit = Some(permit);
-        let mut alone = false;
+        let mut company = Some(self.solitude.read().await);
+        let mut alone = None;
         let began = Instant::now();
         loop {
             let claim = Uuid::new_v4();
-            let outcome = self.attempt(&job, claim, alone).await;
+            let outcome = self.attempt(&job, claim, alone.is_some()).await;
             // As long as other jobs find a place, a busy slice is waited for where it is.
             if matches!(outcome, Outcome::Busy) && self.permits.available_permits() > 0 && began.elapsed() < PATIENCE {
                 tokio::time::sleep(BUSY_INTERVAL).await;
                 continue;
             }
             let settlement = settle(&outcome, job.attempt);
-            if settlement == Settlement::RunAlone && !alone {
+            if settlement == Settlement::RunAlone {
                 tracing::warn!("the job had begun when its worker died; it is tried again alone");
-                // Its own place is given up first: two such jobs would wait for each other.
-                drop(permit.take());
-                let all = u32::try_from(self.concurrency).unwrap_or(u32::MAX);
-                tokio::select! {
-                    () = self.abort.cancelled() => {}
-                    every = Arc::clone(&self.permits).acquire_many_owned(all) => permit = every.ok(),
-                }
-                alone = true;
+                // Two such jobs would wait for each other if either stayed among the others.
+                drop(company.take());
+                alone = Some(self.solitude.write().await);
                 continue;
             }
             carry_out::carry_out(&self.services, &delivery, &job, claim, outcome, settlement).await;
+            drop(permit);
             return;
         }
     }
