@@ -4,6 +4,7 @@
 pub mod amount;
 pub mod amqp;
 pub mod balances;
+pub mod cache;
 pub mod chain;
 pub mod columns;
 pub mod data_profile;
@@ -13,6 +14,8 @@ pub mod failure;
 pub mod fingerprint;
 pub mod job;
 pub mod mapping_profile;
+pub mod mongo;
+pub mod numeric;
 pub mod outbox;
 pub mod postgres;
 pub mod receipt;

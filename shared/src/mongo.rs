@@ -11,7 +11,8 @@ use mongodb::{
         SelectionCriteria, WriteConcern,
     },
 };
-use shared::settings::ServiceUrl;
+
+use crate::settings::ServiceUrl;
 
 const DEFAULT_DATABASE: &str = "aura";
 /// How long finding a server, and connecting to it, may take.
@@ -25,7 +26,7 @@ const NAMESPACE_EXISTS: i32 = 48;
 
 /// MongoDB did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum MongoError {
+pub enum MongoError {
     /// The URL cannot be used.
     #[error("the MongoDB URL cannot be used")]
     Url(#[source] Error),
@@ -55,38 +56,40 @@ pub(crate) enum MongoError {
 
 /// A document that was not inserted.
 #[derive(Debug)]
-pub(crate) struct Refused {
+pub struct Refused {
     /// Its place among those given.
-    pub(crate) index: usize,
+    pub index: usize,
     /// None if another document has its key, else what MongoDB has against it.
-    pub(crate) fault: Option<String>,
+    pub fault: Option<String>,
 }
 
 /// The two collections, written with majority and journal.
 #[derive(Clone)]
-pub(crate) struct Mongo {
+pub struct Mongo {
     database: Database,
-    pub(crate) audit_trail: Collection<Document>,
-    pub(crate) gl_metadata: Collection<Document>,
+    /// The audit events.
+    pub audit_trail: Collection<Document>,
+    /// What is known of each job that loaded.
+    pub gl_metadata: Collection<Document>,
 }
 
 /// Makes sure that a URL is one, without asking any server.
 ///
 /// # Errors
 /// If it is not.
-pub(crate) fn check(url: &ServiceUrl) -> Result<(), MongoError> {
+pub fn check(url: &ServiceUrl) -> Result<(), MongoError> {
     ConnectionString::parse(url.expose()).map(|_| ()).map_err(MongoError::Url)
 }
 
 impl Mongo {
-    /// Makes a client; connections are opened when they are needed.
+    /// Makes a client under a program's name; connections are opened when they are needed.
     ///
     /// # Errors
     /// If the URL cannot be used, or the servers that it stands for not be looked up.
-    pub(crate) async fn open(url: &ServiceUrl) -> Result<Self, MongoError> {
+    pub async fn open(url: &ServiceUrl, application: &str) -> Result<Self, MongoError> {
         let url = url.expose().to_owned();
         let mut options = within("be looked up", async move { ClientOptions::parse(url).await }).await?;
-        options.app_name.get_or_insert_with(|| "aura-worker".to_owned());
+        options.app_name.get_or_insert_with(|| application.to_owned());
         options.server_selection_timeout.get_or_insert(CONNECT_TIMEOUT);
         options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
         let name = options.default_database.clone().unwrap_or_else(|| DEFAULT_DATABASE.to_owned());
@@ -109,7 +112,7 @@ impl Mongo {
     ///
     /// # Errors
     /// If it does not.
-    pub(crate) async fn ping(&self) -> Result<(), MongoError> {
+    pub async fn ping(&self) -> Result<(), MongoError> {
         let database = self.database.clone();
         within("answer", async move { database.run_command(doc! { "ping": 1 }).await }).await.map(|_| ())
     }
@@ -118,7 +121,7 @@ impl Mongo {
     ///
     /// # Errors
     /// If MongoDB fails.
-    pub(crate) async fn ensure(&self) -> Result<(), MongoError> {
+    pub async fn ensure(&self) -> Result<(), MongoError> {
         let options = IndexOptions::builder().unique(true).name("place".to_owned()).build();
         let place = IndexModel::builder().keys(doc! { "entity": 1, "period": 1, "seq": 1 }).options(options).build();
         let (database, audit_trail) = (self.database.clone(), self.audit_trail.clone());
@@ -142,7 +145,7 @@ impl Mongo {
 ///
 /// # Errors
 /// If MongoDB fails, or no majority confirms. Some may have been inserted nevertheless.
-pub(crate) async fn insert(
+pub async fn insert(
     collection: &Collection<Document>,
     documents: Vec<Document>,
     what: &'static str,
@@ -172,7 +175,7 @@ pub(crate) async fn insert(
 ///
 /// # Errors
 /// If MongoDB fails or does not answer in time.
-pub(crate) async fn within<T, F>(what: &'static str, call: F) -> Result<T, MongoError>
+pub async fn within<T, F>(what: &'static str, call: F) -> Result<T, MongoError>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, Error>> + Send + 'static,

@@ -6,7 +6,6 @@
 
 mod backlog;
 mod deliver;
-pub(crate) mod mongo;
 mod relay;
 mod sequence;
 
@@ -16,20 +15,16 @@ use deadpool_postgres::Transaction;
 use futures_util::TryStreamExt;
 use shared::{
     chain,
+    mongo::MongoError,
     postgres::{AsConflict, PostgresError},
 };
 use tokio_postgres::{Row, types::ToSql};
 
-use self::mongo::MongoError;
 pub(crate) use self::{backlog::RelayState, relay::Relay};
 
 const HALT: &str = include_str!("audit/halt.sql");
 /// Bytes of events past which no more are read for one transaction.
 const READ_BYTES: usize = 16 << 20;
-/// The largest document that MongoDB takes.
-const DOCUMENT_BYTES: usize = 16 << 20;
-/// A row as long as this could become a document too large.
-const LONG_ROW: usize = 1 << 20;
 
 /// A step of the relay failed; it is done again.
 #[derive(Debug, thiserror::Error)]

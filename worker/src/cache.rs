@@ -193,10 +193,10 @@ async fn write(
 ) -> Result<(Unfinished, u64), CacheError> {
     let path = folder.join(format!(".{}_{}_ingested.{}.tmp", slice.entity, slice.period, Uuid::new_v4()));
     let metadata = [
-        ("job_id", head.job_id.to_string()),
-        ("fingerprint", head.fingerprint.clone()),
-        ("entity", slice.entity.to_string()),
-        ("period", slice.period.to_string()),
+        (shared::cache::JOB_ID, head.job_id.to_string()),
+        (shared::cache::FINGERPRINT, head.fingerprint.clone()),
+        (shared::cache::ENTITY, slice.entity.to_string()),
+        (shared::cache::PERIOD, slice.period.to_string()),
     ];
     let (sender, receiver) = mpsc::channel(PIECES);
     // The file belongs to the writer, so that it goes away even if nobody waits for it any more.
@@ -269,7 +269,7 @@ async fn put_in_place(
     let turn = turn(folder).await?;
     // Fails if the session has ended, and with it the advisory lock.
     transaction.execute("SELECT 1", &[]).await.map_err(PostgresError::in_("keep a cache file locked"))?;
-    let (folder, name) = (folder.to_owned(), format!("{}_{}_ingested.parquet", slice.entity, slice.period));
+    let (folder, name) = (folder.to_owned(), shared::cache::file_name(slice));
     // The turn goes along: it must last until the rename has happened, even if nobody waits for that.
     let rename = spawn_blocking(move || {
         let place = folder.join(name);

@@ -12,10 +12,10 @@ use parquet::{
     errors::ParquetError,
     file::{metadata::KeyValue, properties::WriterProperties},
 };
-use shared::{amount::SCALE, columns::REVIEW_TEXTS};
+use shared::{amount::SCALE, columns::REVIEW_TEXTS, numeric};
 use uuid::Uuid;
 
-use crate::copied_rows::{Cells, amount};
+use crate::copied_rows::Cells;
 
 /// Rows and bytes that are gathered before the writer gets them.
 const BATCH_ROWS: usize = 8_192;
@@ -135,7 +135,7 @@ impl Column {
                 column.append_value(uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
             }
             (Self::Amounts(column), Some(cell)) => {
-                column.append_value(amount(cell).ok_or("it has more digits than an amount")?.units());
+                column.append_value(numeric::read(cell).ok_or("it has more digits than an amount")?.units());
             }
             (Self::Integers(column), Some(cell)) => {
                 column.append_value(i64::from_be_bytes(cell.try_into().map_err(|_| "it is no bigint")?));

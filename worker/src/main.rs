@@ -136,11 +136,8 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
 fn build(settings: &Settings) -> anyhow::Result<Services> {
     let base = std::env::current_dir().context("the current folder is not there")?;
     let roots = InputRoots::new(&settings.input_roots, &base).map_err(anyhow::Error::msg)?;
-    let cache = match settings.cache_url.split_once("://") {
-        None => base.join(&settings.cache_url),
-        Some(("file", path)) => path.into(),
-        Some(_) => anyhow::bail!("AURA_CACHE_URL must be a folder or a file:// URL"),
-    };
+    let cache = shared::cache::folder(&settings.cache_url, &base)
+        .context("AURA_CACHE_URL must be a folder or a file:// URL")?;
     let options = PoolOptions {
         size: settings.concurrency * CONNECTIONS_PER_JOB + SPARE_CONNECTIONS,
         statement_timeout: settings.job_timeout,

@@ -6,14 +6,14 @@ use bson::{Bson, Decimal128, Document};
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Pool, Transaction};
 use serde_json::Value;
-use shared::{amount::Amount, postgres::transaction};
+use shared::{
+    amount::Amount,
+    mongo::{Mongo, insert},
+    postgres::transaction,
+};
 use uuid::Uuid;
 
-use crate::audit::{
-    Progress, RelayError, execute,
-    mongo::{Mongo, insert},
-    read,
-};
+use crate::audit::{Progress, RelayError, execute, read};
 
 const TAKE: &str = include_str!("metadata/take.sql");
 const DELETE: &str = "DELETE FROM metadata_outbox WHERE job_id = ANY($1)";

@@ -6,14 +6,14 @@ use bson::{Document, doc};
 use deadpool_postgres::{Pool, Transaction};
 use futures_util::TryStreamExt;
 use serde_json::Value;
-use shared::{chain, postgres::transaction};
+use shared::{
+    chain,
+    mongo::{Mongo, MongoError, insert, within},
+    postgres::transaction,
+};
 use tokio_postgres::Row;
 
-use super::{
-    Halts, Progress, RelayError, chain_of, execute, halt, id,
-    mongo::{Mongo, MongoError, insert, within},
-    read, report,
-};
+use super::{Halts, Progress, RelayError, chain_of, execute, halt, id, read, report};
 use crate::failpoint;
 
 const TAKE: &str = include_str!("take.sql");

@@ -6,7 +6,11 @@
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use deadpool_postgres::Pool;
-use shared::{postgres::PostgresError, settings::ServiceUrl};
+use shared::{
+    mongo::{self, Mongo, MongoError},
+    postgres::PostgresError,
+    settings::ServiceUrl,
+};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep, timeout},
@@ -14,12 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{
-    Progress, RelayError, RelayState,
-    deliver::deliver,
-    mongo::{self, Mongo, MongoError},
-    sequence::sequence,
-};
+use super::{Progress, RelayError, RelayState, deliver::deliver, sequence::sequence};
 use crate::{
     cache::upkeep::{Place, catch_up, sweep},
     metadata,
@@ -207,7 +206,7 @@ impl Relay {
         let mongo = match link.mongo.take() {
             Some(mongo) => mongo,
             None => {
-                let mongo = Mongo::open(&self.mongodb_url).await?;
+                let mongo = Mongo::open(&self.mongodb_url, "aura-worker").await?;
                 mongo.ping().await?;
                 mongo.ensure().await?;
                 mongo
