@@ -1,11 +1,14 @@
-//! Sample trial balances: generated from a seed, so that the same seed gives the same bytes.
+//! Sample trial balances, generated from a seed, so that the same seed gives the same bytes; and
+//! [`faults`], what it takes to break a running system and to hold what is left against a model.
 //!
-//! Nothing here knows Aura. Tests, demo and benchmark take their files from it, and what the files
-//! hold is told beside them, so that what Aura makes of them can be held against it.
+//! Nothing here uses Aura's code. Tests, demo and benchmark take their files from it, and what the
+//! files hold is told beside them, so that what Aura makes of them can be held against it.
 
 pub mod account;
 pub mod amount;
 pub mod broken;
+pub mod faults;
 pub mod month_end;
 pub mod random;
 pub mod trial_balance;
+pub mod wait;

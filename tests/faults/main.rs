@@ -1,0 +1,7 @@
+//! The guarantees of the contract's §9, each proved by breaking the real services under real
+//! workers, on a stack of its own. After each, one checker holds everything against a model. A
+//! test's name is the claim that it proves.
+
+mod crashes;
+mod outages;
+mod run;

@@ -1,0 +1,129 @@
+//! Services that go away and come back: nothing is lost, no attempt is spent, nobody restarts a worker.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tests::{faults::services::Service, wait::until};
+
+use crate::run::{SETTLED, bad, ended, export, is_whole, missing, publish_many, site_to_break, spent_one_attempt_each};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// What `/readyz` says about one thing.
+fn check<'a>(readyz: &'a Value, name: &str) -> &'a str {
+    readyz["checks"][name].as_str().unwrap_or("nothing")
+}
+
+#[tokio::test]
+async fn postgresql_killed_in_the_middle_spends_no_attempt_and_nobody_restarts_the_worker() {
+    let (_hold, site) = site_to_break().await;
+    let mut worker = site.worker(&[("AURA_CONCURRENCY", "8")]).await;
+    let publishing = publish_many(&site, "E", 200);
+    let breaking = async {
+        ended(&site, 20).await;
+        site.services.crash(Service::Postgres).await;
+        let told = worker.is_ready(false, SOON).await;
+        assert_ne!(check(&told, "postgresql"), "ok", "{told}");
+        site.publish(bad(&site, "BAD")).await;
+        site.services.start(Service::Postgres).await;
+        worker.is_ready(true, SOON).await;
+    };
+    tokio::join!(publishing, breaking);
+    let findings = is_whole(&site).await;
+    assert_eq!((findings.outcome("success"), findings.outcome("failed")), (200, 1));
+    spent_one_attempt_each(&site).await;
+    assert!(worker.exit().is_none(), "the worker ended");
+}
+
+#[tokio::test]
+async fn postgresql_halted_for_longer_than_every_timeout_spends_no_attempt() {
+    let (_hold, site) = site_to_break().await;
+    let worker = site.worker(&[("AURA_CONCURRENCY", "4")]).await;
+    publish_many(&site, "E", 60).await;
+    ended(&site, 5).await;
+    site.services.pause(Service::Postgres).await;
+    let told = worker.is_ready(false, SOON).await;
+    assert_ne!(check(&told, "postgresql"), "ok", "{told}");
+    site.publish(export(&site, "LATER", 10, 10, json!({}))).await;
+    // The claims wait for a connection for 3 s, a job for its answer.
+    worker.logs("jobs are paused", SOON).await;
+    site.services.resume(Service::Postgres).await;
+    worker.is_ready(true, SOON).await;
+    assert_eq!(is_whole(&site).await.outcome("success"), 61);
+    spent_one_attempt_each(&site).await;
+}
+
+#[tokio::test]
+async fn without_mongodb_rows_commit_and_receipts_go_out_and_the_trail_follows_later() {
+    let (_hold, site) = site_to_break().await;
+    let worker = site.worker(&[]).await;
+    site.services.crash(Service::MongoDb).await;
+    publish_many(&site, "E", 40).await;
+    site.publish(bad(&site, "BAD")).await;
+    until("all receipts come without MongoDB", SOON, async || (site.client.receipts().len() == 41).then_some(())).await;
+    let told = until("readiness warns of MongoDB", SOON, async || {
+        let (code, told) = worker.readyz().await?;
+        assert_eq!(code, 200, "MongoDB away holds no job up: {told}");
+        told["warnings"].to_string().contains("MongoDB").then_some(told)
+    })
+    .await;
+    assert_eq!(told["ready"], true);
+    assert!(site.count("SELECT count(*) FROM audit_outbox").await >= Some(40 * 8));
+    site.services.start(Service::MongoDb).await;
+    is_whole(&site).await;
+}
+
+#[tokio::test]
+async fn mongodb_halted_in_the_middle_holds_no_job_up() {
+    let (_hold, site) = site_to_break().await;
+    let _worker = site.worker(&[]).await;
+    publish_many(&site, "E", 20).await;
+    ended(&site, 5).await;
+    site.services.pause(Service::MongoDb).await;
+    publish_many(&site, "F", 20).await;
+    until("all receipts come", SOON, async || (site.client.receipts().len() == 40).then_some(())).await;
+    site.services.resume(Service::MongoDb).await;
+    is_whole(&site).await;
+    spent_one_attempt_each(&site).await;
+}
+
+#[tokio::test]
+async fn a_broker_killed_while_jobs_wait_for_their_retry_loses_none() {
+    let (_hold, site) = site_to_break().await;
+    let mut worker = site.worker(&[("AURA_CONCURRENCY", "4")]).await;
+    // The queues are older than two seconds once all have been through: a younger one may break.
+    for number in 0..10 {
+        site.publish(missing(&site, &format!("LATE{number}"))).await;
+    }
+    publish_many(&site, "E", 60).await;
+    let waiting = "SELECT count(*) FROM ingestion_runs WHERE status = 'retrying' AND attempts >= 2";
+    until("the late ones wait for their third attempt", SETTLED, async || {
+        (site.count(waiting).await? >= 10).then_some(())
+    })
+    .await;
+    publish_many(&site, "F", 60).await;
+    site.services.crash(Service::RabbitMq).await;
+    let told = worker.is_ready(false, SOON).await;
+    assert_ne!(check(&told, "rabbitmq_consume"), "ok", "{told}");
+    site.services.start(Service::RabbitMq).await;
+    worker.is_ready(true, SOON).await;
+    let findings = is_whole(&site).await;
+    assert_eq!((findings.outcome("success"), findings.outcome("failed")), (120, 10));
+    spent_one_attempt_each(&site).await;
+    assert!(worker.exit().is_none(), "the worker ended");
+}
+
+#[tokio::test]
+async fn a_memory_alarm_holds_jobs_up_and_loses_none() {
+    let (_hold, site) = site_to_break().await;
+    let worker = site.worker(&[("AURA_CONCURRENCY", "4")]).await;
+    publish_many(&site, "E", 100).await;
+    ended(&site, 10).await;
+    site.services.rabbitmqctl(&["set_vm_memory_high_watermark", "absolute", "1MB"]).await;
+    let told = worker.is_ready(false, SOON).await;
+    assert_ne!(check(&told, "rabbitmq_publish"), "ok", "{told}");
+    site.services.rabbitmqctl(&["set_vm_memory_high_watermark", "absolute", "2GB"]).await;
+    worker.is_ready(true, SOON).await;
+    is_whole(&site).await;
+    spent_one_attempt_each(&site).await;
+}

@@ -1,0 +1,3 @@
+//! `aura-chaos`: random faults against a stream of jobs, and then the checker.
+
+fn main() {}

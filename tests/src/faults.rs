@@ -1,0 +1,13 @@
+//! What fault tests and `deploy/chaos` stand on: services that may be broken, a site with workers on
+//! them, a model of what must come of what was published, and the checker that compares.
+
+pub mod book;
+pub mod checker;
+pub mod client;
+pub mod model;
+pub mod parquet;
+pub mod process;
+pub mod relay;
+pub mod services;
+pub mod site;
+pub mod trail;

@@ -1,0 +1,252 @@
+//! A relay between a worker and a service, which can be cut, slowed, made a black hole, and told to
+//! lose PostgreSQL's answer to a COMMIT while the commit itself goes through.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::watch,
+};
+use url::Url;
+
+/// How the frontend of PostgreSQL sends the statement COMMIT.
+const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
+/// Bytes that are passed on at a time.
+const PIECE: usize = 64 << 10;
+
+/// What becomes of the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// They pass.
+    Open,
+    /// Each piece of them waits before it passes.
+    Slow(Duration),
+    /// They stay where they are, and nobody is told.
+    Hole,
+    /// New connections are closed at once.
+    Shut,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct State {
+    way: Way,
+    cuts: u64,
+    replies_to_lose: u32,
+    replies_lost: u32,
+}
+
+/// A relay; it ends with its value.
+#[derive(Debug)]
+pub struct Relay {
+    address: SocketAddr,
+    state: Arc<watch::Sender<State>>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+impl Relay {
+    /// A relay to the service of an address such as `127.0.0.1:5432`.
+    ///
+    /// # Panics
+    /// If no port can be listened on.
+    pub async fn to(service: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let open = State { way: Way::Open, cuts: 0, replies_to_lose: 0, replies_lost: 0 };
+        let state = Arc::new(watch::Sender::new(open));
+        let shared = Arc::clone(&state);
+        let accepting = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (service, shared) = (service.clone(), Arc::clone(&shared));
+                tokio::spawn(async move { serve(client, &service, &shared).await });
+            }
+        });
+        Self { address, state, accepting }
+    }
+
+    /// A relay before the service of a URL, and the URL that leads through it.
+    ///
+    /// # Panics
+    /// If the URL names no host and port.
+    pub async fn before(url: &Url) -> (Self, Url) {
+        let service = format!("{}:{}", url.host_str().expect("a host"), url.port().expect("a port"));
+        let relay = Self::to(service).await;
+        let mut through = url.clone();
+        through.set_port(Some(relay.address.port())).expect("a URL with a host has a port");
+        (relay, through)
+    }
+
+    /// Sets what becomes of the bytes from now on.
+    pub fn set(&self, way: Way) {
+        self.state.send_modify(|state| state.way = way);
+    }
+
+    /// Ends every connection that there is.
+    pub fn cut(&self) {
+        self.state.send_modify(|state| state.cuts += 1);
+    }
+
+    /// Loses the answers to the next commits of jobs: the client's connection ends, the server's
+    /// does not notice.
+    pub fn lose_commit_replies(&self, number: u32) {
+        self.state.send_modify(|state| state.replies_to_lose = number);
+    }
+
+    /// How many answers to commits were lost.
+    pub fn replies_lost(&self) -> u32 {
+        self.state.borrow().replies_lost
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.cut();
+        self.accepting.abort();
+    }
+}
+
+async fn serve(client: TcpStream, service: &str, state: &watch::Sender<State>) {
+    let begin = *state.borrow();
+    if begin.way == Way::Shut {
+        return;
+    }
+    let Ok(server) = TcpStream::connect(service).await else { return };
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let mut kept = Some(to_server);
+    let mut cut = state.subscribe();
+    {
+        let there = requests(from_client, &mut kept, state);
+        let back = pass(from_server, to_client, state);
+        tokio::select! {
+            () = there => {}
+            () = back => {}
+            _ = cut.wait_for(|now| now.cuts != begin.cuts) => {}
+        }
+    }
+    drop(kept);
+}
+
+/// Passes what the client sends on, and breaks off after a COMMIT whose answer is to be lost.
+async fn requests(mut from: OwnedReadHalf, to: &mut Option<OwnedWriteHalf>, state: &watch::Sender<State>) {
+    let mut piece = vec![0; PIECE];
+    let mut of_a_job = false;
+    let mut watching = state.subscribe();
+    while let (Ok(length), Some(writer)) = (from.read(&mut piece).await, to.as_mut()) {
+        let bytes = &piece[..length];
+        if length == 0 || !ready(&mut watching).await || writer.write_all(bytes).await.is_err() {
+            return;
+        }
+        // The receipt is among what a job writes before it commits; nothing else writes one.
+        of_a_job |= holds(bytes, b"finished_at\"");
+        if holds(bytes, COMMIT) {
+            let lost = std::mem::take(&mut of_a_job)
+                && state.send_if_modified(|now| {
+                    let lose = now.replies_to_lose > 0;
+                    now.replies_to_lose -= u32::from(lose);
+                    now.replies_lost += u32::from(lose);
+                    lose
+                });
+            if lost {
+                // The server keeps its end for as long as it may need to commit.
+                if let Some(writer) = to.take() {
+                    tokio::spawn(async move {
+                        tokio::time::sleep(Duration::from_secs(20)).await;
+                        drop(writer);
+                    });
+                }
+                return;
+            }
+        }
+    }
+}
+
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &watch::Sender<State>) {
+    let mut piece = vec![0; PIECE];
+    let mut watching = state.subscribe();
+    while let Ok(length) = from.read(&mut piece).await {
+        if length == 0 || !ready(&mut watching).await || to.write_all(&piece[..length]).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Waits until bytes may pass.
+async fn ready(state: &mut watch::Receiver<State>) -> bool {
+    let way = state.borrow_and_update().way;
+    match way {
+        Way::Open | Way::Shut => true,
+        Way::Slow(delay) => {
+            tokio::time::sleep(delay).await;
+            true
+        }
+        Way::Hole => state.wait_for(|now| now.way != Way::Hole).await.is_ok(),
+    }
+}
+
+fn holds(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn echo() -> (String, tokio::task::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let serving = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let (mut from, mut to) = stream.split();
+                    let _ = tokio::io::copy(&mut from, &mut to).await;
+                });
+            }
+        });
+        (address, serving)
+    }
+
+    #[tokio::test]
+    async fn a_hole_keeps_bytes_back_and_a_cut_ends_the_connection() {
+        let (address, _serving) = echo().await;
+        let relay = Relay::to(address).await;
+        let mut stream = TcpStream::connect(relay.address).await.unwrap();
+        let mut answer = [0; 2];
+        stream.write_all(b"hi").await.unwrap();
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"hi");
+
+        relay.set(Way::Hole);
+        stream.write_all(b"ho").await.unwrap();
+        let waiting = tokio::time::timeout(Duration::from_millis(100), stream.read_exact(&mut answer));
+        assert!(waiting.await.is_err());
+        relay.set(Way::Open);
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"ho");
+
+        relay.cut();
+        assert_eq!(stream.read(&mut answer).await.unwrap_or(0), 0);
+    }
+
+    #[tokio::test]
+    async fn the_answer_to_a_jobs_commit_is_lost_and_the_commit_goes_through() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let relay = Relay::to(listener.local_addr().unwrap().to_string()).await;
+        relay.lose_commit_replies(1);
+        let mut client = TcpStream::connect(relay.address).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        client.write_all(b"{\"finished_at\": 1}").await.unwrap();
+        let mut got = vec![0; 17];
+        server.read_exact(&mut got).await.unwrap();
+        client.write_all(COMMIT).await.unwrap();
+        let mut got = vec![0; COMMIT.len()];
+        server.read_exact(&mut got).await.unwrap();
+        assert_eq!(got, COMMIT);
+        assert_eq!(client.read(&mut [0; 1]).await.unwrap_or(0), 0);
+        assert_eq!(relay.replies_lost(), 1);
+    }
+}
