@@ -159,11 +159,11 @@ async fn publish_with(pool: &Pool, folder: &Path, slice: &Slice, lock: &str) -> 
     let mut reads = 0;
     while let Some(head) = head(&transaction, slice).await? {
         let (file, rows) = write(&transaction, folder, slice, &head).await?;
-        failpoint::reach("cache_written");
+        failpoint::reach_for("cache_written", slice);
         // Rows and head are of one commit only if the head is the same after the rows were read.
         if self::head(&transaction, slice).await?.as_ref() == Some(&head) {
             put_in_place(&transaction, file, folder, slice).await?;
-            failpoint::reach("cache_renamed");
+            failpoint::reach_for("cache_renamed", slice);
             published = Published::Written { job_id: head.job_id, rows };
             break;
         }

@@ -78,7 +78,7 @@ pub(crate) async fn carry_out(
     };
     match done {
         Ok(()) => {
-            failpoint::reach("before_ack");
+            failpoint::reach_for("before_ack", &job.slice);
             acknowledge(delivery).await;
         }
         Err(error) => {
@@ -144,7 +144,7 @@ async fn finish(services: &Services, job: &Job, receipt: &Receipt) -> Result<(),
         if let Err(error) = cache::publish(&services.pool, &services.cache, &job.slice).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "the Parquet file is not written yet");
         }
-        failpoint::reach("cached");
+        failpoint::reach_for("cached", &job.slice);
     }
     send_receipt(services, receipt).await
 }
@@ -188,7 +188,7 @@ async fn retry(
         set(&mut headers, envelope::RETURNED_CLAIM, claim);
     }
     publish(services, delivery, headers, services.topology.retry_queue(delay)).await?;
-    failpoint::reach("retry_published");
+    failpoint::reach_for("retry_published", &job.slice);
     let events = failure_events(|event_type| event(services, job, failed, event_type), &failed.failure, Some(delay));
     let events = &events;
     transaction(&services.pool, move |tx, _| {
@@ -222,7 +222,7 @@ async fn dead_letter(
         set(&mut headers, envelope::FINGERPRINT, fingerprint);
     }
     publish(services, delivery, headers, &services.topology.dead).await?;
-    failpoint::reach("dead_published");
+    failpoint::reach_for("dead_published", &job.slice);
     let events = failure_events(|event_type| event(services, job, failed, event_type), &failed.failure, None);
     let events = &events;
     let written = transaction(&services.pool, move |tx, _| {

@@ -70,7 +70,7 @@ async fn run(services: &Services, attempt: &mut Attempt<'_>, alone: bool) -> Res
             return Err(Failure::new(ErrorCode::CrashSuspect, Stage::Receive, reason).into());
         }
     }
-    failpoint::reach("claimed");
+    failpoint::reach_for("claimed", &job.slice);
 
     attempt.stage = Stage::Verdict;
     if verdict::is_cancelled(&tx, job).await.map_err(postgres(Stage::Verdict))? {
@@ -105,7 +105,7 @@ async fn run(services: &Services, attempt: &mut Attempt<'_>, alone: bool) -> Res
         return Err(Failure::new(ErrorCode::FingerprintMismatch, Stage::Fingerprint, reason).into());
     }
     attempt.tell(attempt.event(EventType::FingerprintCreated).with("bytes", loaded.bytes));
-    failpoint::reach("loaded");
+    failpoint::reach_for("loaded", &job.slice);
 
     attempt.stage = Stage::Verdict;
     let export = [loaded.fingerprint.to_string(), job.source.to_string(), mapping_hash, mode.to_string()];
@@ -127,7 +127,7 @@ async fn run(services: &Services, attempt: &mut Attempt<'_>, alone: bool) -> Res
 
     attempt.stage = Stage::Write;
     let (checked, applied) = ledger::apply(&mut tx, job, mode, &loaded, &services.limits).await?;
-    failpoint::reach("copied");
+    failpoint::reach_for("copied", &job.slice);
     tell_of_rows(attempt, &checked, &applied);
     let receipt = attempt.success(&checked, &applied);
     let warnings: Vec<Value> = receipt.warnings.iter().map(|warning| warning.as_str().into()).collect();
@@ -144,9 +144,9 @@ async fn run(services: &Services, attempt: &mut Attempt<'_>, alone: bool) -> Res
         return Err(verdict::locked(job).into());
     }
     write_success(&tx, attempt, &receipt, &checked, &applied, &export).await?;
-    failpoint::reach("before_commit");
+    failpoint::reach_for("before_commit", &attempt.job.slice);
     commit(services, attempt, tx, &receipt).await?;
-    failpoint::reach("committed");
+    failpoint::reach_for("committed", &job.slice);
     Ok(Outcome::Ended(Box::new(receipt)))
 }
 
@@ -236,7 +236,7 @@ async fn end(
     attempt::log(&event);
     write_end(&tx, attempt, &receipt, None).await?;
     outbox::record(&tx, &[event]).await.map_err(|source| Interrupted::Postgres(Stage::Verdict, source))?;
-    failpoint::reach("before_commit");
+    failpoint::reach_for("before_commit", &attempt.job.slice);
     commit(services, attempt, tx, &receipt).await?;
     Ok(Outcome::Ended(Box::new(receipt)))
 }
