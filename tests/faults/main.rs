@@ -3,5 +3,8 @@
 //! test's name is the claim that it proves.
 
 mod crashes;
+mod crowds;
+mod interleavings;
 mod outages;
 mod run;
+mod suspects;

@@ -1,0 +1,219 @@
+//! Orders of events that are rare, each brought about on purpose.
+
+use std::time::Duration;
+
+use bson::{Document, doc};
+use chrono::{SecondsFormat, TimeDelta, Utc};
+use serde_json::json;
+use tests::{
+    faults::{
+        book::{Export, Publication},
+        process::Worker,
+        site::Site,
+    },
+    wait::until,
+};
+use uuid::Uuid;
+
+use crate::run::{SETTLED, export, is_whole, missing, site};
+
+const HALT: (&str, &str) = ("AURA_TEST_FAILPOINT_ACTION", "halt");
+const ONE: (&str, &str) = ("AURA_CONCURRENCY", "1");
+
+async fn status(site: &Site, publication: Publication) -> String {
+    let id = site.publish(publication).await;
+    let receipt = site.client.receipt(id, SETTLED).await;
+    receipt["status"].as_str().unwrap_or_default().to_owned()
+}
+
+/// A worker that takes one job at a time and halts at a step.
+async fn halting(site: &Site, step: &str) -> Worker {
+    let mut worker = site.worker_with_failpoint(step, &[HALT, ONE]);
+    worker.ready().await;
+    worker
+}
+
+#[tokio::test]
+async fn after_a_skipped_duplicate_an_export_from_before_it_is_stale() {
+    let (_hold, site) = site().await;
+    let _worker = site.worker(&[]).await;
+    let first = export(&site, "A", 5, 10, json!({}));
+    let file = site.path().join("in/A_10.csv");
+    let again = Export::numbered("A", "2022-06", 5, 10);
+    assert_eq!(status(&site, first).await, "success");
+    let at_12 = Publication::of(&file, &again, json!({"exported_at": "2022-07-01T12:00:00Z"}));
+    assert_eq!(status(&site, at_12).await, "skipped");
+    assert_eq!(status(&site, export(&site, "A", 5, 11, json!({}))).await, "superseded");
+    is_whole(&site).await;
+}
+
+#[tokio::test]
+async fn a_forced_job_that_waits_in_retry_does_not_overwrite_a_newer_export() {
+    let (_hold, site) = site().await;
+    let _worker = site.worker(&[]).await;
+    let old = Export::numbered("A", "2022-06", 5, 1);
+    let forced = json!({"exported_at": "2022-07-01T09:00:00Z", "force": true, "reason": "a test"});
+    let waiting = Publication::of(&site.path().join("in/late.csv"), &old, forced.clone());
+    let id = site.publish(waiting).await;
+    site.counts("SELECT count(*) FROM ingestion_runs WHERE status = 'retrying'", 1, SETTLED).await;
+    let soon = (Utc::now() + TimeDelta::minutes(5)).to_rfc3339_opts(SecondsFormat::Secs, true);
+    assert_eq!(status(&site, crate::run::export_at(&site, "A", 5, 12, &soon, json!({}))).await, "success");
+    site.write("in/late.csv", old.text());
+    assert_eq!(site.client.receipt(id, SETTLED).await["status"], "superseded");
+
+    // After a forced old export, one from between it and the force stays out.
+    assert_eq!(status(&site, export(&site, "B", 5, 10, json!({}))).await, "success");
+    let mut old = export(&site, "B", 5, 9, forced);
+    old.message["exported_at"] = "2022-07-01T09:00:00Z".into();
+    assert_eq!(status(&site, old).await, "success");
+    assert_eq!(status(&site, export(&site, "B", 5, 11, json!({}))).await, "superseded");
+    is_whole(&site).await;
+}
+
+#[tokio::test]
+async fn a_job_that_stalls_after_its_commit_leaves_the_cache_to_the_newer_one() {
+    for step in ["committed:A", "cache_written:A"] {
+        let (_hold, site) = site().await;
+        let first = halting(&site, step).await;
+        site.publish(export(&site, "A", 40, 10, json!({}))).await;
+        first.halted(SETTLED).await;
+        let _second = site.worker(&[]).await;
+        assert_eq!(status(&site, export(&site, "A", 30, 11, json!({"mode": "replace"}))).await, "success", "{step}");
+        first.signal("CONT").await;
+        is_whole(&site).await;
+    }
+}
+
+#[tokio::test]
+async fn a_retry_is_noted_while_another_job_holds_the_slice() {
+    let (_hold, site) = site().await;
+    let first = halting(&site, "retry_published:A").await;
+    let late = site.publish(missing(&site, "A")).await;
+    first.halted(SETTLED).await;
+    let second = halting(&site, "copied:A").await;
+    site.publish(export(&site, "A", 40, 11, json!({}))).await;
+    second.halted(SETTLED).await;
+    first.signal("CONT").await;
+    until("the retry is noted", Duration::from_secs(5), async || {
+        let run = site.run(late).await;
+        (run["status"] == "retrying" && run["attempts"] == 1).then_some(())
+    })
+    .await;
+    assert!(second.is_halted(), "the slice is not held any more");
+    second.signal("CONT").await;
+    is_whole(&site).await;
+}
+
+#[tokio::test]
+async fn of_two_copies_of_a_retry_one_succeeds_and_that_is_final() {
+    let (_hold, site) = site().await;
+    let export = Export::numbered("A", "2022-06", 5, 1);
+    let file = site.path().join("in/late.csv");
+    let mut dying = site.worker_with_failpoint("retry_published", &[]);
+    let more = json!({"exported_at": "2022-07-01T09:00:00Z"});
+    let id = site.publish(Publication::of(&file, &export, more)).await;
+    dying.ended(SETTLED).await;
+    site.write("in/late.csv", export.text());
+    let _heir = site.worker(&[]).await;
+    assert_eq!(site.client.receipt(id, SETTLED).await["status"], "success");
+    // The other copy comes when the file is gone.
+    std::fs::remove_file(&file).expect("the file can be removed");
+    let findings = is_whole(&site).await;
+    assert_eq!(findings.outcome("success"), 1);
+}
+
+#[tokio::test]
+async fn the_lost_answer_to_a_commit_is_looked_up_once_the_server_is_done_with_it() {
+    let (_hold, site) = site().await;
+    let session = site.session().await;
+    // The server works on the commit for two seconds after its client has lost it.
+    let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
+                $$BEGIN PERFORM pg_sleep(2); RETURN NULL; END$$; \
+                CREATE CONSTRAINT TRIGGER slow AFTER UPDATE ON ingestion_runs DEFERRABLE INITIALLY DEFERRED \
+                FOR EACH ROW WHEN (NEW.status = 'success') EXECUTE FUNCTION slow()";
+    session.batch_execute(slow).await.expect("a trigger");
+    let relays = site.relays().await;
+    let _worker = site.worker_behind(&relays, &[]).await;
+    relays.postgres.lose_commit_replies(2);
+    for (entity, hour) in [("A", 10), ("B", 10), ("C", 10)] {
+        site.publish(export(&site, entity, 20, hour, json!({}))).await;
+    }
+    let findings = is_whole(&site).await;
+    assert_eq!((relays.postgres.replies_lost(), findings.outcome("success")), (2, 3));
+    crate::run::spent_one_attempt_each(&site).await;
+}
+
+#[tokio::test]
+async fn an_event_in_mongodb_that_postgresql_does_not_know_halts_that_chain_and_forks_nothing() {
+    let (_hold, site) = site().await;
+    let trail = site.mongo.collection::<Document>("audit_trail");
+    let unknown = doc! {"_id": "A/2022-06/1", "entity": "A", "period": "2022-06", "seq": 1_i64,
+    "event_type": "file_uploaded", "prev_hash": "0".repeat(64), "hash": "f".repeat(64)};
+    trail.insert_one(unknown).await.expect("MongoDB takes it");
+    let worker = site.worker(&[]).await;
+    assert_eq!(status(&site, export(&site, "A", 5, 10, json!({}))).await, "success");
+    assert_eq!(status(&site, export(&site, "B", 5, 10, json!({}))).await, "success");
+    site.counts("SELECT count(*) FROM audit_chains WHERE entity = 'A' AND halted_at IS NOT NULL", 1, SETTLED).await;
+    until("readiness tells of it", SETTLED, async || {
+        worker.readyz().await?.1["warnings"].to_string().contains("audit chain").then_some(())
+    })
+    .await;
+    site.counts("SELECT count(*) FROM audit_outbox WHERE entity = 'B'", 0, SETTLED).await;
+    let count = async |entity: &str| trail.count_documents(doc! {"entity": entity}).await.expect("MongoDB answers");
+    assert_eq!((count("A").await, count("B").await), (1, 8), "nothing stands beside the unknown event");
+    // Jobs of the slice go on; their events wait.
+    assert_eq!(status(&site, export(&site, "A", 5, 11, json!({}))).await, "success");
+    assert_eq!(site.count("SELECT count(*) FROM audit_outbox WHERE entity = 'A'").await, Some(16));
+}
+
+/// What a job says of itself in its run.
+async fn outcome(site: &Site, id: Uuid) -> (String, String) {
+    site.client.receipt(id, SETTLED).await;
+    let run = site.run(id).await;
+    let text = |name: &str| run[name].as_str().unwrap_or_default().to_owned();
+    (text("status"), text("error_code"))
+}
+
+#[tokio::test]
+async fn a_period_locked_or_a_batch_cancelled_between_check_and_commit_is_heeded() {
+    let (_hold, site) = site().await;
+    let worker = halting(&site, "copied:A").await;
+    let locked = site.publish(export(&site, "A", 20, 10, json!({})).or("period_locked")).await;
+    worker.halted(SETTLED).await;
+    site.producer(&["period", "lock", "2022-06", "--entity", "A"]).await;
+    worker.signal("CONT").await;
+    assert_eq!(outcome(&site, locked).await, ("failed".to_owned(), "period_locked".to_owned()));
+    assert_eq!(site.count("SELECT count(*) FROM gl_accounts").await, Some(0));
+    site.producer(&["period", "unlock", "2022-06", "--entity", "A"]).await;
+    drop(worker);
+
+    let worker = halting(&site, "copied:B").await;
+    let batch = Uuid::new_v4();
+    let cancelled = site.publish(export(&site, "B", 20, 10, json!({"batch_id": batch})).or("cancelled")).await;
+    worker.halted(SETTLED).await;
+    site.producer(&["cancel", &batch.to_string()]).await;
+    worker.signal("CONT").await;
+    assert_eq!(outcome(&site, cancelled).await.0, "cancelled");
+    assert_eq!(site.count("SELECT count(*) FROM gl_accounts").await, Some(0));
+    drop(worker);
+
+    // Past the last check a lock waits for the commit, and the commit does not heed it.
+    let worker = halting(&site, "before_commit:C").await;
+    let committed = site.publish(export(&site, "C", 20, 10, json!({}))).await;
+    worker.halted(SETTLED).await;
+    let locking = async {
+        site.producer(&["period", "lock", "2022-06", "--entity", "C"]).await;
+        site.run(committed).await["status"] == "success"
+    };
+    let going_on = async {
+        let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
+                       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        site.counts(waiting, 1, SETTLED).await;
+        worker.signal("CONT").await;
+    };
+    let (had_committed, ()) = tokio::join!(locking, going_on);
+    assert!(had_committed, "the lock did not wait for the commit");
+    let findings = is_whole(&site).await;
+    let ends = ["success", "failed", "cancelled"].map(|name| findings.outcome(name));
+    assert_eq!(ends, [1, 1, 1], "{findings}");
+}
