@@ -8,6 +8,7 @@ use std::{
 };
 
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
 
 use crate::{
     stack::checkout,
@@ -175,6 +176,18 @@ pub(crate) async fn run(command: Command, limit: Duration) -> Said {
     let mut command = tokio::process::Command::from(command);
     command.kill_on_drop(true);
     let output = tokio::time::timeout(limit, command.output()).await;
+    output.expect("the command ends in time").expect("the command runs").into()
+}
+
+/// Runs a command to its end with this on its standard input.
+pub(crate) async fn run_with_input(command: Command, input: &[u8], limit: Duration) -> Said {
+    let mut command = tokio::process::Command::from(command);
+    command.kill_on_drop(true).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the command starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(input).await.expect("the command reads");
+    drop(stdin);
+    let output = tokio::time::timeout(limit, child.wait_with_output()).await;
     output.expect("the command ends in time").expect("the command runs").into()
 }
 

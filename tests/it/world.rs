@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     broker::Broker,
-    process::{Said, Worker, command, run},
+    process::{Said, Worker, command, run, run_with_input},
     stack::{checkout, stack},
     store,
 };
@@ -89,6 +89,13 @@ impl World {
         let mut command = command("aura-producer", self.path(), &self.settings);
         command.args(arguments);
         run(command, Duration::from_secs(120)).await
+    }
+
+    /// Runs the producer to its end with this on its standard input.
+    pub(crate) async fn producer_reads(&self, arguments: &[&str], input: &str) -> Said {
+        let mut command = command("aura-producer", self.path(), &self.settings);
+        command.args(arguments);
+        run_with_input(command, input.as_bytes(), Duration::from_secs(120)).await
     }
 
     /// The settings of this world, with others laid over them.
