@@ -1,6 +1,6 @@
 //! The columns of a cache file, and its writer, whose memory does not depend on how many rows there are.
 
-use std::{fs::File, sync::Arc};
+use std::{collections::HashMap, fs::File, sync::Arc};
 
 use arrow::{
     array::{ArrayRef, Decimal128Builder, Int64Builder, RecordBatch, StringBuilder},
@@ -180,7 +180,10 @@ impl TableWriter {
             .set_key_value_metadata(Some(pairs.collect()))
             .build();
         let fields: Vec<Field> = columns().map(|(name, kind)| kind.field(name)).collect();
-        let schema = Arc::new(Schema::new(fields));
+        // Arrow's readers show a schema's own metadata in place of the file's.
+        let metadata: HashMap<String, String> =
+            metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let schema = Arc::new(Schema::new(fields).with_metadata(metadata));
         Ok(Self {
             writer: ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))?,
             schema,

@@ -57,6 +57,13 @@ impl Trouble {
         Self { what, going_on: false }
     }
 
+    /// That PostgreSQL is away is told by one part for all.
+    fn begins_unless_away(&mut self, error: &PostgresError) {
+        if !is_away(error) {
+            self.begins(error);
+        }
+    }
+
     fn begins(&mut self, error: &(dyn std::error::Error + 'static)) {
         if !std::mem::replace(&mut self.going_on, true) {
             tracing::error!(error, "{} fails; it is tried again until it works", self.what);
@@ -67,6 +74,16 @@ impl Trouble {
         if std::mem::take(&mut self.going_on) {
             tracing::info!("{} works again", self.what);
         }
+    }
+}
+
+fn is_away(error: &PostgresError) -> bool {
+    match error {
+        PostgresError::Connect(_) | PostgresError::Timeout { .. } => true,
+        PostgresError::Statement { source, .. } => {
+            source.is_closed() || source.code().is_some_and(|state| state.code().starts_with("57P"))
+        }
+        PostgresError::Url(_) | PostgresError::Tls(_) | PostgresError::Migrate(_) => false,
     }
 }
 
@@ -165,7 +182,11 @@ impl Relay {
                         let _ = timeout(PAUSE, sequenced.notified()).await;
                     }
                 }
-                Err(error) => {
+                Err(RelayError::Postgres(error)) => {
+                    trouble.begins_unless_away(&error);
+                    sleep(RETRY).await;
+                }
+                Err(RelayError::Mongo(error)) => {
                     trouble.begins(&error);
                     sleep(RETRY).await;
                 }
@@ -242,7 +263,7 @@ impl Relay {
                     RETRY
                 }
                 Err(error) => {
-                    trouble.begins(&error);
+                    trouble.begins_unless_away(&error);
                     RETRY
                 }
             };
@@ -255,7 +276,7 @@ impl Relay {
         loop {
             match self.gauges().await {
                 Ok(()) => trouble.is_over(),
-                Err(error) => trouble.begins(&error),
+                Err(error) => trouble.begins_unless_away(&error),
             }
             sleep(GAUGE_PAUSE).await;
         }

@@ -7,9 +7,8 @@ use shared::{
     chain,
     postgres::{PostgresError, transaction},
 };
-use tokio_postgres::Row;
 
-use super::{Chain, Halts, Progress, chain_of, execute, halt, query, read, report};
+use super::{Chain, Halts, Progress, chain_of, chains, execute, halt, query, read, report};
 use crate::failpoint;
 
 const WAITING: &str = include_str!("waiting.sql");
