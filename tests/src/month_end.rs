@@ -45,7 +45,14 @@ impl MonthEnd {
     pub fn entity(&self, place: u64) -> (TrialBalance, bool) {
         let mut random = Random::at(self.seed, place);
         let accounts = random.between(ACCOUNTS.0, ACCOUNTS.1);
-        let columns = random.one_of(&[Columns::Erp, Columns::Review, Columns::Extra]);
+        let columns = random.one_of(&[
+            Columns::Erp,
+            Columns::Erp,
+            Columns::Erp,
+            Columns::Review,
+            Columns::Review,
+            Columns::Extra,
+        ]);
         let sample = TrialBalance::new(&format!("E{:04}", place + 1), &self.period, accounts, random.next());
         // The bad ones lie in the middle, so that something is under way when they come.
         let first_bad = self.entities.saturating_sub(self.bad) / 2;
