@@ -1,6 +1,6 @@
 //! Inserts events that have their places into MongoDB.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bson::{Document, doc};
 use deadpool_postgres::{Pool, Transaction};
@@ -13,11 +13,12 @@ use shared::{
 };
 use tokio_postgres::Row;
 
-use super::{Halts, Progress, RelayError, chain_of, execute, halt, id, read, report};
+use super::{Chain, Halts, Progress, RelayError, chain_of, execute, halt, id, query, read, report};
 use crate::failpoint;
 
 const TAKE: &str = include_str!("take.sql");
 const DELETE: &str = "DELETE FROM audit_outbox WHERE id = ANY($1)";
+const UNDELIVERED: &str = "SELECT FROM audit_outbox WHERE (entity, period, seq) = ($1, $2, $3)";
 /// Events that are delivered in one transaction.
 const DELIVERED: i64 = 500;
 /// The largest document that MongoDB takes.
@@ -38,16 +39,16 @@ pub(crate) async fn deliver(pool: &Pool, mongo: &Mongo) -> Result<Progress, Rela
 async fn hand_over(transaction: &Transaction<'_>, mongo: &Mongo) -> Result<(Progress, Halts), RelayError> {
     let (events, more) = read(transaction, TAKE, "take events", &[], DELIVERED).await?;
     let mut halts = Halts::new();
-    let (mut taken, mut documents) = (Vec::new(), Vec::new());
+    let mut ready = Vec::new();
     for row in &events {
         match document(row) {
-            Ok(document) => {
-                taken.push(row);
-                documents.push(document);
-            }
+            Ok(document) => ready.push((row, document)),
             Err(reason) => _ = halts.entry(chain_of(row)).or_insert(reason),
         }
     }
+    let waiting = look_before(transaction, mongo, &ready, &mut halts).await?;
+    ready.retain(|(row, _)| !halts.contains_key(&chain_of(row)) && !waiting.contains(&chain_of(row)));
+    let (taken, documents): (Vec<&Row>, Vec<Document>) = ready.into_iter().unzip();
     let refused = insert(&mongo.audit_trail, documents, "take audit events").await?;
     failpoint::reach("audit_inserted");
 
@@ -74,6 +75,62 @@ async fn hand_over(transaction: &Transaction<'_>, mongo: &Mongo) -> Result<(Prog
     Ok((Progress { done: delivered.len(), more: more && !delivered.is_empty(), refused: fault }, halts))
 }
 
+/// Compares what MongoDB holds at the events' places, and right before each chain's first of them,
+/// with what PostgreSQL knows, before anything is inserted: beside an event that is not ours nothing
+/// may follow. Returns the chains whose earlier events another process is about to deliver.
+async fn look_before(
+    transaction: &Transaction<'_>,
+    mongo: &Mongo,
+    ready: &[(&Row, Document)],
+    halts: &mut Halts,
+) -> Result<BTreeSet<Chain>, RelayError> {
+    let mut chains: BTreeMap<Chain, BTreeMap<i64, &str>> = BTreeMap::new();
+    for (row, _) in ready {
+        chains.entry(chain_of(row)).or_default().insert(row.get("seq"), row.get("hash"));
+    }
+    for (row, _) in ready {
+        let (seq, places) = (row.get::<_, i64>("seq"), chains.entry(chain_of(row)).or_default());
+        if seq > 1 {
+            // The event right before another of these has the hash that this one names.
+            places.entry(seq - 1).or_insert_with(|| row.get("prev_hash"));
+        }
+    }
+    if chains.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let places = chains.iter().map(|((entity, period), places)| {
+        let seqs: Vec<i64> = places.keys().copied().collect();
+        doc! { "entity": entity, "period": period, "seq": { "$in": seqs } }
+    });
+    let mut missing: BTreeMap<Chain, i64> = BTreeMap::new();
+    for (chain, places) in &chains {
+        let first =
+            ready.iter().filter(|(row, _)| chain_of(row) == *chain).map(|(row, _)| row.get::<_, i64>("seq")).min();
+        missing.extend(first.filter(|first| places.contains_key(&(first - 1))).map(|first| (chain.clone(), first - 1)));
+    }
+    for document in find(mongo, doc! { "$or": places.collect::<Vec<_>>() }).await? {
+        let chain = (text(&document, "entity"), text(&document, "period"));
+        let seq = seq(&document);
+        let hash = text(&document, "hash");
+        if missing.get(&chain) == Some(&seq) {
+            missing.remove(&chain);
+        }
+        if chains.get(&chain).and_then(|places| places.get(&seq)).is_some_and(|known| *known != hash) {
+            let place = chain::id(&chain.0, &chain.1, seq);
+            let reason = format!("MongoDB holds another event at {place}, with the hash {hash}");
+            halts.entry(chain).or_insert(reason);
+        }
+    }
+    let mut waiting = BTreeSet::new();
+    for ((entity, period), seq) in missing {
+        let there = query(transaction, UNDELIVERED, "find an earlier event", &[&entity, &period, &seq]).await?;
+        if !there.is_empty() {
+            waiting.insert((entity, period));
+        }
+    }
+    Ok(waiting)
+}
+
 /// The event as MongoDB is to hold it, or why that cannot be.
 fn document(row: &Row) -> Result<Document, String> {
     let (linked, hash) = chain::link(&row.get::<_, Value>("event"), row.get("seq"), row.get("prev_hash"))
@@ -94,7 +151,6 @@ async fn stored_hashes(mongo: &Mongo, rows: &[&Row]) -> Result<HashMap<String, S
     if rows.is_empty() {
         return Ok(HashMap::new());
     }
-    let text = |document: &Document, name| document.get_str(name).unwrap_or_default().to_owned();
     let ids: Vec<String> = rows.iter().map(|row| id(row)).collect();
     let found = find(mongo, doc! { "_id": { "$in": ids } }).await?;
     let mut hashes: HashMap<String, String> =
@@ -104,13 +160,20 @@ async fn stored_hashes(mongo: &Mongo, rows: &[&Row]) -> Result<HashMap<String, S
     if !places.is_empty() {
         // Somebody else's documents stand there, since Aura's have their own _id.
         for document in find(mongo, doc! { "$or": places }).await? {
-            let seq = document.get("seq").and_then(|seq| seq.as_i64().or(seq.as_i32().map(i64::from)));
-            let place = chain::id(&text(&document, "entity"), &text(&document, "period"), seq.unwrap_or(0));
+            let place = chain::id(&text(&document, "entity"), &text(&document, "period"), seq(&document));
             let id = document.get("_id").map(ToString::to_string).unwrap_or_default();
             hashes.insert(place, format!("{:?} and the _id {id}", text(&document, "hash")));
         }
     }
     Ok(hashes)
+}
+
+fn text(document: &Document, name: &str) -> String {
+    document.get_str(name).unwrap_or_default().to_owned()
+}
+
+fn seq(document: &Document) -> i64 {
+    document.get("seq").and_then(|seq| seq.as_i64().or(seq.as_i32().map(i64::from))).unwrap_or(0)
 }
 
 fn place(row: &Row) -> Document {
