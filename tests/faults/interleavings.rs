@@ -180,11 +180,11 @@ async fn a_period_locked_or_a_batch_cancelled_between_check_and_commit_is_heeded
     let worker = halting(&site, "copied:A").await;
     let locked = site.publish(export(&site, "A", 20, 10, json!({})).or("period_locked")).await;
     worker.halted(SETTLED).await;
-    site.producer(&["period", "lock", "2022-06", "--entity", "A"]).await;
+    site.producer(&["period", "lock", "--period", "2022-06", "--entity", "A"]).await;
     worker.signal("CONT").await;
     assert_eq!(outcome(&site, locked).await, ("failed".to_owned(), "period_locked".to_owned()));
     assert_eq!(site.count("SELECT count(*) FROM gl_accounts").await, Some(0));
-    site.producer(&["period", "unlock", "2022-06", "--entity", "A"]).await;
+    site.producer(&["period", "unlock", "--period", "2022-06", "--entity", "A"]).await;
     drop(worker);
 
     let worker = halting(&site, "copied:B").await;
@@ -202,7 +202,7 @@ async fn a_period_locked_or_a_batch_cancelled_between_check_and_commit_is_heeded
     let committed = site.publish(export(&site, "C", 20, 10, json!({}))).await;
     worker.halted(SETTLED).await;
     let locking = async {
-        site.producer(&["period", "lock", "2022-06", "--entity", "C"]).await;
+        site.producer(&["period", "lock", "--period", "2022-06", "--entity", "C"]).await;
         site.run(committed).await["status"] == "success"
     };
     let going_on = async {
