@@ -125,9 +125,11 @@ CREATE TABLE ingestion_runs (
     replays          integer     NOT NULL DEFAULT 0,
     claim            uuid,
     claimed_by       text,
+    resting_at       timestamptz,
     alone            boolean     NOT NULL DEFAULT false,
     deaths           integer     NOT NULL DEFAULT 0
 );
+COMMENT ON COLUMN ingestion_runs.resting_at IS 'set once the claimed attempt is over and only has to be settled';
 COMMENT ON COLUMN ingestion_runs.claim IS 'set while an attempt runs; left standing it tells that its worker died';
 CREATE INDEX ingestion_runs_by_batch ON ingestion_runs (batch_id) WHERE batch_id IS NOT NULL;
 CREATE INDEX ingestion_runs_by_slice ON ingestion_runs (entity, period, exported_at DESC);

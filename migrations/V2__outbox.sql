@@ -28,6 +28,7 @@ CREATE TABLE audit_chains (
     halted_by text,
     PRIMARY KEY (entity, period)
 );
+CREATE INDEX audit_chains_halted ON audit_chains (entity, period) WHERE halted_at IS NOT NULL;
 COMMENT ON COLUMN audit_chains.halted_by IS 'why nothing more is delivered: MongoDB holds another event at that place';
 
 -- gl_metadata documents on their way to MongoDB.

@@ -149,7 +149,9 @@ impl CommandError {
         match self {
             Self::Broker { .. } => "check that it runs, and AURA_AMQP_URL",
             Self::Topology { source, .. } => match **source {
-                TopologyError::Broker { .. } => "check that it runs, and AURA_AMQP_URL",
+                TopologyError::Broker { .. } | TopologyError::Unreached { .. } => {
+                    "check that it runs, and AURA_AMQP_URL"
+                }
                 TopologyError::Mismatch { .. } => "",
             },
             Self::Postgres { source, .. } if matches!(**source, PostgresError::Migrate(_)) => {

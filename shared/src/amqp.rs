@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use crate::topology::{Topology, TopologyError};
 use futures_util::StreamExt;
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Event,
@@ -190,6 +191,20 @@ impl Publisher {
         while self.link.lock().await.as_ref().is_some_and(|link| link.blocked.load(Ordering::Relaxed)) {
             tokio::time::sleep(BLOCKED_INTERVAL).await;
         }
+    }
+
+    /// Declares the topology over this publisher's connection, within the time of a publish.
+    ///
+    /// # Errors
+    /// If the broker fails, refuses, or does not answer in time.
+    pub async fn declare(&self, topology: &Topology) -> Result<(), TopologyError> {
+        let lost = |source| TopologyError::Unreached { source };
+        self.ensure_connected().await.map_err(lost)?;
+        let link = self.link.lock().await;
+        let Some(link) = link.as_ref() else { return Err(lost(AmqpError::Refused)) };
+        let limit = PUBLISH_TIMEOUT;
+        let late = AmqpError::Timeout { what: "declare the topology", limit };
+        timeout(limit, topology.declare(&link.connection)).await.map_err(|_| lost(late))?
     }
 
     /// Whether the connection stands and the broker takes messages.

@@ -51,6 +51,18 @@ fn document(event: &Event) -> Value {
         "file_fingerprint": event.fingerprint,
         "attempt": event.attempt,
         "worker": event.worker,
-        "metadata": event.metadata,
+        "metadata": without_nul(event.metadata.clone().into()),
     })
+}
+
+/// PostgreSQL's JSON holds no NUL character, and no event may be lost for one.
+fn without_nul(value: Value) -> Value {
+    match value {
+        Value::String(text) if text.contains('\0') => Value::String(text.replace('\0', "\u{fffd}")),
+        Value::Array(values) => values.into_iter().map(without_nul).collect(),
+        Value::Object(fields) => {
+            fields.into_iter().map(|(name, value)| (name.replace('\0', "\u{fffd}"), without_nul(value))).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
+    }
 }

@@ -150,7 +150,7 @@ impl Reader {
                 Some(field) if strsim::damerau_levenshtein(field, &name) <= 2 => format!(", did you mean {field}?"),
                 _ => String::new(),
             };
-            let shown: String = name.chars().take(64).collect();
+            let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
             self.fault(&shown, &format!("is an unknown field{hint}"));
         }
     }
@@ -283,6 +283,7 @@ pub fn receive(body: &[u8], envelope: &Envelope, received_at: DateTime<Utc>) -> 
     if mode == Some(Mode::Replace) && on_error == OnError::Quarantine {
         reader.fault("on_error", "quarantine does not go with mode replace: a bad row would delete its account");
     }
+    let dated = exported_at.is_some();
     let exported_at =
         exported_at.or(envelope.timestamp).or(envelope.exported_at).unwrap_or_else(|| to_micros(received_at));
     if exported_at > received_at + MAX_AHEAD {
@@ -299,7 +300,7 @@ pub fn receive(body: &[u8], envelope: &Envelope, received_at: DateTime<Utc>) -> 
         file: file.clone(),
         sha256,
         exported_at,
-        forced_at: force.then(|| forced_at(envelope, received_at)),
+        forced_at: force.then(|| forced_at(envelope, dated, received_at)),
         source,
         mode,
         on_error,
@@ -315,10 +316,11 @@ pub fn receive(body: &[u8], envelope: &Envelope, received_at: DateTime<Utc>) -> 
     })
 }
 
-/// When a job was forced: as a worker or Aura's producer noted it, else when it was published. AMQP
-/// knows whole seconds only, so the end of that second is taken, which is never after the receipt.
-fn forced_at(envelope: &Envelope, received_at: DateTime<Utc>) -> DateTime<Utc> {
-    let published = envelope.timestamp.map(|second| second + TimeDelta::microseconds(999_999));
+/// When a job was forced: as a worker or Aura's producer noted it, else when it was published, which the
+/// AMQP timestamp tells unless that is the time of the export, else when it was received. AMQP knows
+/// whole seconds only, so the end of that second is taken, which is never after the receipt.
+fn forced_at(envelope: &Envelope, dated: bool, received_at: DateTime<Utc>) -> DateTime<Utc> {
+    let published = envelope.timestamp.filter(|_| dated).map(|second| second + TimeDelta::microseconds(999_999));
     to_micros(envelope.forced_at.or(published).unwrap_or(received_at).min(received_at))
 }
 

@@ -235,10 +235,10 @@ impl Visit for Collect<'_> {
 
 /// An error with all its sources: `cannot open x: permission denied`.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
+    let mut text = told(error);
     let mut source = error.source();
     while let Some(cause) = source {
-        let cause_text = cause.to_string();
+        let cause_text = told(cause);
         // Libraries often repeat their source in their own text.
         if !text.contains(&cause_text) {
             text.push_str(": ");
@@ -247,4 +247,16 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         source = cause.source();
     }
     text
+}
+
+/// An error's own text. PostgreSQL's detail is left out, since it may hold a row's values.
+fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    if let Some(refusal) = error.downcast_ref::<tokio_postgres::error::DbError>() {
+        return format!("{} (SQLSTATE {})", refusal.message(), refusal.code().code());
+    }
+    match error.downcast_ref::<tokio_postgres::Error>() {
+        // Its text ends in that of its source.
+        Some(failure) if failure.as_db_error().is_some() => "db error".to_owned(),
+        _ => error.to_string(),
+    }
 }

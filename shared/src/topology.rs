@@ -8,6 +8,8 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 
+use crate::amqp::AmqpError;
+
 /// The routing key of jobs.
 pub const JOB_KEY: &str = "job";
 
@@ -52,6 +54,12 @@ pub enum TopologyError {
         name: String,
         /// What the broker said: the argument, what it is and what was asked for.
         detail: String,
+    },
+    /// The broker was not reached.
+    #[error("the topology cannot be declared")]
+    Unreached {
+        /// Why.
+        source: AmqpError,
     },
     /// The broker went away, or refused.
     #[error("cannot declare {kind} {name}")]

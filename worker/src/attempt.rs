@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use chrono::{SubsecRound, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use shared::{
     amount::Amount,
     event::{Event, EventType},
@@ -16,6 +16,22 @@ use uuid::Uuid;
 
 use crate::ledger::Applied;
 
+/// The times that place a job among the exports of its slice.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    /// When the ERP wrote the file.
+    pub(crate) exported_at: DateTime<Utc>,
+    /// When the job was forced, if it was.
+    pub(crate) forced_at: Option<DateTime<Utc>>,
+}
+
+impl Times {
+    /// The time at which the job stands: a job forced at time T is an export of T.
+    pub(crate) fn order_at(self) -> DateTime<Utc> {
+        self.forced_at.unwrap_or(self.exported_at)
+    }
+}
+
 /// One attempt at a job.
 pub(crate) struct Attempt<'a> {
     /// The job.
@@ -24,6 +40,10 @@ pub(crate) struct Attempt<'a> {
     pub(crate) claim: Uuid,
     /// Whether the claim was granted.
     pub(crate) claimed: bool,
+    /// Whether the run of its job_id is another job's.
+    pub(crate) is_other_body: bool,
+    /// When it was exported and forced, as its first delivery had it.
+    pub(crate) times: Times,
     /// The step it is in.
     pub(crate) stage: Stage,
     /// The file's fingerprint, once it is read.
@@ -44,6 +64,8 @@ impl<'a> Attempt<'a> {
             job,
             claim,
             claimed: false,
+            is_other_body: false,
+            times: Times { exported_at: job.exported_at, forced_at: job.forced_at },
             stage: Stage::Receive,
             fingerprint: None,
             mapping_hash: None,

@@ -12,9 +12,12 @@ use shared::{
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
+use crate::attempt::Times;
+
 const INSERT: &str = include_str!("claim/insert.sql");
 const RENEW: &str = include_str!("claim/renew.sql");
-const LOOK: &str = "SELECT body_hash, status, result, replays, attempts, claim, alone, deaths, finished_at IS NOT NULL \
+const LOOK: &str = "SELECT body_hash, status, result, replays, attempts, claim, alone, deaths, finished_at IS NOT NULL, \
+                    resting_at IS NOT NULL, resting_at > now() - interval '5 s', exported_at, forced_at \
                     FROM ingestion_runs WHERE job_id = $1 FOR UPDATE";
 
 /// Deaths while alone that condemn a job.
@@ -23,14 +26,16 @@ const DEATHS: i32 = 4;
 /// What came of asking for a claim.
 #[derive(Debug)]
 pub(crate) enum Claimed {
-    /// The attempt may run.
-    Granted,
+    /// The attempt may run; these are the times that the job's first delivery had.
+    Granted(Times),
     /// The job had ended; this is what came of it.
     Ended(Box<Receipt>),
     /// The job_id is another job's.
     OtherBody,
     /// A later copy of this job is on its way.
     Redundant,
+    /// Its last attempt is over and being settled by a living worker.
+    Settling,
     /// Its worker died: it must run with nothing beside it.
     NeedsSolitude,
     /// It killed its worker again and again.
@@ -47,6 +52,10 @@ struct Standing {
     alone: bool,
     deaths: i32,
     ended: bool,
+    /// Whether the attempt under the standing claim is over, and whether it was just now.
+    rested: bool,
+    settling: bool,
+    times: Times,
 }
 
 /// Asks for a claim. The caller holds the slice's lock, in a transaction of its own.
@@ -76,7 +85,8 @@ pub(crate) async fn take(
             .await
             .map_err(PostgresError::in_("claim a job"))?;
         if inserted == 1 {
-            return Ok(Claimed::Granted);
+            let times = Times { exported_at: job.exported_at, forced_at: job.forced_at };
+            return Ok(Claimed::Granted(times));
         }
         let row = tx.query_one(LOOK, &[&job.job_id]).await.map_err(PostgresError::in_("look a job up"))?;
         let standing = Standing {
@@ -89,10 +99,13 @@ pub(crate) async fn take(
             alone: row.get(6),
             deaths: row.get(7),
             ended: row.get(8),
+            rested: row.get(9),
+            settling: row.get::<_, Option<bool>>(10).unwrap_or(false),
+            times: Times { exported_at: row.get(11), forced_at: row.get(12) },
         };
         let (decision, deaths) = decide(standing, job, replays, alone);
         match decision {
-            Claimed::Granted | Claimed::Condemned => {
+            Claimed::Granted(_) | Claimed::Condemned => {
                 let new_round = deaths.is_none();
                 tx.execute(RENEW, &[&job.job_id, &claim, &worker, &new_round, &alone, &replays])
                     .await
@@ -112,7 +125,7 @@ pub(crate) async fn take(
                 .await
                 .map_err(PostgresError::in_("count a death"))?;
             }
-            Claimed::Ended(_) | Claimed::OtherBody | Claimed::Redundant => {}
+            Claimed::Ended(_) | Claimed::OtherBody | Claimed::Redundant | Claimed::Settling => {}
         }
         Ok(decision)
     }))
@@ -121,32 +134,55 @@ pub(crate) async fn take(
 
 /// What stands decides; with it come the deaths while alone, or none where a new round of attempts begins.
 fn decide(standing: Standing, job: &Job, replays: i32, alone: bool) -> (Claimed, Option<i32>) {
-    let deaths = Some(standing.deaths);
+    let (deaths, granted) = (Some(standing.deaths), Claimed::Granted(standing.times));
     if standing.body_hash != job.body_hash.to_string() {
         return (Claimed::OtherBody, deaths);
     }
     if standing.ended {
         return match standing.result {
-            Some(_) if standing.status == "failed" && replays > standing.replays => (Claimed::Granted, None),
+            Some(_) if standing.status == "failed" && replays > standing.replays => (granted, None),
             Some(Json(receipt)) => (Claimed::Ended(Box::new(receipt)), deaths),
-            None => (Claimed::Granted, None),
+            None => (granted, None),
         };
     }
     if replays > standing.replays {
-        return (Claimed::Granted, None);
+        return (granted, None);
     }
     let spent = standing.attempts >= i32::try_from(job.attempt).unwrap_or(i32::MAX);
     if replays < standing.replays || (standing.status == "retrying" && spent) {
         return (Claimed::Redundant, deaths);
     }
-    let died = standing.claim.is_some() && standing.claim != job.returned_claim;
+    let returned = standing.claim.is_some() && standing.claim == job.returned_claim;
+    if standing.claim.is_some() && standing.settling && !returned {
+        return (Claimed::Settling, deaths);
+    }
+    let died = standing.claim.is_some() && !standing.rested && !returned;
     let count = standing.deaths + i32::from(died && standing.alone);
     if count >= DEATHS {
         (Claimed::Condemned, Some(count))
     } else if (died || standing.alone) && !alone {
         (Claimed::NeedsSolitude, Some(count))
     } else {
-        (Claimed::Granted, Some(count))
+        (granted, Some(count))
+    }
+}
+
+/// Notes that the attempt under a claim is over although the claim stands until it is settled. It is
+/// said while the slice is still locked, so that nobody takes its worker for dead. If PostgreSQL
+/// cannot be told, the message that is published next says it.
+pub(crate) async fn rest(pool: &Pool, claim: Uuid) {
+    let said: Result<(), PostgresError> = async {
+        let client = pool.get().await?;
+        let note = "UPDATE ingestion_runs SET resting_at = now() WHERE claim = $1";
+        client.execute(note, &[&claim]).await.map_err(PostgresError::in_("note that an attempt is over"))?;
+        Ok(())
+    }
+    .await;
+    if let Err(error) = said {
+        tracing::debug!(
+            error = &error as &dyn std::error::Error,
+            "PostgreSQL could not be told that an attempt is over"
+        );
     }
 }
 
@@ -184,6 +220,9 @@ mod tests {
             alone: false,
             deaths: 0,
             ended: false,
+            rested: false,
+            settling: false,
+            times: Times { exported_at: job.exported_at, forced_at: None },
         }
     }
 
@@ -191,7 +230,7 @@ mod tests {
     fn a_copy_of_an_attempt_that_was_spent_is_redundant() {
         let job = job();
         assert!(matches!(decide(standing(&job, "retrying", 2, None), &job, 0, false), (Claimed::Redundant, _)));
-        assert!(matches!(decide(standing(&job, "retrying", 1, None), &job, 0, false), (Claimed::Granted, Some(0))));
+        assert!(matches!(decide(standing(&job, "retrying", 1, None), &job, 0, false), (Claimed::Granted(_), Some(0))));
     }
 
     #[test]
@@ -201,23 +240,34 @@ mod tests {
             decide(standing(&job, "running", 1, Some(7)), &job, 0, false),
             (Claimed::NeedsSolitude, Some(0))
         ));
-        assert!(matches!(decide(standing(&job, "running", 1, Some(7)), &job, 0, true), (Claimed::Granted, Some(0))));
+        assert!(matches!(decide(standing(&job, "running", 1, Some(7)), &job, 0, true), (Claimed::Granted(_), Some(0))));
         job.returned_claim = Some(Uuid::from_u128(7));
-        assert!(matches!(decide(standing(&job, "running", 1, Some(7)), &job, 0, false), (Claimed::Granted, Some(0))));
+        assert!(matches!(
+            decide(standing(&job, "running", 1, Some(7)), &job, 0, false),
+            (Claimed::Granted(_), Some(0))
+        ));
+    }
+
+    #[test]
+    fn an_attempt_that_is_over_is_no_death_and_is_left_to_who_settles_it() {
+        let job = job();
+        let over = |settling| Standing { rested: true, settling, ..standing(&job, "running", 1, Some(7)) };
+        assert!(matches!(decide(over(true), &job, 0, false), (Claimed::Settling, _)));
+        assert!(matches!(decide(over(false), &job, 0, false), (Claimed::Granted(_), Some(0))));
     }
 
     #[test]
     fn four_deaths_while_alone_condemn() {
         let job = job();
         let alone = |deaths| Standing { alone: true, deaths, ..standing(&job, "running", 1, Some(7)) };
-        assert!(matches!(decide(alone(2), &job, 0, true), (Claimed::Granted, Some(3))));
+        assert!(matches!(decide(alone(2), &job, 0, true), (Claimed::Granted(_), Some(3))));
         assert!(matches!(decide(alone(3), &job, 0, true), (Claimed::Condemned, Some(4))));
     }
 
     #[test]
     fn a_replay_begins_anew_and_an_old_copy_of_it_does_nothing() {
         let job = job();
-        assert!(matches!(decide(standing(&job, "running", 3, Some(7)), &job, 1, false), (Claimed::Granted, None)));
+        assert!(matches!(decide(standing(&job, "running", 3, Some(7)), &job, 1, false), (Claimed::Granted(_), None)));
         let later = Standing { replays: 2, ..standing(&job, "running", 0, Some(7)) };
         assert!(matches!(decide(later, &job, 1, false), (Claimed::Redundant, _)));
     }

@@ -30,8 +30,9 @@ use uuid::Uuid;
 
 use crate::{
     attempt::Attempt,
-    carry_out, ingest,
-    outcome::{FailedAttempt, Outcome},
+    carry_out, claim, ingest,
+    interruption::failed,
+    outcome::{Outage, Outcome},
     services::Services,
     settle::{Settlement, settle},
 };
@@ -80,7 +81,7 @@ impl Intake {
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), TopologyError> {
         let permits = Arc::new(Semaphore::new(self.settings.concurrency));
         let solitude = Arc::new(RwLock::new(()));
-        let abort = CancellationToken::new();
+        let abort = self.services.abort.clone();
         let mut silent = false;
         while !stop.is_cancelled() {
             let connection = match self.open().await {
@@ -98,7 +99,7 @@ impl Intake {
                 }
             };
             silent = false;
-            if let Err(error) = self.take_jobs(&connection, &permits, &solitude, &stop, &abort).await {
+            if let Err(error) = self.take_jobs(&connection, &permits, &solitude, &stop).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the broker is lost; connecting again");
             }
             self.consuming.send_replace(false);
@@ -131,7 +132,6 @@ impl Intake {
         permits: &Arc<Semaphore>,
         solitude: &Arc<RwLock<()>>,
         stop: &CancellationToken,
-        abort: &CancellationToken,
     ) -> Result<(), IntakeError> {
         let channel = within(REQUEST_TIMEOUT, "open a channel", connection.create_channel()).await?;
         let prefetch = u16::try_from(self.settings.concurrency).unwrap_or(u16::MAX);
@@ -147,7 +147,7 @@ impl Intake {
             let mut consumer = within(REQUEST_TIMEOUT, "let jobs be consumed", consume).await?;
             self.consuming.send_replace(true);
             tracing::info!(queue, concurrency = self.settings.concurrency, "taking jobs");
-            let pause = self.take_while_well(&mut consumer, permits, solitude, stop, abort).await?;
+            let pause = self.take_while_well(&mut consumer, permits, solitude, stop).await?;
             self.consuming.send_replace(false);
             if let Pause::Cancelled = pause {
                 tracing::warn!(queue, "the broker cancelled the consumer; declaring the topology again");
@@ -172,7 +172,6 @@ impl Intake {
         permits: &Arc<Semaphore>,
         solitude: &Arc<RwLock<()>>,
         stop: &CancellationToken,
-        abort: &CancellationToken,
     ) -> Result<Pause, IntakeError> {
         loop {
             let delivery = tokio::select! {
@@ -207,7 +206,6 @@ impl Intake {
                 permits: Arc::clone(permits),
                 solitude: Arc::clone(solitude),
                 timeout: self.settings.job_timeout,
-                abort: abort.clone(),
             };
             tokio::spawn(work.process(delivery, permit));
         }
@@ -234,7 +232,6 @@ struct Work {
     /// Read by every job that runs, written by one that must run alone.
     solitude: Arc<RwLock<()>>,
     timeout: Duration,
-    abort: CancellationToken,
 }
 
 impl Work {
@@ -297,23 +294,25 @@ impl Work {
 
     async fn attempt(&self, job: &Job, claim: Uuid, alone: bool) -> Outcome {
         let attempt = tokio::time::timeout(self.timeout, ingest::ingest(&self.services, job, claim, alone));
-        tokio::select! {
+        let ended = tokio::select! {
             biased;
-            () = self.abort.cancelled() => Outcome::Stopped,
-            outcome = attempt => outcome.unwrap_or_else(|_| self.timed_out(job, claim)),
+            () = self.services.abort.cancelled() => return Outcome::Stopped,
+            ended = attempt => ended,
+        };
+        match ended {
+            Ok(outcome) => outcome,
+            Err(_) => self.timed_out(job, claim).await,
         }
     }
 
-    fn timed_out(&self, job: &Job, claim: Uuid) -> Outcome {
+    /// An attempt took too long: for its own sake, or because PostgreSQL is away.
+    async fn timed_out(&self, job: &Job, claim: Uuid) -> Outcome {
+        if self.services.outages.probe_postgres(&self.services.pool).await.is_err() {
+            return Outcome::Outage(Outage::Postgres(Some(claim)));
+        }
+        claim::rest(&self.services.pool, claim).await;
         let reason = format!("the attempt took longer than {} s", self.timeout.as_secs());
         let failure = Failure::new(ErrorCode::Timeout, Stage::Write, reason);
-        let receipt = Box::new(Attempt::begin(job, claim, &self.services.worker).failed(&failure));
-        Outcome::Failed(Box::new(FailedAttempt {
-            failure,
-            claim: Some(claim),
-            fingerprint: None,
-            mapping_hash: None,
-            receipt,
-        }))
+        Outcome::Failed(Box::new(failed(Attempt::begin(job, claim, &self.services.worker), failure)))
     }
 }

@@ -192,7 +192,8 @@ async fn merge(
     let repeated = tx.query(DUPLICATES, &[]).await.map_err(PostgresError::in_("find repeated keys")).map_err(failed)?;
     if !repeated.is_empty() {
         let lines: Vec<Vec<i64>> = repeated.iter().map(|row| row.get(0)).collect();
-        return Err(repeated_keys(&lines, repeated[0].get(1)).into());
+        let (keys, rows): (i64, i64) = (repeated[0].get(1), repeated[0].get(2));
+        return Err(repeated_keys(&lines, keys, rows).into());
     }
     let replace = mode == Mode::Replace;
     let writes = written_columns(checked, replace);
@@ -256,7 +257,7 @@ fn written_columns(checked: &CheckedSlice, replace: bool) -> [bool; 8] {
     columns.map(|column| replace || column.is_some_and(|column| checked.header.has(column)))
 }
 
-fn repeated_keys(lines: &[Vec<i64>], total: i64) -> Failure {
+fn repeated_keys(lines: &[Vec<i64>], total: i64, rows: i64) -> Failure {
     let first = &lines[0];
     let shown: Vec<_> = first.iter().take(10).map(ToString::to_string).collect();
     let lines_of_first = shown.join(" and ");
@@ -275,7 +276,7 @@ fn repeated_keys(lines: &[Vec<i64>], total: i64) -> Failure {
             });
         }
     }
-    failure.rows_total = failure.rows.len() as u64;
+    failure.rows_total = rows.unsigned_abs();
     failure.rows.truncate(LISTED_ROWS);
     failure
 }

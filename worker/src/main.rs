@@ -9,9 +9,11 @@ mod claim;
 mod consume;
 mod copied_rows;
 mod copy_rows;
+mod ending;
 mod failpoint;
 mod health;
 mod ingest;
+mod interruption;
 mod ledger;
 mod metadata;
 mod metrics;
@@ -46,7 +48,7 @@ use crate::{
     health::Health,
     metrics::Metrics,
     outage::Outages,
-    services::{Limits, Services},
+    services::{CacheTrouble, Limits, Services},
 };
 
 /// Connections beside those of the jobs: the probes, and what is written after a job.
@@ -55,6 +57,10 @@ const SPARE_CONNECTIONS: usize = 4;
 const RELAY_CONNECTIONS: usize = 4;
 /// Connections that one job may need at once: its transaction, its claim, and the cache.
 const CONNECTIONS_PER_JOB: usize = 3;
+/// How long threads that work on files may take to end with the process.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
+/// Refusals of the schema in a row, while PostgreSQL answers, that end the worker.
+const REFUSALS: u32 = 3;
 /// How long the worker waits for PostgreSQL before it asks again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -82,11 +88,13 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let done = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("no runtime can be started")
-        .and_then(|runtime| runtime.block_on(run(settings)));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime can be started");
+    let done = runtime.and_then(|runtime| {
+        let done = runtime.block_on(run(settings));
+        // A thread that hangs in a file is not waited for: what it did is rolled back.
+        runtime.shutdown_timeout(LAST_MOMENT);
+        done
+    });
     let code = match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -154,6 +162,8 @@ fn build(settings: &Settings) -> anyhow::Result<Services> {
         limits: Limits::from_settings(settings),
         outages: Outages::default(),
         metrics: Metrics::new(),
+        cache_trouble: CacheTrouble::default(),
+        abort: CancellationToken::new(),
         relay: Arc::new(Notify::new()),
     })
 }
@@ -167,19 +177,23 @@ fn build_relay(settings: &Settings, services: &Services) -> anyhow::Result<Relay
 
 /// Brings the schema up to date, waiting for PostgreSQL as long as it is away.
 async fn migrate(services: &Services, stop: &CancellationToken) -> anyhow::Result<()> {
+    let mut refusals = 0;
     while !stop.is_cancelled() {
-        match postgres::migrate(&services.pool).await {
+        let error = match postgres::migrate(&services.pool).await {
             Ok(applied) => {
                 if !applied.is_empty() {
                     tracing::info!(?applied, "the schema was brought up to date");
                 }
                 return Ok(());
             }
-            Err(error) if services.outages.probe_postgres(&services.pool).await.is_ok() => {
-                return Err(error).context("the schema cannot be brought up to date");
-            }
-            Err(_) => tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(RETRY) => {} },
+            Err(error) => error,
+        };
+        // PostgreSQL may have come up between the error and the probe.
+        refusals = if services.outages.probe_postgres(&services.pool).await.is_ok() { refusals + 1 } else { 0 };
+        if refusals == REFUSALS {
+            return Err(error).context("the schema cannot be brought up to date");
         }
+        tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(RETRY) => {} }
     }
     Ok(())
 }

@@ -113,6 +113,17 @@ impl Outages {
         self.unreleased.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
+    /// Asks an input root whether it answers, and notes it if it does not.
+    pub(crate) async fn probe_root(&self, root: &Path) -> bool {
+        let path = root.to_owned();
+        let look = tokio::task::spawn_blocking(move || path.is_dir());
+        let answers = matches!(tokio::time::timeout(ROOT_TIMEOUT, look).await, Ok(Ok(true)));
+        if !answers {
+            self.root_failed(root);
+        }
+        answers
+    }
+
     /// Waits until an input root is away.
     pub(crate) async fn root_goes(&self, root: &Path) {
         while !self.root_is_away(root) {

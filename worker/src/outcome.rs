@@ -29,8 +29,10 @@ pub(crate) enum Outcome {
 pub(crate) struct FailedAttempt {
     /// Why.
     pub(crate) failure: Failure,
-    /// The claim on the run that it held; none if the run is another job's.
-    pub(crate) claim: Option<Uuid>,
+    /// The claim under which it ran.
+    pub(crate) claim: Uuid,
+    /// Whether the run of its job_id is its own, and not that of a job with another body.
+    pub(crate) owns_run: bool,
     /// The file's fingerprint, if it was read.
     pub(crate) fingerprint: Option<Fingerprint>,
     /// The hash of the mapping profile, if it was found.

@@ -1,6 +1,10 @@
 //! What the stages need: built once in `main` and shared by all jobs.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use deadpool_postgres::Pool;
 use shared::{
@@ -8,6 +12,7 @@ use shared::{
     topology::Topology,
 };
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{metrics::Metrics, outage::Outages};
@@ -34,8 +39,31 @@ pub(crate) struct Services {
     pub(crate) outages: Outages,
     /// What is counted.
     pub(crate) metrics: Metrics,
+    /// Whether the cache could not be written just now.
+    pub(crate) cache_trouble: CacheTrouble,
+    /// Ends what still runs when the drain time is over.
+    pub(crate) abort: CancellationToken,
     /// Wakes the relay.
     pub(crate) relay: Arc<Notify>,
+}
+
+/// How long the cache is left to the relay after it could not be written.
+const CACHE_REST: Duration = Duration::from_secs(30);
+
+/// Remembers that the cache could not be written, so that not every job waits for it.
+#[derive(Default)]
+pub(crate) struct CacheTrouble(Mutex<Option<Instant>>);
+
+impl CacheTrouble {
+    /// Notes that it could not be written now.
+    pub(crate) fn note(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Whether that was just now.
+    pub(crate) fn is_recent(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at.elapsed() < CACHE_REST)
+    }
 }
 
 /// The limits of a file.

@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::Arc,
+    time::SystemTime,
 };
 
 use shared::{
@@ -19,8 +20,8 @@ use crate::services::Interrupted;
 /// Files up to this size are held in memory, where hashing and parsing see the same bytes.
 const HELD: u64 = 8 << 20;
 const CHUNK: usize = 1 << 20;
-/// `O_NOFOLLOW | O_NONBLOCK` of Linux: the link was resolved before, and a pipe must not block.
-const OPEN_FLAGS: i32 = 0o400_000 | 0o4_000;
+/// The link was resolved before, and a pipe must not block.
+const OPEN_FLAGS: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
 
 /// A file that was read once, whole.
 #[derive(Debug, Clone)]
@@ -30,12 +31,28 @@ pub(crate) struct Loaded {
     /// How many there are.
     pub(crate) bytes: u64,
     content: Content,
+    file: Arc<File>,
+    seen: Seen,
+}
+
+/// How large the file was and when it was last written, as its opening showed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    bytes: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Seen {
+    fn of(file: &File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Self { bytes: metadata.len(), modified: metadata.modified().ok() })
+    }
 }
 
 #[derive(Debug, Clone)]
 enum Content {
     Held(Arc<[u8]>),
-    Opened(Arc<File>),
+    Opened,
 }
 
 /// Opens a file, reads it once and computes its fingerprint.
@@ -67,31 +84,43 @@ fn read(path: &Path, max_bytes: u64) -> io::Result<Result<Loaded, Interrupted>> 
     if metadata.len() > max_bytes {
         return refuse(ErrorCode::FileTooLarge, too_large(metadata.len(), max_bytes));
     }
-    if metadata.len() <= HELD {
+    let seen = Seen::of(&file)?;
+    let (fingerprint, bytes, content) = if metadata.len() <= HELD {
         let mut held = Vec::with_capacity(metadata.len() as usize + 1);
         // One byte more than was announced tells a file that grows.
-        (&file).take(HELD + 1).read_to_end(&mut held)?;
-        if held.len() as u64 <= HELD {
-            let fingerprint = Fingerprint::of(&held);
-            return Ok(Ok(Loaded { fingerprint, bytes: held.len() as u64, content: Content::Held(held.into()) }));
-        }
-        file.rewind()?;
+        (&file).take(metadata.len() + 1).read_to_end(&mut held)?;
+        (Fingerprint::of(&held), held.len() as u64, Content::Held(held.into()))
+    } else {
+        let (fingerprint, bytes) = hash(&mut file, metadata.len() + 1)?;
+        (fingerprint, bytes, Content::Opened)
+    };
+    let loaded = Loaded { fingerprint, bytes, content, file: Arc::new(file), seen };
+    if bytes != seen.bytes {
+        return Ok(Err(changed(Stage::Load).into()));
     }
+    Ok(loaded.check_unchanged().map(|()| loaded).map_err(Interrupted::from))
+}
+
+/// The SHA-256 of a file's bytes, at most so many of them, and how many they are.
+fn hash(file: &mut File, most: u64) -> io::Result<(Fingerprint, u64)> {
     let (mut fingerprinter, mut bytes, mut chunk) = (Fingerprinter::default(), 0, vec![0; CHUNK]);
+    let mut reader = file.take(most);
     loop {
-        let count = match file.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+        match reader.read(&mut chunk) {
+            Ok(0) => return Ok((fingerprinter.finish(), bytes)),
+            Ok(count) => {
+                bytes += count as u64;
+                fingerprinter.update(&chunk[..count]);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
-        };
-        bytes += count as u64;
-        if bytes > max_bytes {
-            return refuse(ErrorCode::FileTooLarge, too_large(bytes, max_bytes));
         }
-        fingerprinter.update(&chunk[..count]);
     }
-    Ok(Ok(Loaded { fingerprint: fingerprinter.finish(), bytes, content: Content::Opened(Arc::new(file)) }))
+}
+
+fn changed(stage: Stage) -> Failure {
+    let reason = "the file changed while it was read; its writer should rename it into place when it is whole";
+    Failure::new(ErrorCode::FileChanged, stage, reason)
 }
 
 fn too_large(bytes: u64, max: u64) -> String {
@@ -118,6 +147,17 @@ fn unreadable(error: &io::Error, location: &Location) -> Interrupted {
 }
 
 impl Loaded {
+    /// Makes sure that nobody has written to the file since it was opened.
+    ///
+    /// # Errors
+    /// `file_changed` if somebody has, or the file cannot be asked any more.
+    pub(crate) fn check_unchanged(&self) -> Result<(), Failure> {
+        match Seen::of(&self.file) {
+            Ok(seen) if seen == self.seen => Ok(()),
+            Ok(_) | Err(_) => Err(changed(Stage::Load)),
+        }
+    }
+
     /// Lets a function read the file from its start, and makes sure that it read the bytes of the
     /// fingerprint, whether it succeeded or not.
     ///
@@ -129,20 +169,19 @@ impl Loaded {
     ) -> Result<T, E> {
         match &self.content {
             Content::Held(bytes) => work(&mut Cursor::new(bytes)),
-            Content::Opened(file) => {
+            Content::Opened => {
                 let failed = |error: io::Error| {
                     let reason = format!("the file cannot be read again: {error}");
                     E::from(Failure::new(ErrorCode::StorageUnavailable, Stage::Parse, reason))
                 };
-                let mut reader = Hashing { file, fingerprinter: Fingerprinter::default() };
+                let mut reader = Hashing { file: &self.file, fingerprinter: Fingerprinter::default() };
                 reader.file.rewind().map_err(failed)?;
                 let outcome = work(&mut reader);
                 io::copy(&mut reader, &mut io::sink()).map_err(failed)?;
                 if reader.fingerprinter.finish() == self.fingerprint {
                     return outcome;
                 }
-                let reason = "the file changed while it was read; its writer should rename it into place";
-                Err(Failure::new(ErrorCode::FileChanged, Stage::Parse, reason).into())
+                Err(changed(Stage::Parse).into())
             }
         }
     }

@@ -52,12 +52,16 @@ pub(crate) enum Verdict {
 ///
 /// # Errors
 /// `ambiguous_order` if another file was exported at the same time.
-pub(crate) fn decide(state: Option<&SliceState>, job: &Job, export: &[String; 4]) -> Result<Verdict, Failure> {
+pub(crate) fn decide(
+    state: Option<&SliceState>,
+    job: &Job,
+    order: DateTime<Utc>,
+    export: &[String; 4],
+) -> Result<Verdict, Failure> {
     let Some(state) = state else { return Ok(Verdict::Load) };
     if let Some(current) = state.current.as_ref().filter(|current| job.skip_duplicates && current.export == *export) {
         return Ok(Verdict::Duplicate(current.job_id));
     }
-    let order = job.order_at();
     if order < state.newest_at {
         return Ok(Verdict::Stale(state.newest_at));
     }
@@ -183,31 +187,35 @@ mod tests {
         }
     }
 
+    fn judge(state: &SliceState, job: &Job, export: &[String; 4]) -> Result<Verdict, Failure> {
+        decide(Some(state), job, job.order_at(), export)
+    }
+
     #[test]
     fn a_skipped_duplicate_counts_as_an_export_of_its_time() {
         // A loaded at 10, A again at 12 was skipped; B of 11 arrives.
         let state = seen("A", 12, "A");
-        assert_eq!(decide(Some(&state), &job(11), &export("B")).unwrap(), Verdict::Stale(at(12)));
-        assert_eq!(decide(Some(&state), &job(13), &export("A")).unwrap(), Verdict::Duplicate(Uuid::nil()));
+        assert_eq!(judge(&state, &job(11), &export("B")).unwrap(), Verdict::Stale(at(12)));
+        assert_eq!(judge(&state, &job(13), &export("A")).unwrap(), Verdict::Duplicate(Uuid::nil()));
     }
 
     #[test]
     fn another_file_of_the_same_time_is_ambiguous_and_the_same_one_loads_again() {
         let state = seen("A", 10, "A");
-        assert_eq!(decide(Some(&state), &job(10), &export("B")).unwrap_err().code, ErrorCode::AmbiguousOrder);
+        assert_eq!(judge(&state, &job(10), &export("B")).unwrap_err().code, ErrorCode::AmbiguousOrder);
         let again = Job { skip_duplicates: false, ..job(10) };
-        assert_eq!(decide(Some(&state), &again, &export("A")).unwrap(), Verdict::Load);
+        assert_eq!(judge(&state, &again, &export("A")).unwrap(), Verdict::Load);
     }
 
     #[test]
     fn a_forced_job_beats_what_came_before_it_was_forced_and_nothing_later() {
         let forced = Job { forced_at: Some(at(12)), ..job(9) };
-        assert_eq!(decide(Some(&seen("A", 11, "A")), &forced, &export("B")).unwrap(), Verdict::Load);
-        assert_eq!(decide(Some(&seen("A", 13, "A")), &forced, &export("B")).unwrap(), Verdict::Stale(at(13)));
+        assert_eq!(judge(&seen("A", 11, "A"), &forced, &export("B")).unwrap(), Verdict::Load);
+        assert_eq!(judge(&seen("A", 13, "A"), &forced, &export("B")).unwrap(), Verdict::Stale(at(13)));
     }
 
     #[test]
     fn the_duplicate_comes_before_the_stale_export() {
-        assert_eq!(decide(Some(&seen("A", 12, "A")), &job(9), &export("A")).unwrap(), Verdict::Duplicate(Uuid::nil()));
+        assert_eq!(judge(&seen("A", 12, "A"), &job(9), &export("A")).unwrap(), Verdict::Duplicate(Uuid::nil()));
     }
 }

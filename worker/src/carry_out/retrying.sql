@@ -1,3 +1,8 @@
-UPDATE ingestion_runs
-SET status = 'retrying', attempts = $3, error_code = $4, fingerprint = coalesce($5, fingerprint), claim = NULL
-WHERE job_id = $1 AND claim = $2
+INSERT INTO ingestion_runs AS run (job_id, batch_id, file, entity, period, source, exported_at, forced_at, status,
+    body_hash, replays, attempts, error_code, fingerprint)
+VALUES ($1, $3, $4, $5, $6, $7, $8, $9, 'retrying', $10, $11, $12, $13, $14)
+ON CONFLICT (job_id) DO UPDATE
+SET status = 'retrying', attempts = excluded.attempts, replays = excluded.replays, error_code = excluded.error_code,
+    fingerprint = coalesce(excluded.fingerprint, run.fingerprint), claim = NULL, resting_at = NULL
+WHERE run.finished_at IS NULL AND run.body_hash = excluded.body_hash AND (run.claim = $2 OR run.claim IS NULL)
+  AND (run.replays, run.attempts) < (excluded.replays, excluded.attempts)

@@ -1,4 +1,4 @@
-SELECT array_agg(source_line ORDER BY source_line), count(*) OVER ()
+SELECT (array_agg(source_line ORDER BY source_line))[1:20], count(*) OVER (), (sum(count(*)) OVER ())::bigint
 FROM aura_staging
 GROUP BY company_code, account_code
 HAVING count(*) > 1

@@ -3,4 +3,4 @@ SET status = $3, error_code = $4, fingerprint = $5, mapping_hash = $6, mode = $7
     inserted = $9, updated = $10, unchanged = $11, deleted = $12, absent = $13, failed = $14, rows = $15,
     balance_sum = $16::text::numeric, slice_rows = $17, slice_sum = $18::text::numeric,
     duration_seconds = $19, result = $20, finished_at = $21, claim = NULL
-WHERE job_id = $1 AND claim = $2
+WHERE job_id = $1 AND (claim = $2 OR ($22 AND claim IS NULL AND finished_at IS NULL))

@@ -1,0 +1,297 @@
+//! Failed attempts: tried again later, or kept for an engineer.
+
+use std::time::Duration;
+
+use chrono::{DateTime, SubsecRound, Utc};
+use deadpool_postgres::Transaction;
+use lapin::{message::Delivery, types::FieldTable};
+use shared::{
+    chain,
+    envelope::{self, republished, set, set_integer},
+    event::{Event, EventType},
+    failure::{ErrorCode, Failure},
+    job::Job,
+    outbox,
+    postgres::{PostgresError, transaction},
+    receipt::{Receipt, Status},
+    receive::Refusal,
+};
+
+use super::{Unsettled, acknowledge, give_back, publish, send_receipt, write_down};
+use crate::{
+    attempt::{Attempt, log},
+    ending, failpoint,
+    outcome::FailedAttempt,
+    services::{Interrupted, Services},
+};
+
+const RETRYING: &str = include_str!("retrying.sql");
+const FAILING: &str = include_str!("failing.sql");
+const REFUSED: &str =
+    "INSERT INTO refused_messages (job_id, body_hash, replays) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+/// Bytes of an error message in a header.
+const MESSAGE_BYTES: usize = 4096;
+
+/// Publishes a job for another attempt, and notes that this one is spent.
+pub(super) async fn retry(
+    services: &Services,
+    delivery: &Delivery,
+    job: &Job,
+    failed: &FailedAttempt,
+    delay: Duration,
+) -> Result<(), Unsettled> {
+    let (_, mut headers) = republished(&delivery.properties, false);
+    envelope::remember(&mut headers, job);
+    set_integer(&mut headers, envelope::ATTEMPT, job.attempt + 1);
+    set(&mut headers, envelope::FIRST_FAILED_AT, envelope::time_text(job.first_failed_at.unwrap_or_else(Utc::now)));
+    set(&mut headers, envelope::RETURNED_CLAIM, failed.claim);
+    publish(services, delivery, headers, services.topology.retry_queue(delay)).await?;
+    failpoint::reach_for("retry_published", &job.slice);
+    let events = &failure_events(|event_type| event(services, job, failed, event_type), &failed.failure, Some(delay));
+    let noted = write_down(services, move || {
+        Box::pin(transaction(&services.pool, move |tx, _| Box::pin(note_retry(tx, job, failed, events))))
+    });
+    if noted.await? {
+        events.iter().for_each(log);
+        services.metrics.failed(failed.failure.code);
+        services.metrics.retried();
+        services.relay.notify_one();
+    }
+    Ok(())
+}
+
+async fn note_retry(
+    tx: &Transaction<'_>,
+    job: &Job,
+    failed: &FailedAttempt,
+    events: &[Event],
+) -> Result<bool, PostgresError> {
+    let number = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+    let written = tx
+        .execute(
+            RETRYING,
+            &[
+                &job.job_id,
+                &failed.claim,
+                &job.batch_id,
+                &job.file,
+                &job.slice.entity.as_str(),
+                &job.slice.period.as_str(),
+                &job.source.as_str(),
+                &job.exported_at,
+                &job.forced_at,
+                &job.body_hash.to_string(),
+                &number(job.replays),
+                &number(job.attempt),
+                &failed.failure.code.as_str(),
+                &failed.fingerprint.map(|fingerprint| fingerprint.to_string()),
+            ],
+        )
+        .await;
+    // Another copy of the job may have gone further meanwhile; then it has told of this attempt.
+    let noted = written.map_err(PostgresError::in_("note a retry"))? == 1;
+    if noted {
+        outbox::record(tx, events).await?;
+    }
+    Ok(noted)
+}
+
+/// Publishes a job as a dead letter, and ends its run.
+pub(super) async fn dead_letter(
+    services: &Services,
+    delivery: &Delivery,
+    job: &Job,
+    failed: &FailedAttempt,
+) -> Result<(), Unsettled> {
+    let (_, mut headers) = republished(&delivery.properties, false);
+    envelope::remember(&mut headers, job);
+    describe(&mut headers, &failed.failure, job.attempt, job.first_failed_at, &services.worker);
+    if let Some(fingerprint) = failed.fingerprint {
+        set(&mut headers, envelope::FINGERPRINT, fingerprint);
+    }
+    publish(services, delivery, headers, &services.topology.dead).await?;
+    failpoint::reach_for("dead_published", &job.slice);
+    let events = &failure_events(|event_type| event(services, job, failed, event_type), &failed.failure, None);
+    let worker = services.worker.as_str();
+    let written = write_down(services, move || {
+        Box::pin(transaction(&services.pool, move |tx, _| Box::pin(note_failure(tx, job, failed, events, worker))))
+    });
+    if !written.await? {
+        tracing::warn!("the job ended otherwise meanwhile; its dead letter does no harm");
+        return Ok(());
+    }
+    events.iter().for_each(log);
+    services.metrics.failed(failed.failure.code);
+    services.metrics.ended(Status::Failed, 0, failed.receipt.duration_seconds);
+    services.relay.notify_one();
+    send_receipt(services, &failed.receipt).await
+}
+
+/// Ends the run, which may not be there yet if PostgreSQL failed before it was claimed.
+async fn note_failure(
+    tx: &Transaction<'_>,
+    job: &Job,
+    failed: &FailedAttempt,
+    events: &[Event],
+    worker: &str,
+) -> Result<bool, PostgresError> {
+    if failed.owns_run {
+        let replays = i32::try_from(job.replays).unwrap_or(i32::MAX);
+        let written = tx
+            .execute(
+                FAILING,
+                &[
+                    &job.job_id,
+                    &job.batch_id,
+                    &job.file,
+                    &job.slice.entity.as_str(),
+                    &job.slice.period.as_str(),
+                    &job.source.as_str(),
+                    &job.exported_at,
+                    &job.forced_at,
+                    &job.body_hash.to_string(),
+                    &replays,
+                    &failed.claim,
+                ],
+            )
+            .await;
+        written.map_err(PostgresError::in_("note a job"))?;
+        let mut attempt = Attempt::begin(job, failed.claim, worker);
+        (attempt.mode, attempt.mapping_hash) = (failed.receipt.mode, failed.mapping_hash.clone());
+        match ending::write_end(tx, &attempt, &failed.receipt, None, true).await {
+            Ok(()) => {}
+            Err(Interrupted::Postgres(_, source) | Interrupted::CommitUnknown(source)) => return Err(source),
+            Err(Interrupted::ClaimLost(_) | Interrupted::Failed(_) | Interrupted::RootAway(_)) => return Ok(false),
+        }
+    }
+    outbox::record(tx, events).await?;
+    Ok(true)
+}
+
+/// Dead-letters a message that is no job. It has no run; its events are written once.
+pub(crate) async fn refuse(services: &Services, delivery: &Delivery, refusal: &Refusal) {
+    match refused(services, delivery, refusal).await {
+        Ok(()) => acknowledge(delivery).await,
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the message goes back to the queue");
+            give_back(services, delivery).await;
+        }
+    }
+}
+
+async fn refused(services: &Services, delivery: &Delivery, refusal: &Refusal) -> Result<(), Unsettled> {
+    let failure = refusal.failure();
+    let (_, mut headers) = republished(&delivery.properties, false);
+    set(&mut headers, envelope::JOB_ID, refusal.job_id);
+    set_integer(&mut headers, envelope::REPLAYS, refusal.replays);
+    describe(&mut headers, &failure, 1, refusal.first_failed_at, &services.worker);
+    publish(services, delivery, headers, &services.topology.dead).await?;
+    let event = |event_type| Event {
+        slice: refusal.slice.clone(),
+        job_id: Some(refusal.job_id),
+        batch_id: refusal.batch_id,
+        attempt: Some(1),
+        ..Event::now(event_type, &services.worker)
+    };
+    let events = &failure_events(event, &failure, None);
+    let noted = write_down(services, move || {
+        Box::pin(transaction(&services.pool, move |tx, _| Box::pin(note_refusal(tx, refusal, events))))
+    });
+    noted.await?;
+    events.iter().for_each(log);
+    services.metrics.failed(failure.code);
+    services.metrics.ended(Status::Failed, 0, 0.0);
+    services.relay.notify_one();
+    send_receipt(services, &refusal_receipt(refusal, &failure)).await
+}
+
+async fn note_refusal(tx: &Transaction<'_>, refusal: &Refusal, events: &[Event]) -> Result<(), PostgresError> {
+    let replays = i32::try_from(refusal.replays).unwrap_or(i32::MAX);
+    let noted = tx.execute(REFUSED, &[&refusal.job_id, &refusal.body_hash.to_string(), &replays]).await;
+    let is_new = noted.map_err(PostgresError::in_("note a refusal"))? == 1;
+    if is_new { outbox::record(tx, events).await } else { Ok(()) }
+}
+
+fn event(services: &Services, job: &Job, failed: &FailedAttempt, event_type: EventType) -> Event {
+    Event {
+        slice: Some(job.slice.clone()),
+        job_id: Some(job.job_id),
+        batch_id: job.batch_id,
+        fingerprint: failed.fingerprint,
+        attempt: Some(job.attempt),
+        ..Event::now(event_type, &services.worker)
+    }
+}
+
+/// What a failed attempt tells: the error, and whether it will be tried again.
+fn failure_events(event: impl Fn(EventType) -> Event, failure: &Failure, retry: Option<Duration>) -> Vec<Event> {
+    let mut events = Vec::new();
+    if failure.code == ErrorCode::SchemaInvalid {
+        let fault = serde_json::to_value(&failure.schema).unwrap_or_default();
+        events.push(event(EventType::SchemaValidationFailed).with("schema", fault));
+    }
+    let error = event(EventType::ErrorOccurred).with("code", failure.code.as_str());
+    let error = error.with("stage", failure.stage.as_str()).with("message", told(failure));
+    events.push(error.with("bad_rows", failure.rows_total));
+    events.push(match retry {
+        Some(delay) => event(EventType::RetryScheduled).with("delay_seconds", delay.as_secs()),
+        None => event(EventType::DeadLettered).with("code", failure.code.as_str()),
+    });
+    events
+}
+
+/// The message as log and audit trail have it: without the cells that a result may show.
+fn told(failure: &Failure) -> &str {
+    if failure.code == ErrorCode::SliceNotFound { "the file has no row of the slice" } else { &failure.message }
+}
+
+/// Writes into the headers of a dead letter why it is one.
+fn describe(
+    headers: &mut FieldTable,
+    failure: &Failure,
+    attempt: u32,
+    first_failed_at: Option<DateTime<Utc>>,
+    worker: &str,
+) {
+    let now = Utc::now();
+    set_integer(headers, envelope::ATTEMPT, attempt);
+    set(headers, envelope::ERROR_CODE, failure.code);
+    set(headers, envelope::ERROR_STAGE, failure.stage);
+    set(headers, envelope::ERROR_MESSAGE, cut(&failure.message));
+    set(headers, envelope::FIRST_FAILED_AT, chain::time_text(first_failed_at.unwrap_or(now)));
+    set(headers, envelope::FAILED_AT, chain::time_text(now));
+    set(headers, envelope::WORKER, worker);
+}
+
+fn cut(message: &str) -> &str {
+    &message[..message.floor_char_boundary(MESSAGE_BYTES)]
+}
+
+fn refusal_receipt(refusal: &Refusal, failure: &Failure) -> Receipt {
+    Receipt {
+        status: Status::Failed,
+        reason: None,
+        job_id: refusal.job_id,
+        batch_id: refusal.batch_id,
+        entity: refusal.slice.as_ref().map(|slice| slice.entity.to_string()),
+        period: refusal.slice.as_ref().map(|slice| slice.period.to_string()),
+        file: refusal.file.clone(),
+        fingerprint: None,
+        source: None,
+        mode: None,
+        attempt: 1,
+        rows: 0,
+        rows_other_slices: 0,
+        inserted: 0,
+        updated: 0,
+        unchanged: 0,
+        deleted: 0,
+        absent: 0,
+        failed: 0,
+        balance_sum: None,
+        warnings: Vec::new(),
+        error: Some(failure.clone()),
+        duration_seconds: 0.0,
+        finished_at: Utc::now().trunc_subsecs(3),
+    }
+}
