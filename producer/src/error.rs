@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use shared::{
     amqp::AmqpError,
+    mongo::MongoError,
     postgres::PostgresError,
     settings::{ServiceUrl, Settings, SettingsError},
     telemetry::{TelemetryError, chain},
@@ -91,6 +92,14 @@ pub(crate) enum CommandError {
         /// What went wrong.
         source: Box<PostgresError>,
     },
+    /// MongoDB did not do what it was asked.
+    #[error("MongoDB at {url}")]
+    Mongo {
+        /// Where it is, without the password.
+        url: String,
+        /// What went wrong.
+        source: Box<MongoError>,
+    },
 }
 
 impl CommandError {
@@ -106,6 +115,12 @@ impl CommandError {
         move |source| Self::Postgres { url: url.to_string(), source: Box::new(source) }
     }
 
+    /// Says where the MongoDB is that failed.
+    pub(crate) fn mongo(settings: &Settings) -> impl Fn(MongoError) -> Self + Copy {
+        let url: &ServiceUrl = &settings.mongodb_url;
+        move |source| Self::Mongo { url: url.to_string(), source: Box::new(source) }
+    }
+
     /// The exit code that the contract gives it.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
@@ -116,6 +131,7 @@ impl CommandError {
             | Self::Held { .. }
             | Self::Undelivered(_)
             | Self::Postgres { .. }
+            | Self::Mongo { .. }
             | Self::Output(_) => 3,
         }
     }
@@ -141,7 +157,8 @@ impl CommandError {
             | Self::Topology { .. }
             | Self::Held { .. }
             | Self::Undelivered(_)
-            | Self::Postgres { .. } => &[],
+            | Self::Postgres { .. }
+            | Self::Mongo { .. } => &[],
         }
     }
 
@@ -162,6 +179,7 @@ impl CommandError {
                 "nothing was changed; try again when less is going on"
             }
             Self::Postgres { .. } => "check that it runs, and AURA_POSTGRES_URL",
+            Self::Mongo { .. } => "check that it runs, and AURA_MONGODB_URL",
             Self::Input(_)
             | Self::Unknown(_)
             | Self::Faults { .. }

@@ -14,6 +14,7 @@ mod status;
 mod store;
 mod summary;
 mod topology;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,7 @@ enum Verb {
     Dead(dead::Verb),
     #[command(subcommand)]
     Period(period::Verb),
+    Verify(verify::Args),
     Migrate(migrate::Args),
     Topology(topology::Args),
     Schema(schema::Args),
@@ -82,6 +84,7 @@ async fn run(verb: Verb, json: bool, flags: Vec<(String, String)>) -> Result<Ver
         Verb::Cancel(args) => cancel::run(args, &settings, json).await,
         Verb::Dead(verb) => dead::run(verb, &settings, json).await,
         Verb::Period(verb) => period::run(verb, &settings, json).await,
+        Verb::Verify(args) => verify::run(args, &settings, json).await,
         Verb::Migrate(_) => migrate::run(&settings, json).await,
         Verb::Topology(_) => topology::run(&settings, json).await,
         Verb::Schema(args) => schema::run(&args, json),

@@ -56,7 +56,7 @@ pub(crate) fn whole(value: &Bson) -> i64 {
 }
 
 /// The hash of an event: SHA-256 of its canonical form without `_id` and `hash`.
-fn hash(event: &Document) -> String {
+pub(crate) fn hash(event: &Document) -> String {
     let mut event = event.clone();
     event.remove("_id");
     event.remove("hash");

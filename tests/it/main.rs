@@ -32,3 +32,4 @@ mod retry;
 mod rows;
 mod slices;
 mod trail;
+mod verify;

@@ -1,0 +1,137 @@
+//! `verify`: PostgreSQL, the audit chain and the Parquet cache against each other.
+
+mod cache_file;
+mod finding;
+mod known;
+mod ledger;
+mod names;
+mod repair;
+mod report;
+mod runs;
+mod slice;
+mod stores;
+mod trail;
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use shared::{
+    postgres::PostgresError,
+    settings::Settings,
+    slice::{Entity, Period},
+};
+
+use crate::{
+    answer,
+    error::{CommandError, Verdict},
+};
+use finding::Finding;
+use names::Scope;
+use report::{OnTheWay, Report};
+use slice::Checked;
+use stores::{PARALLEL, StoreError, Stores, query};
+
+const ON_THE_WAY: &str = include_str!("verify/on_the_way.sql");
+
+/// Holds PostgreSQL, the audit chain and the Parquet cache against each other
+///
+/// Finds audit events that were changed, removed, added or reordered; rows of the ledger, runs and
+/// metadata that were changed behind Aura's back; Parquet files that are missing, stale, wrong or
+/// unreadable. It may run at any time: what is still on its way from PostgreSQL to the other stores
+/// is no finding. Every finding comes with what to do about it.
+///
+/// With --repair, what can be derived is put back: a Parquet file and a job's metadata are written
+/// again by a running worker, and a halted chain whose cause is gone goes on. Each repair is told in
+/// the audit trail. Nothing is put back where that would hide what was tampered with: no chain is ever
+/// rewritten, and no file is written from a ledger that is in doubt.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 nothing was found; 1 something was found, even if it was repaired (run it again \
+                        to see that it was); 2 usage; 3 a service is unreachable.\n\nExamples:\n  aura-producer \
+                        verify\n  aura-producer verify --entity ABEX --period 2022-06 --repair"
+)]
+pub(crate) struct Args {
+    /// Only this legal entity
+    #[arg(long)]
+    entity: Option<Entity>,
+    /// Only this period, YYYY-MM
+    #[arg(long)]
+    period: Option<Period>,
+    /// Puts back what can be derived
+    #[arg(long)]
+    repair: bool,
+}
+
+/// Looks at everything, or at what is asked for.
+pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
+    let stores = Stores::open(settings).await?;
+    let scope = Scope { entity: args.entity, period: args.period };
+    let report = verify(&stores, &scope, args.repair).await.map_err(|error| error.at(settings))?;
+    if !stores.cache.exists() && report.checked.rows > 0 {
+        let folder = stores.cache.display();
+        answer::remark(&format!("there is no folder {folder}; is AURA_CACHE_URL that of the workers?"));
+    }
+    for finding in &report.findings {
+        tracing::warn!(
+            finding = finding.code.as_str(),
+            entity = finding.name.entity,
+            period = finding.name.period,
+            job_id = finding.job_id.map(tracing::field::display),
+            repaired = finding.repaired,
+            "verify found something"
+        );
+    }
+    answer::give(json, &report)?;
+    Ok(report.verdict())
+}
+
+async fn verify(stores: &Stores<'_>, scope: &Scope, repair: bool) -> Result<Report, StoreError> {
+    let (names, mut nameless) = names::all(stores, scope).await?;
+    if repair {
+        repair::put_back(stores, &mut nameless).await?;
+    }
+    let bar = ProgressBar::with_draw_target(Some(names.len() as u64), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{elapsed_precise} {wide_bar} {pos}/{len} slices {msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(250));
+    let looked_at = stream::iter(&names).map(|name| async move {
+        let (checked, mut findings) = slice::check(stores, name).await?;
+        if repair {
+            repair::put_back(stores, &mut findings).await?;
+        }
+        Ok::<_, StoreError>((checked, findings))
+    });
+    let mut looked_at = looked_at.buffer_unordered(PARALLEL);
+    let (mut checked, mut all): (Checked, Vec<Finding>) = (Checked::default(), nameless.list);
+    while let Some((more, findings)) = looked_at.try_next().await? {
+        checked += more;
+        all.extend(findings.list);
+        bar.inc(1);
+        if !all.is_empty() {
+            bar.set_message(format!("({})", answer::count(all.len(), "finding")));
+        }
+    }
+    for mut findings in runs::unknown_metadata(stores, scope).await? {
+        if repair {
+            repair::put_back(stores, &mut findings).await?;
+        }
+        all.extend(findings.list);
+    }
+    bar.finish_and_clear();
+    all.sort_by(|a, b| (&a.name, a.code).cmp(&(&b.name, b.code)));
+    Ok(Report { checked, findings: all, on_the_way: on_the_way(stores, scope).await? })
+}
+
+async fn on_the_way(stores: &Stores<'_>, scope: &Scope) -> Result<OnTheWay, StoreError> {
+    let client = stores.pool.get().await.map_err(PostgresError::from)?;
+    let rows = query(&client, "count what is on its way", ON_THE_WAY, &[&scope.entity(), &scope.period()]).await?;
+    let row = &rows[0];
+    Ok(OnTheWay {
+        audit_events: row.get("audit_events"),
+        metadata: row.get("metadata"),
+        parquet_files: row.get("parquet_files"),
+        oldest_seconds: row.get("oldest_seconds"),
+    })
+}

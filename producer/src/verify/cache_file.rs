@@ -1,0 +1,172 @@
+//! A cache file, read row by row on a thread of its own.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
+
+use arrow::{
+    array::{Array, AsArray, RecordBatch},
+    datatypes::{DataType, Decimal128Type, Int64Type},
+};
+use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
+use shared::{
+    amount::SCALE,
+    columns::{AMOUNTS, ERP_TEXTS},
+};
+use tokio::{sync::mpsc, task::spawn_blocking};
+
+/// Rows that are decoded, and pieces that wait, at a time.
+const BATCH_ROWS: usize = 1024;
+const PIECES: usize = 2;
+
+/// What a compared column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Amount,
+    Json,
+    Uuid,
+    Integer,
+}
+
+/// The columns that are compared, keys first: all but those of the review workflow, which may have
+/// moved on since the file was written.
+pub(super) fn compared() -> impl Iterator<Item = (&'static str, Kind)> {
+    let keys = ["company_code", "account_code", "entity", "period"].map(|name| (name, Kind::Text));
+    let amounts = AMOUNTS.map(|name| (name, Kind::Amount));
+    let texts = ERP_TEXTS.map(|name| (name, Kind::Text));
+    let others = [("extra", Kind::Json), ("job_id", Kind::Uuid), ("source_line", Kind::Integer)];
+    keys.into_iter().chain(amounts).chain(texts).chain(others)
+}
+
+/// The columns that tell rows apart within a slice; they are the first compared ones.
+pub(super) const KEYS: usize = 2;
+/// The place of `balance` among the compared columns.
+pub(super) const BALANCE: usize = 4;
+
+/// A cell of a cache file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cell<'a> {
+    Null,
+    Text(&'a str),
+    /// In units of 10⁻¹⁶.
+    Amount(i128),
+    Integer(i64),
+}
+
+enum Piece {
+    Missing,
+    Labels(BTreeMap<String, String>),
+    Rows(RecordBatch),
+    End,
+    Unreadable(String),
+}
+
+/// A cache file that cannot be read, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unreadable(pub(super) String);
+
+/// An opened cache file. Whoever replaces it meanwhile does not change what is read.
+pub(super) struct CacheFile {
+    pub(super) labels: BTreeMap<String, String>,
+    pieces: mpsc::Receiver<Piece>,
+    batch: Option<RecordBatch>,
+    at: usize,
+    ended: bool,
+}
+
+impl CacheFile {
+    /// Opens a file; none if there is none.
+    pub(super) async fn open(path: PathBuf) -> Result<Option<Self>, Unreadable> {
+        let (sender, mut pieces) = mpsc::channel(PIECES);
+        spawn_blocking(move || {
+            if let Err(reason) = read(&path, &sender) {
+                let _ = sender.blocking_send(Piece::Unreadable(reason));
+            }
+        });
+        match pieces.recv().await {
+            Some(Piece::Labels(labels)) => Ok(Some(Self { labels, pieces, batch: None, at: 0, ended: false })),
+            Some(Piece::Missing) => Ok(None),
+            Some(Piece::Unreadable(reason)) => Err(Unreadable(reason)),
+            Some(Piece::Rows(_) | Piece::End) | None => Err(Unreadable("reading it broke off".to_owned())),
+        }
+    }
+
+    /// Goes to the next row; tells whether there is one.
+    pub(super) async fn advance(&mut self) -> Result<bool, Unreadable> {
+        self.at += 1;
+        while self.batch.as_ref().is_none_or(|batch| self.at >= batch.num_rows()) {
+            if self.ended {
+                return Ok(false);
+            }
+            match self.pieces.recv().await {
+                Some(Piece::Rows(batch)) => (self.batch, self.at) = (Some(batch), 0),
+                Some(Piece::End) => self.ended = true,
+                Some(Piece::Unreadable(reason)) => return Err(Unreadable(reason)),
+                Some(Piece::Missing | Piece::Labels(_)) | None => {
+                    return Err(Unreadable("reading it broke off".to_owned()));
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// A cell of the row, by the place of its column among those compared.
+    pub(super) fn cell(&self, column: usize, kind: Kind) -> Cell<'_> {
+        let Some(batch) = &self.batch else { return Cell::Null };
+        let cells = batch.column(column);
+        if cells.is_null(self.at) {
+            return Cell::Null;
+        }
+        match kind {
+            Kind::Text | Kind::Json | Kind::Uuid => Cell::Text(cells.as_string::<i32>().value(self.at)),
+            Kind::Amount => Cell::Amount(cells.as_primitive::<Decimal128Type>().value(self.at)),
+            Kind::Integer => Cell::Integer(cells.as_primitive::<Int64Type>().value(self.at)),
+        }
+    }
+}
+
+fn read(path: &Path, pieces: &mpsc::Sender<Piece>) -> Result<(), String> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let _ = pieces.blocking_send(Piece::Missing);
+            return Ok(());
+        }
+        Err(error) => return Err(error.to_string()),
+    };
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| error.to_string())?;
+    let pairs = builder.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default();
+    let labels = pairs.into_iter().map(|pair| (pair.key, pair.value.unwrap_or_default())).collect();
+    if pieces.blocking_send(Piece::Labels(labels)).is_err() {
+        return Ok(());
+    }
+    let schema = builder.schema();
+    for (name, kind) in compared() {
+        let field = schema.field_with_name(name).map_err(|_| format!("it has no column {name}"))?;
+        let fits = match kind {
+            Kind::Text | Kind::Json | Kind::Uuid => field.data_type() == &DataType::Utf8,
+            Kind::Amount => matches!(field.data_type(), DataType::Decimal128(_, scale) if *scale == SCALE as i8),
+            Kind::Integer => field.data_type() == &DataType::Int64,
+        };
+        if !fits {
+            return Err(format!("its column {name} is of type {}", field.data_type()));
+        }
+    }
+    let columns = ProjectionMask::columns(builder.parquet_schema(), compared().map(|(name, _)| name));
+    let reader = builder.with_projection(columns).with_batch_size(BATCH_ROWS).build();
+    for batch in reader.map_err(|error| error.to_string())? {
+        let batch = batch.map_err(|error| error.to_string())?;
+        // In the order in which they are compared, whatever the file's.
+        let order: Option<Vec<usize>> = compared().map(|(name, _)| batch.schema().index_of(name).ok()).collect();
+        let batch = batch.project(&order.unwrap_or_default()).map_err(|error| error.to_string())?;
+        if pieces.blocking_send(Piece::Rows(batch)).is_err() {
+            return Ok(());
+        }
+    }
+    let _ = pieces.blocking_send(Piece::End);
+    Ok(())
+}

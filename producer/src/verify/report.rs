@@ -1,0 +1,88 @@
+//! What `verify` answers.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::Serialize;
+
+use super::{
+    finding::{Code, Finding},
+    slice::Checked,
+};
+use crate::{
+    answer::{self, count, shortened},
+    error::Verdict,
+};
+
+/// Findings that people are shown; programs get all.
+const SHOWN: usize = 100;
+
+/// What has been committed and not yet delivered.
+#[derive(Debug, Serialize)]
+pub(super) struct OnTheWay {
+    pub(super) audit_events: i64,
+    pub(super) metadata: i64,
+    pub(super) parquet_files: i64,
+    /// How long the oldest of it has waited.
+    pub(super) oldest_seconds: Option<i64>,
+}
+
+/// What `verify` answers.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    pub(super) checked: Checked,
+    pub(super) findings: Vec<Finding>,
+    pub(super) on_the_way: OnTheWay,
+}
+
+impl Report {
+    pub(super) fn verdict(&self) -> Verdict {
+        if self.findings.is_empty() { Verdict::Done } else { Verdict::Failed }
+    }
+
+    fn write_findings(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = answer::table(["finding", "entity", "period", "what", "repair"]);
+        for finding in self.findings.iter().take(SHOWN) {
+            let job = finding.job_id.map(|job_id| format!(" (job {job_id})")).unwrap_or_default();
+            table.add_row([
+                finding.code.to_string(),
+                finding.name.entity.clone(),
+                finding.name.period.clone(),
+                format!("{}{job}", shortened(&finding.detail, 400)),
+                finding.repair.clone().unwrap_or_else(|| "-".to_owned()),
+            ]);
+        }
+        writeln!(f, "{}", table.trim_fmt())?;
+        if self.findings.len() > SHOWN {
+            writeln!(f, "and {} more, with --json", self.findings.len() - SHOWN)?;
+        }
+        let remedies: BTreeMap<Code, &str> =
+            self.findings.iter().map(|finding| (finding.code, finding.remedy)).collect();
+        writeln!(f, "\nwhat to do")?;
+        remedies.iter().try_for_each(|(code, remedy)| writeln!(f, "  {code}: {remedy}"))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Checked { slices, rows, runs, audit_events, metadata, parquet_files } = &self.checked;
+        writeln!(
+            f,
+            "checked {slices} slices: {rows} rows, {runs} runs, {audit_events} audit events, {metadata} metadata, \
+             {parquet_files} Parquet files"
+        )?;
+        let way = &self.on_the_way;
+        if let Some(seconds) = way.oldest_seconds {
+            writeln!(
+                f,
+                "on the way, no finding: {} audit events, {} metadata, {} Parquet files, the oldest for {seconds} s",
+                way.audit_events, way.metadata, way.parquet_files
+            )?;
+        }
+        if self.findings.is_empty() {
+            return writeln!(f, "nothing found: the three stores agree");
+        }
+        let repaired = self.findings.iter().filter(|finding| finding.repaired).count();
+        writeln!(f, "{}, {repaired} repaired\n", count(self.findings.len(), "finding"))?;
+        self.write_findings(f)
+    }
+}

@@ -1,0 +1,108 @@
+//! One slice: its ledger, its runs, its audit chain, its metadata and its cache file.
+
+use std::{ops::AddAssign, time::Duration};
+
+use deadpool_postgres::Pool;
+use serde::Serialize;
+use shared::postgres::PostgresError;
+use tokio_postgres::IsolationLevel;
+
+use super::{
+    finding::{Code, Findings, Name},
+    known::{Known, cache_waits, current},
+    ledger, runs,
+    stores::{StoreError, Stores},
+    trail,
+};
+
+/// How long after something was found it is looked at once again.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// What makes a chain less than whole.
+pub(super) const CHAIN: [Code; 6] = [
+    Code::AuditChanged,
+    Code::AuditRemoved,
+    Code::AuditAdded,
+    Code::AuditReordered,
+    Code::AuditRewritten,
+    Code::OutboxChanged,
+];
+const FILE: [Code; 6] = [
+    Code::ParquetMissing,
+    Code::ParquetStale,
+    Code::ParquetWrong,
+    Code::ParquetUnreadable,
+    Code::ParquetDisputed,
+    Code::ParquetUnknown,
+];
+
+/// How much was looked at.
+#[derive(Debug, Default, Clone, Copy, Serialize)]
+pub(super) struct Checked {
+    pub(super) slices: u64,
+    pub(super) rows: u64,
+    pub(super) runs: u64,
+    pub(super) audit_events: u64,
+    pub(super) metadata: u64,
+    pub(super) parquet_files: u64,
+}
+
+impl AddAssign for Checked {
+    fn add_assign(&mut self, other: Self) {
+        self.slices += other.slices;
+        self.rows += other.rows;
+        self.runs += other.runs;
+        self.audit_events += other.audit_events;
+        self.metadata += other.metadata;
+        self.parquet_files += other.parquet_files;
+    }
+}
+
+/// Looks at a slice, and once again before anything is said against it.
+pub(super) async fn check(stores: &Stores<'_>, name: &Name) -> Result<(Checked, Findings), StoreError> {
+    let (checked, findings) = look(stores, name).await?;
+    if findings.list.is_empty() {
+        return Ok((checked, findings));
+    }
+    tokio::time::sleep(AGAIN).await;
+    look(stores, name).await
+}
+
+/// PostgreSQL is read first, at one moment, and MongoDB after it: what leaves the outbox meanwhile has
+/// reached MongoDB before.
+async fn look(stores: &Stores<'_>, name: &Name) -> Result<(Checked, Findings), StoreError> {
+    let mut findings = Findings::about(name);
+    let slice = name.slice();
+    let mut client = stores.pool.get().await.map_err(PostgresError::from)?;
+    let moment = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
+    let tx = moment.start().await.map_err(PostgresError::in_("begin to read a slice"))?;
+    let mut known = Known::read(&tx, name).await?;
+    let totals = ledger::check_rows(&tx, &known, &mut findings).await?;
+    let has_file = match &slice {
+        Some(slice) => ledger::check_file(&tx, stores, &known, &totals, slice, &mut findings).await?,
+        None => false,
+    };
+    tx.commit().await.map_err(PostgresError::in_("end reading a slice"))?;
+    drop(client);
+    if findings.has(&FILE) && has_moved_on(&stores.pool, name, &known).await? {
+        findings.list.retain(|finding| !FILE.contains(&finding.code));
+    }
+    let audit_events = trail::check(stores, name, &mut known, &mut findings).await?;
+    runs::check(&known, !findings.has(&CHAIN), &mut findings);
+    let metadata = runs::check_metadata(stores, &known, &mut findings).await?;
+    let checked = Checked {
+        slices: u64::from(slice.is_some()),
+        rows: u64::try_from(totals.rows).unwrap_or(0),
+        runs: known.runs.len() as u64,
+        audit_events,
+        metadata,
+        parquet_files: u64::from(has_file),
+    };
+    Ok((checked, findings))
+}
+
+/// Whether a job has committed since PostgreSQL was read, so that the file may be that job's.
+async fn has_moved_on(pool: &Pool, name: &Name, known: &Known) -> Result<bool, PostgresError> {
+    let client = pool.get().await?;
+    Ok(cache_waits(&client, name).await? || current(&client, name).await? != known.current)
+}

@@ -1,0 +1,147 @@
+//! The three stores, as `verify` reads them.
+
+use std::{path::PathBuf, time::Duration};
+
+use bson::Document;
+use deadpool_postgres::{GenericClient, Pool};
+use futures_util::TryStreamExt;
+use mongodb::{Collection, Cursor};
+use shared::{
+    cache,
+    mongo::{Mongo, MongoError},
+    postgres::{AsConflict, PoolOptions, PostgresError, pool},
+    settings::Settings,
+};
+use tokio::{sync::mpsc, time::timeout};
+use tokio_postgres::{Row, types::ToSql};
+
+use crate::error::CommandError;
+
+/// Slices that are looked at side by side.
+pub(super) const PARALLEL: usize = 4;
+/// How long one statement may take: the rows of one slice.
+const PATIENCE: Duration = Duration::from_secs(3600);
+/// How long MongoDB may take for the next documents.
+const STALLED: Duration = Duration::from_secs(60);
+/// Documents that are fetched, and that wait, at a time.
+const BATCH: u32 = 256;
+
+/// A store did not answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StoreError {
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
+    #[error(transparent)]
+    Mongo(#[from] MongoError),
+}
+
+impl AsConflict for StoreError {
+    fn is_conflict(&self) -> bool {
+        match self {
+            Self::Postgres(error) => error.is_conflict(),
+            Self::Mongo(_) => false,
+        }
+    }
+}
+
+impl StoreError {
+    /// Says where the store is that failed.
+    pub(super) fn at(self, settings: &Settings) -> CommandError {
+        match self {
+            Self::Postgres(source) => CommandError::postgres(settings)(source),
+            Self::Mongo(source) => CommandError::mongo(settings)(source),
+        }
+    }
+}
+
+/// PostgreSQL, MongoDB and the cache's folder.
+pub(super) struct Stores<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) pool: Pool,
+    pub(super) mongo: Mongo,
+    pub(super) cache: PathBuf,
+}
+
+impl<'a> Stores<'a> {
+    /// Opens them and makes sure that both servers answer.
+    pub(super) async fn open(settings: &'a Settings) -> Result<Self, CommandError> {
+        let base = std::env::current_dir().map_err(|error| {
+            CommandError::Input(format!("the current folder is not there ({error}); change to one that is"))
+        })?;
+        let cache = cache::folder(&settings.cache_url, &base)
+            .ok_or_else(|| CommandError::Input("AURA_CACHE_URL must be a folder or a file:// URL".to_owned()))?;
+        let options = PoolOptions { size: PARALLEL + 2, statement_timeout: PATIENCE };
+        let pool = pool(&settings.postgres_url, "aura-producer", options).map_err(CommandError::postgres(settings))?;
+        shared::postgres::probe(&pool).await.map_err(CommandError::postgres(settings))?;
+        let mongo = Mongo::open(&settings.mongodb_url, "aura-producer").await.map_err(CommandError::mongo(settings))?;
+        mongo.ping().await.map_err(CommandError::mongo(settings))?;
+        Ok(Self { settings, pool, mongo, cache })
+    }
+}
+
+/// Runs a query on a connection or in a transaction.
+pub(super) async fn query(
+    client: &impl GenericClient,
+    what: &'static str,
+    sql: &str,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, PostgresError> {
+    let statement = client.prepare_cached(sql).await.map_err(PostgresError::in_(what))?;
+    client.query(&statement, parameters).await.map_err(PostgresError::in_(what))
+}
+
+/// Documents on their way from MongoDB. The driver's futures must not be dropped half-way, so a task
+/// of its own reads them.
+pub(super) struct Documents {
+    what: &'static str,
+    receiver: mpsc::Receiver<Result<Document, mongodb::error::Error>>,
+}
+
+impl Documents {
+    /// Begins to read what a call finds.
+    pub(super) fn read<F>(what: &'static str, call: F) -> Self
+    where
+        F: Future<Output = Result<Cursor<Document>, mongodb::error::Error>> + Send + 'static,
+    {
+        let (sender, receiver) = mpsc::channel(BATCH as usize);
+        tokio::spawn(async move {
+            let read = async {
+                let mut cursor = call.await?;
+                while let Some(document) = cursor.try_next().await? {
+                    if sender.send(Ok(document)).await.is_err() {
+                        break;
+                    }
+                }
+                Ok(())
+            };
+            if let Err(error) = read.await {
+                let _ = sender.send(Err(error)).await;
+            }
+        });
+        Self { what, receiver }
+    }
+
+    /// Begins to read documents in the order of a field.
+    pub(super) fn find(
+        what: &'static str,
+        collection: &Collection<Document>,
+        filter: Document,
+        projection: Document,
+        sort: Document,
+    ) -> Self {
+        let collection = collection.clone();
+        Self::read(what, async move {
+            collection.find(filter).projection(projection).sort(sort).batch_size(BATCH).allow_disk_use(true).await
+        })
+    }
+
+    /// The next one, or none after the last.
+    pub(super) async fn next(&mut self) -> Result<Option<Document>, MongoError> {
+        match timeout(STALLED, self.receiver.recv()).await {
+            Ok(None) => Ok(None),
+            Ok(Some(Ok(document))) => Ok(Some(document)),
+            Ok(Some(Err(source))) => Err(MongoError::Call { what: self.what, source: Box::new(source) }),
+            Err(_) => Err(MongoError::Timeout { what: self.what }),
+        }
+    }
+}
