@@ -2,6 +2,7 @@
 //! workers, on a stack of its own. After each, one checker holds everything against a model. A
 //! test's name is the claim that it proves.
 
+mod chaos;
 mod crashes;
 mod crowds;
 mod interleavings;

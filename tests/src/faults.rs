@@ -2,6 +2,7 @@
 //! them, a model of what must come of what was published, and the checker that compares.
 
 pub mod book;
+pub mod chaos;
 pub mod checker;
 pub mod client;
 pub mod model;

@@ -1,3 +1,35 @@
 //! `aura-chaos`: random faults against a stream of jobs, and then the checker.
 
-fn main() {}
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::{Arg, Command, value_parser};
+use tests::faults::{
+    chaos,
+    services::{Services, checkout},
+    site::Site,
+};
+
+fn main() -> ExitCode {
+    let command = Command::new("aura-chaos")
+        .about("Breaks services and workers at random under a stream of jobs, and then checks everything")
+        .after_help("Example:\n  aura-chaos --minutes 10 --seed 7")
+        .arg(Arg::new("minutes").long("minutes").default_value("10").value_parser(value_parser!(u64).range(1..)))
+        .arg(Arg::new("seed").long("seed").default_value("1").value_parser(value_parser!(u64)))
+        .arg(Arg::new("stack").long("stack").help("Folder of the stack that is broken [default: .local/chaos]"));
+    let matches = command.get_matches();
+    let (minutes, seed) = (matches.get_one::<u64>("minutes").copied(), matches.get_one::<u64>("seed").copied());
+    let stack = matches.get_one::<String>("stack").map_or_else(|| checkout().join(".local/chaos"), PathBuf::from);
+    let length = Duration::from_secs(minutes.unwrap_or(10) * 60);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let report = runtime.block_on(async {
+        let services = Services::up(&stack).await;
+        let mut site = Site::new(&services).await;
+        let report = chaos::run(&site, seed.unwrap_or(1), length).await;
+        if !report.findings.is_clean() {
+            println!("kept: {}", site.keep());
+        }
+        report
+    });
+    println!("{report}");
+    if report.findings.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -98,7 +98,8 @@ impl fmt::Display for Findings {
 struct Evidence {
     book: BTreeMap<Uuid, Publication>,
     runs: BTreeMap<Uuid, Value>,
-    refused: BTreeSet<Uuid>,
+    /// How often each message that is no job was refused, once for each replay.
+    refused: BTreeMap<Uuid, i64>,
     receipts: BTreeMap<Uuid, Vec<Value>>,
     dead: BTreeMap<Uuid, Vec<Letter>>,
     /// Event types by job, in the order of the chain.
@@ -171,7 +172,10 @@ async fn gather(site: &Site, findings: &mut Findings) -> Evidence {
                 'slice_sum', trim_scale(slice_sum)::text))::text FROM ingestion_runs r";
     let runs = site.rows(runs, &[]).await.expect("PostgreSQL answers");
     let runs = runs.iter().map(|row| (row.get(0), serde_json::from_str(row.get(1)).expect("JSON"))).collect();
-    let refused = site.rows("SELECT DISTINCT job_id FROM refused_messages", &[]).await.expect("PostgreSQL answers");
+    let refused = site
+        .rows("SELECT job_id, count(*) FROM refused_messages GROUP BY job_id", &[])
+        .await
+        .expect("PostgreSQL answers");
     let mut receipts: BTreeMap<Uuid, Vec<Value>> = BTreeMap::new();
     for receipt in site.client.receipts() {
         match receipt["job_id"].as_str().and_then(|id| id.parse().ok()) {
@@ -189,7 +193,7 @@ async fn gather(site: &Site, findings: &mut Findings) -> Evidence {
     Evidence {
         book: site.book.all(),
         runs,
-        refused: refused.iter().map(|row| row.get(0)).collect(),
+        refused: refused.iter().map(|row| (row.get(0), row.get(1))).collect(),
         receipts,
         dead,
         events,

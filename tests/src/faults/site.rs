@@ -179,6 +179,12 @@ impl Site {
         self.folder.as_ref().expect("the folder is there until the site goes").path()
     }
 
+    /// Leaves everything as it is when the site goes; returns where it is.
+    pub fn keep(&mut self) -> String {
+        let folder = self.folder.take().map(TempDir::keep).unwrap_or_default();
+        format!("databases and virtual host {}, folder {}", self.name, folder.display())
+    }
+
     /// The name of its databases and virtual host.
     pub fn name(&self) -> &str {
         &self.name
@@ -255,6 +261,9 @@ impl Drop for Site {
         if std::thread::panicking() {
             let folder = self.folder.take().map(TempDir::keep);
             eprintln!("kept: {} and {folder:?}", self.name);
+            return;
+        }
+        if self.folder.is_none() {
             return;
         }
         let (name, services, mongo) = (self.name.clone(), self.services.clone(), self.mongo.clone());

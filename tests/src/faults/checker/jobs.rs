@@ -26,7 +26,7 @@ pub(super) fn check(site: &Site, evidence: &Evidence, job: &Publication, finding
     let id = job.job_id;
     let run = evidence.runs.get(&id);
     let status = run.and_then(|run| run["status"].as_str()).unwrap_or_default();
-    let ended = run.is_some_and(|run| !run["finished_at"].is_null()) || evidence.refused.contains(&id);
+    let ended = run.is_some_and(|run| !run["finished_at"].is_null()) || evidence.refused.contains_key(&id);
     let dead = evidence.dead.get(&id).map_or(0, Vec::len);
     if !ended {
         if site.book.is_excepted(id) {
@@ -146,7 +146,9 @@ fn events(evidence: &Evidence, job: &Publication, outcome: &str, findings: &mut 
     // Each round that ended in the dead letters tells of it once; a round ends there again only if it was replayed.
     let replays = evidence.runs.get(&id).and_then(|run| run["replays"].as_u64()).unwrap_or(0) as usize;
     let failed = matches!(outcome, "failed" | "refused");
-    if replays == 0 {
+    if let (Some(times), "refused") = (evidence.refused.get(&id), outcome) {
+        expect("dead_lettered", *times as usize);
+    } else if replays == 0 {
         expect("dead_lettered", usize::from(failed));
     } else if count("dead_lettered") > replays + 1 {
         findings.doubled(format!("{id}: dead_lettered {} times after {replays} replays", count("dead_lettered")));

@@ -1,0 +1,123 @@
+//! Chaos: random faults against a stream of jobs, and then the checker.
+
+mod breaking;
+mod plan;
+mod stream;
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use super::{
+    checker::{Findings, check},
+    process::Worker,
+    site::{Relays, Site},
+};
+use crate::random::Random;
+
+pub use plan::{Fault, Plan};
+
+/// Workers that are kept running.
+const WORKERS: usize = 3;
+/// How long everything may take to settle afterwards.
+const SETTLED: Duration = Duration::from_secs(180);
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Report {
+    /// Decides the faults and the jobs.
+    pub seed: u64,
+    /// How often each fault was brought about.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// Messages that were confirmed, copies included.
+    pub published: u64,
+    /// Runs of `aura-producer dead replay`.
+    pub replays: u64,
+    /// What the checker found.
+    pub findings: Findings,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "seed {}", self.seed)?;
+        writeln!(f, "faults")?;
+        for (fault, number) in &self.faults {
+            writeln!(f, "  {fault:<28}{number:>7}")?;
+        }
+        writeln!(f, "  {:<28}{:>7}", "in all", self.faults.values().sum::<u64>())?;
+        writeln!(f, "jobs")?;
+        writeln!(f, "  {:<28}{:>7}", "messages confirmed", self.published)?;
+        writeln!(f, "  {:<28}{:>7}", "calls of dead replay", self.replays)?;
+        write!(f, "{}", self.findings)
+    }
+}
+
+/// The workers, of which there are always as many again.
+pub(crate) struct Crew<'a> {
+    site: &'a Site,
+    relays: &'a Relays,
+    workers: Vec<Worker>,
+}
+
+impl<'a> Crew<'a> {
+    fn new(site: &'a Site, relays: &'a Relays) -> Self {
+        let workers = (0..WORKERS).map(|_| site.spawn("aura-worker", Some(relays), &[])).collect();
+        Self { site, relays, workers }
+    }
+
+    /// Starts again what has ended, whoever ended it.
+    fn complete(&mut self) {
+        for worker in &mut self.workers {
+            if worker.exit().is_some() {
+                *worker = self.site.spawn("aura-worker", Some(self.relays), &[]);
+            }
+        }
+    }
+
+    fn one(&mut self, place: usize) -> &mut Worker {
+        let place = place % self.workers.len();
+        &mut self.workers[place]
+    }
+
+    /// Puts a worker in the place of another, which is killed.
+    fn replace(&mut self, place: usize, program: &str, more: &[(&str, &str)]) {
+        let worker = self.site.spawn(program, Some(self.relays), more);
+        *self.one(place) = worker;
+    }
+}
+
+/// Breaks things for so long, lets everything come to rest, and checks it.
+pub async fn run(site: &Site, seed: u64, length: Duration) -> Report {
+    let relays = site.relays().await;
+    let mut crew = Crew::new(site, &relays);
+    let streaming = stream::Stream::new(site, Random::at(seed, 1));
+    let mut faults = BTreeMap::new();
+    let (published, replays) = {
+        let breaking = async {
+            // RabbitMQ 3.10 breaks a queue that it is killed beside within a second of its declaration.
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            let began = tokio::time::Instant::now();
+            for step in Plan::new(seed) {
+                if began.elapsed() >= length {
+                    break;
+                }
+                tokio::time::sleep(step.calm).await;
+                println!("{:>6} s  {}", began.elapsed().as_secs(), step.fault);
+                *faults.entry(step.fault.name()).or_default() += 1;
+                breaking::bring_about(site, &mut crew, &relays, &step).await;
+                crew.complete();
+            }
+            streaming.end();
+        };
+        let (told, ()) = tokio::join!(streaming.run(), breaking);
+        told
+    };
+    // Nothing is broken any more; what lies among the dead may be replayed once again.
+    crew.complete();
+    site.run_producer(&["dead", "replay", "--all"]).await;
+    let findings = check(site, SETTLED).await;
+    if !findings.is_clean() {
+        for worker in &crew.workers {
+            println!("---- a worker's log ends so ----\n{}", worker.tail());
+        }
+    }
+    Report { seed, faults, published, replays: replays + 1, findings }
+}

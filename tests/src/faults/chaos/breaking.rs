@@ -1,0 +1,107 @@
+//! Brings a fault about, for as long as it lasts, and takes it back.
+
+use std::time::Duration;
+
+use super::{
+    Crew,
+    plan::{Fault, Step},
+    stream::entity,
+};
+use crate::faults::{
+    relay::{Relay, Way},
+    services::Service,
+    site::{Relays, Site},
+};
+
+fn relay(relays: &Relays, service: Service) -> &Relay {
+    match service {
+        Service::Postgres => &relays.postgres,
+        Service::RabbitMq => &relays.rabbitmq,
+        Service::MongoDb => &relays.mongodb,
+    }
+}
+
+async fn with_way(relays: &Relays, service: Service, way: Way, step: &Step) {
+    let relay = relay(relays, service);
+    relay.set(way);
+    if way == Way::Shut {
+        relay.cut();
+    }
+    tokio::time::sleep(step.lasting).await;
+    relay.set(Way::Open);
+}
+
+/// Brings a fault about and takes it back.
+pub(super) async fn bring_about(site: &Site, crew: &mut Crew<'_>, relays: &Relays, step: &Step) {
+    let lasting = tokio::time::sleep(step.lasting);
+    let services = &site.services;
+    match step.fault {
+        Fault::KillWorker => crew.one(step.place).kill(),
+        Fault::HaltWorker => {
+            crew.one(step.place).signal("STOP").await;
+            lasting.await;
+            crew.one(step.place).signal("CONT").await;
+        }
+        Fault::EndWorker => {
+            crew.one(step.place).signal("TERM").await;
+            lasting.await;
+            // Half of them are told twice.
+            if step.place.is_multiple_of(2) && crew.one(step.place).exit().is_none() {
+                crew.one(step.place).signal("TERM").await;
+            }
+            crew.one(step.place).ended(Duration::from_secs(60)).await;
+        }
+        Fault::DieAt(name) => {
+            crew.replace(step.place, "aura-worker-failpoints", &[("AURA_TEST_FAILPOINT", name)]);
+            // Should no job come to that step meanwhile, it lives on until it is killed.
+            lasting.await;
+            crew.one(step.place).kill();
+        }
+        Fault::Kill(service) => {
+            services.crash(service).await;
+            lasting.await;
+            services.start(service).await;
+        }
+        Fault::Halt(service) => {
+            services.pause(service).await;
+            lasting.await;
+            services.resume(service).await;
+        }
+        Fault::Cut(service) => relay(relays, service).cut(),
+        Fault::Slow(service) => with_way(relays, service, Way::Slow(Duration::from_millis(40)), step).await,
+        Fault::Hole(service) => with_way(relays, service, Way::Hole, step).await,
+        Fault::Shut(service) => with_way(relays, service, Way::Shut, step).await,
+        Fault::LoseCommitReplies => {
+            relays.postgres.lose_commit_replies(3);
+            lasting.await;
+            relays.postgres.lose_commit_replies(0);
+        }
+        Fault::MemoryAlarm => {
+            services.rabbitmqctl(&["set_vm_memory_high_watermark", "absolute", "1MB"]).await;
+            lasting.await;
+            services.rabbitmqctl(&["set_vm_memory_high_watermark", "absolute", "2GB"]).await;
+        }
+        Fault::HideInputRoot => {
+            let (root, away) = (site.path().join("in"), site.path().join("in.away"));
+            std::fs::rename(&root, &away).expect("the root can be moved");
+            lasting.await;
+            std::fs::rename(&away, &root).expect("the root can be moved back");
+        }
+        Fault::BlockCache => {
+            let (cache, away) = (site.path().join("cache"), site.path().join("cache.away"));
+            std::fs::rename(&cache, &away).expect("the cache can be moved");
+            // A file of that name takes no other.
+            std::fs::write(&cache, "").expect("a file");
+            lasting.await;
+            std::fs::remove_file(&cache).expect("the file can be removed");
+            std::fs::rename(&away, &cache).expect("the cache can be moved back");
+        }
+        Fault::HoldSlice => {
+            let session = site.session().await;
+            let lock = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))";
+            let name = format!("slice:{}:2022-06", entity(step.place as u64));
+            session.execute(lock, &[&name]).await.expect("PostgreSQL answers");
+            lasting.await;
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The faults of a run, drawn from its seed: the same seed gives the same sequence.
+
+use std::{fmt, time::Duration};
+
+use crate::{faults::services::Service, random::Random};
+
+/// Something that is broken for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// A worker is killed.
+    KillWorker,
+    /// A worker stands still.
+    HaltWorker,
+    /// A worker is told to end.
+    EndWorker,
+    /// A worker dies at a step.
+    DieAt(&'static str),
+    /// A service is killed.
+    Kill(Service),
+    /// A service stands still.
+    Halt(Service),
+    /// All connections to a service are cut.
+    Cut(Service),
+    /// Whatever is sent to or from a service is late.
+    Slow(Service),
+    /// Whatever is sent to or from a service does not arrive, and nobody is told.
+    Hole(Service),
+    /// Nobody is let through to a service.
+    Shut(Service),
+    /// The answers to some commits of jobs are lost.
+    LoseCommitReplies,
+    /// The broker says that it has no memory left.
+    MemoryAlarm,
+    /// The input root is gone.
+    HideInputRoot,
+    /// The cache takes no file.
+    BlockCache,
+    /// Somebody holds a slice.
+    HoldSlice,
+}
+
+const SERVICES: [Service; 3] = [Service::Postgres, Service::RabbitMq, Service::MongoDb];
+const STEPS: [&str; 12] = [
+    "claimed",
+    "loaded",
+    "copied",
+    "before_commit",
+    "committed",
+    "cached",
+    "cache_written",
+    "receipt_sent",
+    "before_ack",
+    "retry_published",
+    "dead_published",
+    "audit_inserted",
+];
+
+impl Fault {
+    fn draw(random: &mut Random) -> Self {
+        let service = random.one_of(&SERVICES);
+        match random.between(0, 25) {
+            0..5 => Self::KillWorker,
+            5..7 => Self::HaltWorker,
+            7..9 => Self::EndWorker,
+            9..12 => Self::DieAt(random.one_of(&STEPS)),
+            12..14 => Self::Kill(service),
+            14..16 => Self::Halt(service),
+            16..18 => Self::Cut(service),
+            18 => Self::Slow(service),
+            19 => Self::Hole(service),
+            20 => Self::Shut(service),
+            21 => Self::LoseCommitReplies,
+            22 => Self::MemoryAlarm,
+            23 => Self::HideInputRoot,
+            24 => Self::BlockCache,
+            _ => Self::HoldSlice,
+        }
+    }
+
+    /// Its name in the table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::KillWorker => "worker killed",
+            Self::HaltWorker => "worker halted",
+            Self::EndWorker => "worker told to end",
+            Self::DieAt(_) => "worker dies at a step",
+            Self::Kill(Service::Postgres) => "postgresql killed",
+            Self::Kill(Service::RabbitMq) => "rabbitmq killed",
+            Self::Kill(Service::MongoDb) => "mongodb killed",
+            Self::Halt(Service::Postgres) => "postgresql halted",
+            Self::Halt(Service::RabbitMq) => "rabbitmq halted",
+            Self::Halt(Service::MongoDb) => "mongodb halted",
+            Self::Cut(_) => "connections cut",
+            Self::Slow(_) => "connections slow",
+            Self::Hole(_) => "connections black-holed",
+            Self::Shut(_) => "connections refused",
+            Self::LoseCommitReplies => "answers to commits lost",
+            Self::MemoryAlarm => "memory alarm",
+            Self::HideInputRoot => "input root away",
+            Self::BlockCache => "cache takes no file",
+            Self::HoldSlice => "slice held",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        if let Self::DieAt(step) = self {
+            write!(f, ": {step}")?;
+        }
+        if let Self::Cut(service) | Self::Slow(service) | Self::Hole(service) | Self::Shut(service) = self {
+            write!(f, ": {service:?}")?;
+        }
+        Ok(())
+    }
+}
+
+/// One step of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// How long nothing is broken before it.
+    pub calm: Duration,
+    /// What is broken.
+    pub fault: Fault,
+    /// For how long.
+    pub lasting: Duration,
+    /// Which worker, slice and so on it meets.
+    pub place: usize,
+}
+
+/// The steps of a seed, without end.
+#[derive(Debug, Clone)]
+pub struct Plan(Random);
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn new(seed: u64) -> Self {
+        Self(Random::at(seed, 0))
+    }
+}
+
+impl Iterator for Plan {
+    type Item = Step;
+
+    fn next(&mut self) -> Option<Step> {
+        let random = &mut self.0;
+        Some(Step {
+            calm: Duration::from_millis(random.between(200, 2_500)),
+            fault: Fault::draw(random),
+            lasting: Duration::from_millis(random.between(300, 7_000)),
+            place: random.between(0, 1_000) as usize,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_gives_the_same_faults_and_all_kinds_come() {
+        let first: Vec<_> = Plan::new(7).take(300).collect();
+        assert_eq!(first, Plan::new(7).take(300).collect::<Vec<_>>());
+        assert_ne!(first, Plan::new(8).take(300).collect::<Vec<_>>());
+        let kinds: std::collections::BTreeSet<_> = first.iter().map(|step| step.fault.name()).collect();
+        assert_eq!(kinds.len(), 19, "{kinds:?}");
+    }
+}

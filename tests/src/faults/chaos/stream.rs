@@ -1,0 +1,145 @@
+//! The stream of jobs: exports, corrections, copies, bad files, late ones, forced ones, no jobs.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use chrono::{SecondsFormat, TimeDelta, Utc};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    broken::{Fault, with_fault},
+    faults::{
+        book::{Export, Publication},
+        site::Site,
+    },
+    random::Random,
+};
+
+/// Slices that the jobs are spread over.
+const ENTITIES: u64 = 40;
+/// Faults of files, and the codes with which such a file fails.
+const BAD: [(Fault, &str); 4] = [
+    (Fault::BadAmount, "row_invalid"),
+    (Fault::DuplicateKey, "duplicate_key"),
+    (Fault::MissingColumn, "schema_invalid"),
+    (Fault::OtherSlice, "slice_not_found"),
+];
+
+/// The entity at a place.
+pub(super) fn entity(place: u64) -> String {
+    format!("E{:02}", place % ENTITIES)
+}
+
+/// A stream of jobs, which ends when it is told to.
+pub(super) struct Stream<'a> {
+    site: &'a Site,
+    random: std::sync::Mutex<Random>,
+    ends: AtomicBool,
+}
+
+impl<'a> Stream<'a> {
+    pub(super) fn new(site: &'a Site, random: Random) -> Self {
+        Self { site, random: std::sync::Mutex::new(random), ends: AtomicBool::new(false) }
+    }
+
+    pub(super) fn end(&self) {
+        self.ends.store(true, Ordering::Relaxed);
+    }
+
+    /// Publishes until it is told to end; returns how many messages, and how many replays there were.
+    pub(super) async fn run(&self) -> (u64, u64) {
+        let (mut number, mut replays) = (0, 0);
+        let mut last: Vec<Publication> = Vec::new();
+        let mut late: Vec<(Uuid, Export, String)> = Vec::new();
+        while !self.ends.load(Ordering::Relaxed) {
+            let job = self.job(number, &mut last, &mut late);
+            number += 1;
+            self.site.publish(job).await;
+            if number % 150 == 0 {
+                // The files that were late are there now.
+                for (id, export, name) in late.drain(..) {
+                    let path = self.site.path();
+                    if path.join("in").is_dir() {
+                        self.site.write(&name, export.text());
+                        self.site.book.mend(id, &export);
+                        self.site.book.allow(id, "file_not_found");
+                    }
+                }
+                self.site.run_producer(&["dead", "replay", "--code", "file_not_found"]).await;
+                replays += 1;
+            }
+            tokio::time::sleep(Duration::from_millis(15)).await;
+        }
+        (number, replays)
+    }
+
+    fn job(&self, number: u64, last: &mut Vec<Publication>, late: &mut Vec<(Uuid, Export, String)>) -> Publication {
+        let mut random = self.random.lock().expect("the numbers");
+        let entity = entity(random.next());
+        let kind = random.between(0, 99);
+        let export = Export::numbered(&entity, "2022-06", random.between(3, 60) as u32, number.into());
+        // One in five is older than some that went before. No two have the same time.
+        let behind = if random.percent(20) { random.between(1, 90) } else { 0 };
+        let at = Utc::now() - TimeDelta::seconds(behind.cast_signed());
+        let at = format!("{}.{:06}Z", at.to_rfc3339_opts(SecondsFormat::Secs, true).trim_end_matches('Z'), number);
+        let mode = random.one_of(&["upsert", "replace"]);
+        let mut more = json!({"exported_at": at, "mode": mode});
+        let (name, text) = (format!("in/{entity}_{number}.csv"), export.text());
+        if kind < 8
+            && let Some(copy) = (!last.is_empty()).then(|| last[random.next() as usize % last.len()].clone())
+        {
+            return copy;
+        }
+        let job = match kind {
+            8..14 => {
+                let (fault, code) = random.one_of(&BAD);
+                let file = self.file(&name, &with_fault(&text, fault));
+                Publication::failing(&file, &entity, "2022-06", &[code], more)
+            }
+            14..18 => {
+                let file = self.site.path().join(&name);
+                let job = Publication::failing(&file, &entity, "2022-06", &["file_not_found"], more);
+                if random.percent(70) {
+                    late.push((job.job_id, export, name));
+                }
+                return job;
+            }
+            18..20 => return Publication::refused(&self.site.path().join(&name), &entity, "2022-06"),
+            20..24 => {
+                more["force"] = Value::Bool(true);
+                more["reason"] = "chaos".into();
+                Publication::of(&self.file(&name, text.as_bytes()), &export, more)
+            }
+            24..30 if !last.is_empty() => {
+                // The same file once more, exported again.
+                let before = last[random.next() as usize % last.len()].clone();
+                let crate::faults::book::Content::Good(export) = &before.content else { return before };
+                more["mode"] = before.message["mode"].clone();
+                let file = before.message["file"].as_str().unwrap_or_default().to_owned();
+                Publication::of(std::path::Path::new(&file), export, more)
+            }
+            _ => Publication::of(&self.file(&name, text.as_bytes()), &export, more),
+        };
+        if last.len() < 50 {
+            last.push(job.clone());
+        } else {
+            let place = random.next() as usize % last.len();
+            last[place] = job.clone();
+        }
+        job
+    }
+
+    /// Writes a file where the input root is, which may be away.
+    fn file(&self, name: &str, text: &[u8]) -> std::path::PathBuf {
+        let folder = self.site.path();
+        if !folder.join("in").is_dir() {
+            let away = name.replacen("in/", "in.away/", 1);
+            self.site.write(&away, text);
+            return folder.join(name);
+        }
+        self.site.write(name, text)
+    }
+}
