@@ -5,7 +5,12 @@
 mod chaos;
 mod crashes;
 mod crowds;
+mod drain;
+mod folders;
 mod interleavings;
+mod network;
 mod outages;
+mod queues;
+mod replays;
 mod run;
 mod suspects;

@@ -1,0 +1,82 @@
+//! Queues that go, and headers that lie.
+
+use std::time::Duration;
+
+use lapin::{
+    BasicProperties,
+    types::{AMQPValue, FieldArray, FieldTable},
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tests::{faults::site::Site, wait::until};
+
+use crate::run::{SETTLED, ended, export, is_whole, missing, publish_many, site};
+
+async fn delete(site: &Site, queue: &str) {
+    let path = format!("queues/{}/{queue}", site.name());
+    until("a queue is deleted", SETTLED, async || site.services.manage(Method::DELETE, &path, &Value::Null).await)
+        .await;
+}
+
+#[tokio::test]
+async fn a_worker_whose_queue_was_deleted_declares_it_again_and_goes_on() {
+    let (_hold, site) = site().await;
+    let mut worker = site.worker(&[]).await;
+    publish_many(&site, "E", 5).await;
+    ended(&site, 5).await;
+    delete(&site, "aura.jobs").await;
+    // Publishing is mandatory, so it waits until the queue is there again.
+    site.publish(export(&site, "LATER", 10, 10, json!({}))).await;
+    assert_eq!(is_whole(&site).await.outcome("success"), 6);
+    worker.is_ready(true, SETTLED).await;
+    assert!(worker.exit().is_none(), "the worker ended");
+}
+
+#[tokio::test]
+async fn a_job_whose_retry_queue_is_gone_is_not_lost() {
+    let (_hold, site) = site().await;
+    let mut worker = site.worker(&[]).await;
+    for queue in ["aura.retry.1s", "aura.retry.2s", "aura.retry.4s"] {
+        delete(&site, queue).await;
+    }
+    site.publish(missing(&site, "LATE")).await;
+    site.publish(export(&site, "A", 10, 10, json!({}))).await;
+    let findings = is_whole(&site).await;
+    assert_eq!((findings.outcome("success"), findings.outcome("failed")), (1, 1), "{findings}");
+    assert!(worker.exit().is_none(), "the worker ended");
+}
+
+#[tokio::test]
+async fn forged_and_stale_headers_do_no_harm() {
+    let (_hold, site) = site().await;
+    let _worker = site.worker(&[]).await;
+    let text = |text: &str| AMQPValue::LongString(text.into());
+    let mut death = FieldTable::default();
+    for (name, value) in [("queue", "aura.jobs"), ("reason", "rejected"), ("exchange", "aura.jobs")] {
+        death.insert(name.into(), text(value));
+    }
+    death.insert("count".into(), AMQPValue::LongLongInt(1 << 40));
+    let deaths = AMQPValue::FieldArray(FieldArray::from(vec![AMQPValue::FieldTable(death)]));
+    let forgeries: [&[(&str, AMQPValue)]; 5] = [
+        &[("x-death", deaths.clone()), ("x-first-death-queue", text("aura.retry.1s"))],
+        &[("aura-attempt", AMQPValue::LongInt(-7)), ("aura-replays", text("many"))],
+        &[("aura-attempt", text("3")), ("aura-job-id", text("00000000-0000-0000-0000-000000000000"))],
+        &[
+            ("aura-returned-claim", text("00000000-0000-0000-0000-000000000000")),
+            ("x-delivery-count", AMQPValue::LongInt(99)),
+        ],
+        &[("aura-error-code", text("row_invalid")), ("aura-first-failed-at", text("yesterday")), ("x-death", deaths)],
+    ];
+    for (place, forged) in forgeries.into_iter().enumerate() {
+        for job in [export(&site, &format!("GOOD{place}"), 5, 10, json!({})), missing(&site, &format!("LATE{place}"))] {
+            let mut headers = FieldTable::default();
+            for (name, value) in forged {
+                headers.insert((*name).into(), value.clone());
+            }
+            let expiring = BasicProperties::default().with_headers(headers);
+            site.publish_with(job, expiring).await;
+        }
+    }
+    let findings = tokio::time::timeout(Duration::from_secs(100), is_whole(&site)).await.expect("it settles");
+    assert_eq!((findings.outcome("success"), findings.outcome("failed")), (5, 5), "{findings}");
+}

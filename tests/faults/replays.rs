@@ -1,0 +1,90 @@
+//! Dead letters that two engineers replay at once, or too late.
+
+use serde_json::json;
+use tests::faults::book::{Export, Publication};
+use uuid::Uuid;
+
+use crate::run::{SETTLED, export, export_at, is_whole, missing, site};
+
+#[tokio::test]
+async fn two_engineers_who_replay_at_once_replay_each_job_once() {
+    let (_hold, site) = site().await;
+    let _worker = site.worker(&[]).await;
+    let mut jobs = Vec::new();
+    for number in 0..12 {
+        let job = missing(&site, &format!("LATE{number}"));
+        jobs.push(site.publish(job).await);
+    }
+    for job in &jobs {
+        site.client.receipt(*job, SETTLED).await;
+    }
+    for (number, job) in jobs.iter().enumerate() {
+        let export = Export::numbered(&format!("LATE{number}"), "2022-06", 5, 1);
+        site.write(&format!("in/LATE{number}_missing.csv"), export.text());
+        site.book.mend(*job, &export);
+    }
+    let replay = ["dead", "replay", "--code", "file_not_found"];
+    let (one, other) = tokio::join!(site.run_producer(&replay), site.run_producer(&replay));
+    assert!(one.0 == 0 || other.0 == 0, "{one:?}\n{other:?}");
+    // Whoever was turned away tries again, and finds nothing left.
+    site.producer(&replay).await;
+    assert_eq!(is_whole(&site).await.outcome("success"), 12);
+    assert_eq!(site.count("SELECT count(*) FROM ingestion_runs WHERE replays <> 1").await, Some(0));
+}
+
+#[tokio::test]
+async fn a_replayed_job_that_is_stale_or_cancelled_by_then_does_no_harm() {
+    let (_hold, site) = site().await;
+    let _worker = site.worker(&[]).await;
+    let batch = Uuid::new_v4();
+    let stale = Export::numbered("STALE", "2022-06", 5, 1);
+    let stale_file = site.path().join("in/stale.csv");
+    let at = |hour: u32, batch: Option<Uuid>| match batch {
+        None => json!({"exported_at": format!("2022-07-01T{hour}:00:00Z")}),
+        Some(batch) => json!({"exported_at": format!("2022-07-01T{hour}:00:00Z"), "batch_id": batch}),
+    };
+    let first = site.publish(Publication::of(&stale_file, &stale, at(10, None)).or("file_not_found")).await;
+    let gone = Export::numbered("GONE", "2022-06", 5, 1);
+    let gone_file = site.path().join("in/gone.csv");
+    let second = site.publish(Publication::of(&gone_file, &gone, at(10, Some(batch))).or("cancelled")).await;
+    for job in [first, second] {
+        assert_eq!(site.client.receipt(job, SETTLED).await["status"], "failed");
+    }
+    // Meanwhile a newer export comes, and the batch is cancelled; then both files are there.
+    let newer = site.publish(export(&site, "STALE", 6, 11, json!({}))).await;
+    site.client.receipt(newer, SETTLED).await;
+    site.producer(&["cancel", &batch.to_string()]).await;
+    site.write("in/stale.csv", stale.text());
+    site.write("in/gone.csv", gone.text());
+    site.producer(&["dead", "replay", "--all"]).await;
+    let findings = is_whole(&site).await;
+    let ends = ["success", "superseded", "cancelled"].map(|name| findings.outcome(name));
+    assert_eq!(ends, [1, 1, 1], "{findings}");
+}
+
+#[tokio::test]
+async fn cancelling_and_locking_race_with_commits_and_each_job_ends_one_way() {
+    let (_hold, site) = site().await;
+    let _first = site.worker(&[]).await;
+    let _second = site.worker(&[]).await;
+    let batch = Uuid::new_v4();
+    for number in 0..120 {
+        let entity = format!("E{number:03}");
+        let of_batch = json!({"batch_id": batch});
+        let job = export_at(&site, &entity, 20, 10, "2022-07-01T10:00:00Z", of_batch);
+        site.publish(job.or("cancelled").or("period_locked")).await;
+        if number == 50 {
+            site.producer(&["period", "lock", "--period", "2022-06"]).await;
+        }
+        if number == 70 {
+            site.producer(&["period", "unlock", "--period", "2022-06"]).await;
+        }
+        if number == 100 {
+            site.producer(&["cancel", &batch.to_string()]).await;
+        }
+    }
+    let findings = is_whole(&site).await;
+    let ends = ["success", "failed", "cancelled"].map(|name| findings.outcome(name));
+    assert_eq!(ends.iter().sum::<u64>(), 120, "{findings}");
+    assert!(ends.iter().all(|number| *number > 0), "{findings}");
+}
