@@ -1,6 +1,6 @@
 //! Why a command could not do what it was asked, and the exit code that says so.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use shared::{
     amqp::AmqpError,
@@ -100,6 +100,14 @@ pub(crate) enum CommandError {
         /// What went wrong.
         source: Box<MongoError>,
     },
+    /// The folder of the Parquet cache cannot be read.
+    #[error("the cache's folder {folder} cannot be read")]
+    Cache {
+        /// The folder.
+        folder: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
 }
 
 impl CommandError {
@@ -132,6 +140,7 @@ impl CommandError {
             | Self::Undelivered(_)
             | Self::Postgres { .. }
             | Self::Mongo { .. }
+            | Self::Cache { .. }
             | Self::Output(_) => 3,
         }
     }
@@ -158,7 +167,8 @@ impl CommandError {
             | Self::Held { .. }
             | Self::Undelivered(_)
             | Self::Postgres { .. }
-            | Self::Mongo { .. } => &[],
+            | Self::Mongo { .. }
+            | Self::Cache { .. } => &[],
         }
     }
 
@@ -180,6 +190,7 @@ impl CommandError {
             }
             Self::Postgres { .. } => "check that it runs, and AURA_POSTGRES_URL",
             Self::Mongo { .. } => "check that it runs, and AURA_MONGODB_URL",
+            Self::Cache { .. } => "run it as a user who may read it, and check AURA_CACHE_URL",
             Self::Input(_)
             | Self::Unknown(_)
             | Self::Faults { .. }

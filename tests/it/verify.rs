@@ -214,6 +214,11 @@ async fn rows_changed_behind_our_back_are_found() {
             "parquet_disputed D",
         ]
     );
+    // The way that is named leads back.
+    let again = world.write("again.csv", csv("D", "2022-06", &ACCOUNTS));
+    world.ends("success", with(job(&again, "D", "2022-06"), json!({"skip_duplicates": false}))).await;
+    world.settled().await;
+    world.verify(&["--entity", "D"]).await.expect(0);
     // A slice that nobody loaded, and rows of a job that nobody ran.
     world.execute("UPDATE gl_accounts SET job_id = gen_random_uuid() WHERE entity = 'A' AND account_code = '10'").await;
     world.execute("UPDATE gl_accounts SET entity = 'x/y' WHERE entity = 'B'").await;
@@ -438,7 +443,7 @@ async fn a_full_outbox_is_on_the_way_and_no_finding() {
 }
 
 #[tokio::test]
-async fn without_mongodb_verify_says_so_and_exits_3() {
+async fn without_one_of_the_stores_verify_says_so_and_exits_3() {
     let world = World::new().await;
     world.producer(&["migrate"]).await.expect(0);
     let said = world.producer(&["verify", "--mongodb-url", "mongodb://127.0.0.1:1/aura"]).await.expect(3);
@@ -446,5 +451,7 @@ async fn without_mongodb_verify_says_so_and_exits_3() {
     assert!(said.stderr.contains("AURA_MONGODB_URL"), "{}", said.stderr);
     let said = world.producer(&["verify", "--postgres-url", "postgres://127.0.0.1:1/aura"]).await.expect(3);
     assert!(said.stderr.contains("PostgreSQL at"), "{}", said.stderr);
+    let said = world.producer(&["verify", "--cache-url", "/dev/null"]).await.expect(3);
+    assert!(said.stderr.contains("/dev/null cannot be read"), "{}", said.stderr);
     tokio::time::timeout(Duration::from_secs(60), world.producer(&["verify"])).await.expect("in time").expect(0);
 }

@@ -63,7 +63,7 @@ pub(super) async fn all(stores: &Stores<'_>, scope: &Scope) -> Result<(Vec<Name>
     }
     drop(client);
     of_mongo(stores, scope, &mut names, &mut findings).await?;
-    of_files(stores, scope, &mut names, &mut findings);
+    of_files(stores, scope, &mut names, &mut findings)?;
     if scope.is_everything() {
         names.insert(Name { entity: chain::SYSTEM_ENTITY.to_owned(), period: chain::SYSTEM_PERIOD.to_owned() });
     }
@@ -100,18 +100,20 @@ async fn of_mongo(
     Ok(())
 }
 
-fn of_files(stores: &Stores<'_>, scope: &Scope, names: &mut BTreeSet<Name>, findings: &mut Findings) {
+fn of_files(
+    stores: &Stores<'_>,
+    scope: &Scope,
+    names: &mut BTreeSet<Name>,
+    findings: &mut Findings,
+) -> Result<(), StoreError> {
+    let failed = |source| StoreError::Cache { folder: stores.cache.clone(), source };
     let files = match fs::read_dir(&stores.cache) {
-        Ok(files) => files,
         // A cache that is not there has no file of any slice, which each slice tells.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-        Err(error) => {
-            let detail = format!("the folder {} cannot be read: {error}", stores.cache.display());
-            return findings.add(Code::ParquetUnreadable, detail);
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        files => files.map_err(failed)?,
     };
-    for file in files.filter_map(Result::ok) {
-        let file = file.file_name().to_string_lossy().into_owned();
+    for file in files {
+        let file = file.map_err(failed)?.file_name().to_string_lossy().into_owned();
         match cache::slice_of(&file) {
             Some(slice) => {
                 let name = Name::from(&slice);
@@ -125,4 +127,5 @@ fn of_files(stores: &Stores<'_>, scope: &Scope, names: &mut BTreeSet<Name>, find
             None => {}
         }
     }
+    Ok(())
 }

@@ -33,13 +33,16 @@ pub(super) enum StoreError {
     Postgres(#[from] PostgresError),
     #[error(transparent)]
     Mongo(#[from] MongoError),
+    /// The folder of the cache cannot be read.
+    #[error("the cache's folder {folder} cannot be read")]
+    Cache { folder: PathBuf, source: std::io::Error },
 }
 
 impl AsConflict for StoreError {
     fn is_conflict(&self) -> bool {
         match self {
             Self::Postgres(error) => error.is_conflict(),
-            Self::Mongo(_) => false,
+            Self::Mongo(_) | Self::Cache { .. } => false,
         }
     }
 }
@@ -50,6 +53,7 @@ impl StoreError {
         match self {
             Self::Postgres(source) => CommandError::postgres(settings)(source),
             Self::Mongo(source) => CommandError::mongo(settings)(source),
+            Self::Cache { folder, source } => CommandError::Cache { folder, source },
         }
     }
 }
