@@ -145,33 +145,63 @@ impl Findings {
     }
 }
 
-/// Numbers as people write them: `3, 5-7 and 12 more`.
-pub(super) fn ranges(numbers: &[i64]) -> String {
-    const SHOWN: usize = 10;
-    let mut runs: Vec<(i64, i64)> = Vec::new();
-    for number in numbers {
-        match runs.last_mut() {
-            Some((_, end)) if *end + 1 == *number => *end = *number,
-            _ => runs.push((*number, *number)),
+/// Numbers in their order; those that follow each other are kept as one range.
+#[derive(Debug, Default)]
+pub(super) struct Ranges(Vec<(i64, i64)>);
+
+impl Ranges {
+    pub(super) fn push(&mut self, number: i64) {
+        self.push_all(number, number);
+    }
+
+    pub(super) fn push_all(&mut self, begin: i64, end: i64) {
+        match self.0.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(begin) => *last = end,
+            _ => self.0.push((begin, end)),
         }
     }
-    let text = |(begin, end): &(i64, i64)| if begin == end { begin.to_string() } else { format!("{begin}-{end}") };
-    let mut shown = runs.iter().take(SHOWN).map(text).collect::<Vec<_>>().join(", ");
-    let more: i64 = runs.iter().skip(SHOWN).map(|(begin, end)| end - begin + 1).sum();
-    if more > 0 {
-        shown.push_str(&format!(" and {more} more"));
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
-    shown
+
+    /// Those above a number.
+    pub(super) fn above(self, number: i64) -> Self {
+        let above = self.0.into_iter().filter(|(_, end)| *end > number);
+        Self(above.map(|(begin, end)| (begin.max(number.saturating_add(1)), end)).collect())
+    }
+}
+
+/// As people write them: `3, 5-7 and 12 more`.
+impl fmt::Display for Ranges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 10;
+        for (place, (begin, end)) in self.0.iter().take(SHOWN).enumerate() {
+            f.write_str(if place == 0 { "" } else { ", " })?;
+            if begin == end { write!(f, "{begin}")? } else { write!(f, "{begin}-{end}")? }
+        }
+        let more = self.0.iter().skip(SHOWN).map(|(begin, end)| end.abs_diff(*begin).saturating_add(1));
+        let more = more.fold(0_u64, u64::saturating_add);
+        if more > 0 { write!(f, " and {more} more") } else { Ok(()) }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn ranges(numbers: impl IntoIterator<Item = i64>) -> Ranges {
+        let mut ranges = Ranges::default();
+        numbers.into_iter().for_each(|number| ranges.push(number));
+        ranges
+    }
+
     #[test]
     fn numbers_in_a_row_are_told_as_a_range() {
-        assert_eq!(ranges(&[3, 5, 6, 7, 9]), "3, 5-7, 9");
-        let odd: Vec<i64> = (0..15).map(|n| n * 2).collect();
-        assert_eq!(ranges(&odd), "0, 2, 4, 6, 8, 10, 12, 14, 16, 18 and 5 more");
+        assert_eq!(ranges([3, 5, 6, 7, 9]).to_string(), "3, 5-7, 9");
+        let odd = ranges((0..15).map(|number| number * 2));
+        assert_eq!(odd.to_string(), "0, 2, 4, 6, 8, 10, 12, 14, 16, 18 and 5 more");
+        assert_eq!(ranges([3, 5, 6, 7, 9]).above(5).to_string(), "6-7, 9");
+        assert!(ranges([3, 5]).above(5).is_empty());
     }
 }

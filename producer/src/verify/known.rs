@@ -11,13 +11,16 @@ use serde_json::{Map, Value};
 use shared::{chain, postgres::PostgresError};
 use uuid::Uuid;
 
-use super::{finding::Name, stores::query};
+use super::{
+    finding::{Name, Ranges},
+    stores::query,
+};
 
 const CHAIN: &str = "SELECT seq, hash, halted_by FROM audit_chains WHERE entity = $1 AND period = $2";
 const OUTBOX: &str = include_str!("outbox.sql");
 const HEAD: &str = "SELECT job_id, fingerprint FROM slices WHERE entity = $1 AND period = $2 AND job_id IS NOT NULL";
 const RUNS: &str = include_str!("runs.sql");
-const METADATA: &str = "SELECT job_id FROM metadata_outbox WHERE document->>'entity' = $1 AND document->>'period' = $2";
+const METADATA: &str = "SELECT job_id FROM metadata_outbox WHERE job_id = ANY($1)";
 const CACHE_WAITS: &str = "SELECT EXISTS (SELECT FROM cache_tasks WHERE entity = $1 AND period = $2) AS waits";
 
 /// The end of a chain.
@@ -98,7 +101,7 @@ pub(super) struct Known {
     /// Events in the outbox.
     pub(super) waiting: u64,
     /// Places whose events were changed in the outbox.
-    pub(super) changed: Vec<i64>,
+    pub(super) changed: Ranges,
     /// What the outbox tells of jobs.
     pub(super) events: Events,
     pub(super) current: Option<Current>,
@@ -117,16 +120,18 @@ impl Known {
             hash: row.get("hash"),
             halted_by: row.get("halted_by"),
         });
-        let metadata = query(tx, "read waiting metadata", METADATA, &key).await?;
+        let runs = runs(tx, name).await?;
+        let jobs: Vec<Uuid> = runs.keys().copied().collect();
+        let metadata = query(tx, "read waiting metadata", METADATA, &[&jobs]).await?;
         let waits = query(tx, "read cache tasks", CACHE_WAITS, &key).await?;
         let mut known = Self {
             head,
             placed: BTreeMap::new(),
             waiting: 0,
-            changed: Vec::new(),
+            changed: Ranges::default(),
             events: Events::default(),
             current: current(tx, name).await?,
-            runs: runs(tx, name).await?,
+            runs,
             metadata_waits: metadata.iter().map(|row| row.get("job_id")).collect(),
             cache_waits: waits.first().is_some_and(|row| row.get("waits")),
         };

@@ -7,7 +7,7 @@ use serde_json::Value;
 use shared::chain::{self, GENESIS};
 
 use super::{
-    finding::{Code, Findings, Name, ranges},
+    finding::{Code, Findings, Name, Ranges},
     known::{Events, Head, Known, chain_end},
     stores::{Documents, StoreError, Stores},
 };
@@ -23,13 +23,13 @@ struct Walk<'a> {
     next: i64,
     /// The hash of the event before, if it is known.
     before: Option<String>,
-    removed: Vec<i64>,
-    changed: Vec<i64>,
-    foreign: Vec<i64>,
+    removed: Ranges,
+    changed: Ranges,
+    foreign: Ranges,
     moved: Vec<String>,
     nowhere: Vec<String>,
     /// Events past the end that PostgreSQL knew when the walk began.
-    beyond: Vec<i64>,
+    beyond: Ranges,
 }
 
 impl<'a> Walk<'a> {
@@ -40,12 +40,12 @@ impl<'a> Walk<'a> {
             placed,
             next: 1,
             before: Some(GENESIS.to_owned()),
-            removed: Vec::new(),
-            changed: Vec::new(),
-            foreign: Vec::new(),
+            removed: Ranges::default(),
+            changed: Ranges::default(),
+            foreign: Ranges::default(),
             moved: Vec::new(),
             nowhere: Vec::new(),
-            beyond: Vec::new(),
+            beyond: Ranges::default(),
         }
     }
 
@@ -94,11 +94,16 @@ impl<'a> Walk<'a> {
 
     /// Goes over places whose events MongoDB does not hold: they are on their way, or were removed.
     fn skip_to(&mut self, seq: i64) {
-        for missing in self.next..seq {
-            self.before = self.placed.get(&missing).cloned();
-            if self.before.is_none() {
-                self.removed.push(missing);
+        let mut next = self.next;
+        for (place, hash) in self.placed.range(next..seq.max(next)) {
+            if next < *place {
+                self.removed.push_all(next, place - 1);
             }
+            (next, self.before) = (place + 1, Some(hash.clone()));
+        }
+        if next < seq {
+            self.removed.push_all(next, seq - 1);
+            self.before = None;
         }
     }
 
@@ -114,8 +119,8 @@ impl<'a> Walk<'a> {
     }
 
     /// Ends the walk and tells what was found.
-    fn finish(mut self, findings: &mut Findings) -> Vec<i64> {
-        self.skip_to(self.end() + 1);
+    fn finish(mut self, findings: &mut Findings) -> Ranges {
+        self.skip_to(self.end().saturating_add(1));
         if let (Some(head), Some(before)) = (self.head, &self.before)
             && head.seq > 0
             && head.hash != *before
@@ -123,9 +128,9 @@ impl<'a> Walk<'a> {
             let detail = format!("event {} does not have the hash that PostgreSQL wrote for it", head.seq);
             findings.add(Code::AuditRewritten, detail);
         }
-        let mut tell = |code, places: &[i64], what: &str| {
+        let mut tell = |code, places: &Ranges, what: &str| {
             if !places.is_empty() {
-                findings.add(code, format!("{what} {} of {}", ranges(places), self.end()));
+                findings.add(code, format!("{what} {places} of {}", self.end()));
             }
         };
         tell(Code::AuditRemoved, &self.removed, "MongoDB lacks, and no outbox holds, event");
@@ -158,20 +163,19 @@ pub(super) async fn check(
         count += 1;
         walk.take(&document, &mut known.events);
     }
-    let mut beyond = walk.finish(findings);
+    let beyond = walk.finish(findings);
     if !beyond.is_empty() {
         // Whatever MongoDB held has had its place in PostgreSQL before: what is not known now never was.
         let client = stores.pool.get().await.map_err(shared::postgres::PostgresError::from)?;
         let end = chain_end(&client, name).await?;
-        beyond.retain(|seq| *seq > end);
+        let beyond = beyond.above(end);
         if !beyond.is_empty() {
-            let detail =
-                format!("PostgreSQL knows the chain up to event {end}, MongoDB also holds {}", ranges(&beyond));
+            let detail = format!("PostgreSQL knows the chain up to event {end}, MongoDB also holds {beyond}");
             findings.add(Code::AuditAdded, detail);
         }
     }
     if !known.changed.is_empty() {
-        let detail = format!("the hash does not fit what stands in the outbox for event {}", ranges(&known.changed));
+        let detail = format!("the hash does not fit what stands in the outbox for event {}", known.changed);
         findings.add(Code::OutboxChanged, detail);
     }
     if let Some(reason) = known.head.as_ref().and_then(|head| head.halted_by.as_ref()) {
@@ -225,25 +229,27 @@ mod tests {
     }
 
     /// The codes that are found, and the places past the end.
-    fn found(documents: &[Document], head: &Head, placed: &BTreeMap<i64, String>) -> (Vec<Code>, Vec<i64>) {
+    fn found(documents: &[Document], head: &Head, placed: &BTreeMap<i64, String>) -> (Vec<Code>, String) {
         let (name, mut findings) = (name(), Findings::about(&name()));
         let mut walk = Walk::new(&name, Some(head), placed);
         for document in documents {
             walk.take(document, &mut Events::default());
         }
         let beyond = walk.finish(&mut findings);
-        (findings.list.into_iter().map(|finding| finding.code).collect(), beyond)
+        (findings.list.into_iter().map(|finding| finding.code).collect(), beyond.to_string())
     }
 
     #[test]
     fn a_whole_chain_and_one_whose_end_is_on_its_way_are_clean() {
         let (documents, head) = chain_of(5);
-        assert_eq!(found(&documents, &head, &BTreeMap::new()), (vec![], vec![]));
+        assert_eq!(found(&documents, &head, &BTreeMap::new()), (vec![], String::new()));
+        let forged = Head { seq: i64::MAX, ..head.clone() };
+        assert_eq!(found(&documents, &forged, &BTreeMap::new()).0, [Code::AuditRemoved], "in no time");
         let placed = [(4, hash_of(&documents[3])), (5, hash_of(&documents[4]))].into();
-        assert_eq!(found(&documents[..3], &head, &placed), (vec![], vec![]));
-        assert_eq!(found(&documents[..4], &head, &placed), (vec![], vec![]), "delivered, not yet deleted");
+        assert_eq!(found(&documents[..3], &head, &placed), (vec![], String::new()));
+        assert_eq!(found(&documents[..4], &head, &placed), (vec![], String::new()), "delivered, not yet deleted");
         let (longer, _) = chain_of(7);
-        assert_eq!(found(&longer, &head, &BTreeMap::new()), (vec![], vec![6, 7]));
+        assert_eq!(found(&longer, &head, &BTreeMap::new()), (vec![], "6-7".to_owned()));
     }
 
     #[test]
