@@ -1,5 +1,7 @@
 //! What a job does to the rows that the slice has.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
 use tests::trial_balance::{Columns, TrialBalance};
 
@@ -143,4 +145,20 @@ async fn two_companies_of_one_entity_may_have_the_same_account() {
     assert_eq!(counts(&receipt), [2, 0, 0, 0, 0, 0]);
     let codes = "SELECT string_agg(company_code || ':' || balance, ' ' ORDER BY company_code) FROM gl_accounts";
     assert_eq!(world.one::<String>(codes, &[]).await, "0055:1 0056:2");
+}
+
+#[tokio::test]
+async fn a_reload_of_a_large_slice_does_not_grow_with_the_square_of_its_rows() {
+    let (world, _worker) = World::with_worker().await;
+    let first = world.sample("1.csv", &TrialBalance::new("A", "2022-06", 20_000, 1));
+    let began = Instant::now();
+    world.ends("success", job(&first, "A", "2022-06")).await;
+    let load = began.elapsed();
+    let second = world.sample("2.csv", &TrialBalance::new("A", "2022-06", 20_000, 2));
+    let began = Instant::now();
+    let receipt = world.ends("success", job(&second, "A", "2022-06")).await;
+    let reload = began.elapsed();
+    assert_eq!(receipt["updated"], 20_000);
+    // On an idle machine it takes about as long; a nested loop over the slice takes forty times that.
+    assert!(reload < load * 12, "{reload:?} after {load:?}");
 }
