@@ -102,7 +102,7 @@ impl Header {
                 "" => format!("column_{}", place + 1),
                 name => name.to_owned(),
             };
-            let key = name.to_lowercase().split_whitespace().collect::<Vec<_>>().join("_");
+            let key = key_of(&name);
             if keys.contains(&key) && !twice.contains(&name) {
                 twice.push(name.clone());
             }
@@ -140,9 +140,7 @@ impl Header {
 
     /// The names of the optional columns that are there.
     pub fn present_optional(&self) -> Vec<String> {
-        self.names_where(|name, column| {
-            column != Column::Extra && !REQUIRED.contains(&name.to_lowercase().replace(' ', "_").as_str())
-        })
+        self.names_where(|name, column| column != Column::Extra && !REQUIRED.contains(&key_of(name).as_str()))
     }
 
     /// Whether the file has this column.
@@ -159,6 +157,11 @@ impl Header {
         let pairs = self.names.iter().zip(&self.columns);
         pairs.filter(|(name, column)| keep(name, **column)).map(|(name, _)| name.clone()).collect()
     }
+}
+
+/// A column's name whatever its case and the spaces around and within it.
+fn key_of(name: &str) -> String {
+    name.to_lowercase().split_whitespace().collect::<Vec<_>>().join("_")
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     net::SocketAddr,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
@@ -247,10 +248,7 @@ impl Settings {
             let Some(rest) = name.strip_prefix("AURA_") else { continue };
             let foreign = rest == "CONFIG"
                 || FOREIGN.iter().any(|prefix| rest.starts_with(prefix))
-                || rest.ends_with("_SERVICE_HOST")
-                || rest.contains("_SERVICE_PORT")
-                || rest.contains("_PORT_")
-                || rest.ends_with("_PORT");
+                || of_kubernetes(rest, &value);
             if !foreign {
                 let key = rest.to_ascii_lowercase();
                 known(&key, &name)?;
@@ -393,9 +391,24 @@ fn host_and_process() -> String {
     format!("{}-{}", gethostname::gethostname().to_string_lossy(), std::process::id())
 }
 
+/// The user whose process this is, by name if the system's list has it.
 fn system_user() -> String {
-    let named = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-    named.filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
+    let Ok(process) = std::fs::metadata("/proc/self") else { return "unknown".to_owned() };
+    let uid = process.uid().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, id) = (fields.next()?, fields.nth(1)?);
+        (id == uid).then(|| name.to_owned())
+    });
+    named.unwrap_or_else(|| format!("uid {uid}"))
+}
+
+/// Whether Kubernetes set the variable, for a service whose name begins with `aura`.
+fn of_kubernetes(rest: &str, value: &str) -> bool {
+    let address = value.starts_with("tcp://") || value.starts_with("udp://");
+    let of_port = rest.split_once("_PORT_").is_some_and(|(_, tail)| tail.starts_with(|c: char| c.is_ascii_digit()));
+    rest.ends_with("_SERVICE_HOST") || rest.contains("_SERVICE_PORT") || of_port || (rest.ends_with("_PORT") && address)
 }
 
 #[cfg(test)]
@@ -429,8 +442,10 @@ mod tests {
         let file = Some((PathBuf::from("aura.toml"), "cache = 1".into()));
         let error = Settings::merge(file, vec![], vec![]).unwrap_err();
         assert_eq!(error.to_string(), "cache in aura.toml is no setting; the nearest is cache_url");
-        let kubernetes = pairs(&[("AURA_RABBITMQ_SERVICE_HOST", "x"), ("AURA_WEB_PORT_80_TCP", "x"), ("PATH", "x")]);
-        assert!(Settings::merge(None, kubernetes, vec![]).is_ok());
+        let kubernetes = [("AURA_WEB_SERVICE_HOST", "x"), ("AURA_WEB_PORT_80_TCP", "x"), ("AURA_WEB_PORT", "tcp://x")];
+        assert!(Settings::merge(None, pairs(&kubernetes), vec![]).is_ok());
+        let error = Settings::merge(None, pairs(&[("AURA_HTTP_PORT", "9000")]), vec![]).unwrap_err();
+        assert!(matches!(error, SettingsError::Unknown { .. }));
     }
 
     #[test]
