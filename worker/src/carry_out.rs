@@ -27,7 +27,7 @@ pub(crate) use self::failing::refuse;
 use self::failing::{dead_letter, retry};
 use crate::{
     cache, claim, failpoint,
-    outcome::{Outage, Outcome},
+    outcome::{FailedAttempt, Outage, Outcome},
     services::Services,
     settle::Settlement,
 };
@@ -63,13 +63,13 @@ pub(crate) async fn carry_out(
 ) {
     let done = match settlement {
         Settlement::Receipt => finish(services, job, outcome).await,
-        Settlement::Retry(delay) => match outcome {
-            Outcome::Failed(failed) => retry(services, delivery, job, &failed, delay).await,
-            other => Err(misfit(&other)),
+        Settlement::Retry(delay) => match failed_in(outcome) {
+            Ok(failed) => retry(services, delivery, job, &failed, delay).await,
+            Err(misfit) => Err(misfit),
         },
-        Settlement::DeadLetter => match outcome {
-            Outcome::Failed(failed) => dead_letter(services, delivery, job, &failed).await,
-            other => Err(misfit(&other)),
+        Settlement::DeadLetter => match failed_in(outcome) {
+            Ok(failed) => dead_letter(services, delivery, job, &failed).await,
+            Err(misfit) => Err(misfit),
         },
         Settlement::Park(delay) => park(services, delivery, job, claimed_in(&outcome), delay).await,
         Settlement::Return => park(services, delivery, job, Some(claim), AGAIN).await,
@@ -93,6 +93,10 @@ fn misfit(outcome: &Outcome) -> Unsettled {
     Unsettled::Misfit(format!("{outcome:?}"))
 }
 
+fn failed_in(outcome: Outcome) -> Result<Box<FailedAttempt>, Unsettled> {
+    if let Outcome::Failed(failed) = outcome { Ok(failed) } else { Err(misfit(&outcome)) }
+}
+
 /// The claim under which an outage met the job.
 fn claimed_in(outcome: &Outcome) -> Option<Uuid> {
     match outcome {
@@ -109,11 +113,10 @@ fn claimed_in(outcome: &Outcome) -> Option<Uuid> {
 
 /// What follows from a job's end: the cache of its slice, and its receipt.
 async fn finish(services: &Services, job: &Job, outcome: Outcome) -> Result<(), Unsettled> {
-    let receipt = match outcome {
-        Outcome::Ended(receipt) => receipt,
-        Outcome::EndedBefore(receipt) => return send_receipt(services, &receipt).await,
-        other => return Err(misfit(&other)),
-    };
+    if let Outcome::EndedBefore(receipt) = outcome {
+        return send_receipt(services, &receipt).await;
+    }
+    let Outcome::Ended(receipt) = outcome else { return Err(misfit(&outcome)) };
     services.metrics.ended(receipt.status, receipt.rows, receipt.duration_seconds);
     services.relay.notify_one();
     if receipt.status == Status::Success && !services.cache_trouble.is_recent() {
