@@ -1,4 +1,4 @@
-//! A job that kills its worker, and its neighbours.
+//! A job whose file kills the worker that reads it, and its neighbours.
 
 use serde_json::json;
 use tests::wait::until;
@@ -13,12 +13,12 @@ async fn a_job_that_kills_its_worker_is_condemned_after_four_deaths_alone_and_no
     publish_many(&site, "AFTER", 6).await;
     let mut deaths = 0;
     // What a supervisor does: a worker that has died is started again.
-    let mut worker = site.worker_with_failpoint("claimed:KILLER", &[("AURA_CONCURRENCY", "8")]);
+    let mut worker = site.worker_with_failpoint("loaded:KILLER", &[("AURA_CONCURRENCY", "8")]);
     until("the killer has ended", SETTLED, async || {
         if worker.exit().is_some() {
             deaths += 1;
             assert!(deaths < 12, "the job is never condemned");
-            worker = site.worker_with_failpoint("claimed:KILLER", &[("AURA_CONCURRENCY", "8")]);
+            worker = site.worker_with_failpoint("loaded:KILLER", &[("AURA_CONCURRENCY", "8")]);
         }
         (!site.client.receipts_of(killer).is_empty()).then_some(())
     })
@@ -48,14 +48,14 @@ async fn two_killers_and_their_neighbours_end_each_as_it_deserves() {
         ids.push(site.publish(job.or("crash_suspect")).await);
         publish_many(&site, &format!("N{place}"), 10).await;
     }
-    let mut workers: Vec<_> = (0..2).map(|_| site.worker_with_failpoint("claimed:KILLER", &[])).collect();
+    let mut workers: Vec<_> = (0..2).map(|_| site.worker_with_failpoint("loaded:KILLER", &[])).collect();
     let mut deaths = 0;
     until("both killers have ended", SETTLED, async || {
         for worker in &mut workers {
             if worker.exit().is_some() {
                 deaths += 1;
                 assert!(deaths < 24, "the jobs are never condemned");
-                *worker = site.worker_with_failpoint("claimed:KILLER", &[]);
+                *worker = site.worker_with_failpoint("loaded:KILLER", &[]);
             }
         }
         ids.iter().all(|id| !site.client.receipts_of(*id).is_empty()).then_some(())
