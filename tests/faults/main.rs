@@ -14,3 +14,4 @@ mod queues;
 mod replays;
 mod run;
 mod suspects;
+mod tampering;
