@@ -152,7 +152,7 @@ fn config(url: &ServiceUrl, application: &str, statement_timeout: Duration) -> R
         .options(format!(
             "-c statement_timeout={}s -c lock_timeout=10s -c idle_in_transaction_session_timeout={}s \
              -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 \
-             -c tcp_user_timeout=30000 -c timezone=UTC -c datestyle=ISO -c lc_messages=C",
+             -c tcp_user_timeout=30000 -c timezone=UTC -c datestyle=ISO -c jit=off",
             statement_timeout.as_secs(),
             statement_timeout.as_secs()
         ));

@@ -186,6 +186,10 @@ async fn merge(
     checked: &CheckedSlice,
 ) -> Result<Applied, Interrupted> {
     let failed = |source| Interrupted::Postgres(Stage::Write, source);
+    // PostgreSQL has no statistics of rows that a job has just written: it expects one row and would
+    // go through the staging table once for each that it finds.
+    let plan = tx.batch_execute("SET LOCAL enable_nestloop = off").await;
+    plan.map_err(PostgresError::in_("choose a plan")).map_err(failed)?;
     if checked.rows > ANALYSED {
         tx.batch_execute("ANALYZE aura_staging").await.map_err(PostgresError::in_("analyse rows")).map_err(failed)?;
     }
