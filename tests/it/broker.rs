@@ -187,6 +187,7 @@ pub(crate) fn headers(pairs: &[(&str, AMQPValue)]) -> FieldTable {
     table
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "other types are only shown")]
 fn plain(value: &AMQPValue) -> Value {
     match value {
         AMQPValue::LongString(text) => String::from_utf8_lossy(text.as_bytes()).into_owned().into(),

@@ -70,6 +70,7 @@ impl World {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "columns of other types are only named")]
 fn cells(array: &dyn Array) -> Vec<Option<String>> {
     match array.data_type() {
         DataType::Utf8 => array.as_string::<i32>().iter().map(|cell| cell.map(str::to_owned)).collect(),

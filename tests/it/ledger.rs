@@ -8,7 +8,8 @@ use tests::trial_balance::{Columns, TrialBalance};
 use crate::world::{World, csv, job, with};
 
 fn counts(receipt: &Value) -> [u64; 6] {
-    ["inserted", "updated", "unchanged", "deleted", "absent", "failed"].map(|name| receipt[name].as_u64().unwrap())
+    ["inserted", "updated", "unchanged", "deleted", "absent", "failed"]
+        .map(|name| receipt[name].as_u64().expect("a count"))
 }
 
 #[tokio::test]

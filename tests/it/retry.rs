@@ -18,9 +18,11 @@ use crate::{
 };
 
 /// Seconds between the times at which a job failed.
+#[expect(clippy::float_arithmetic, reason = "a measured time is no amount")]
 fn gaps(events: &[Document]) -> Vec<f64> {
     let failed = events.iter().filter(|event| text(event, "event_type") == "error_occurred");
-    let times: Vec<_> = failed.map(|event| event.get_datetime("timestamp").unwrap().timestamp_millis()).collect();
+    let times: Vec<_> =
+        failed.map(|event| event.get_datetime("timestamp").expect("a time").timestamp_millis()).collect();
     times.windows(2).map(|pair| (pair[1] - pair[0]) as f64 / 1e3).collect()
 }
 
