@@ -239,8 +239,9 @@ mod tests {
         relay.lose_commit_replies(1);
         let mut client = TcpStream::connect(relay.address).await.unwrap();
         let (mut server, _) = listener.accept().await.unwrap();
-        client.write_all(b"{\"finished_at\": 1}").await.unwrap();
-        let mut got = vec![0; 17];
+        let receipt = b"{\"finished_at\": 1}";
+        client.write_all(receipt).await.unwrap();
+        let mut got = vec![0; receipt.len()];
         server.read_exact(&mut got).await.unwrap();
         client.write_all(COMMIT).await.unwrap();
         let mut got = vec![0; COMMIT.len()];
