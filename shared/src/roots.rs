@@ -79,11 +79,16 @@ pub fn resolve(location: &Location) -> io::Result<Result<PathBuf, Failure>> {
     }
 }
 
-/// The path that a text names: a plain path or a `file://` URL of this machine.
+/// The path that a text names: a plain path or a `file://` URL of this machine. What begins with a
+/// scheme is a URL even without slashes, as `data:` is; a file of such a name is reached by `./`.
 fn path_of(text: &str) -> Option<PathBuf> {
-    match text.split_once("://") {
+    let scheme = text.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(fits)
+    });
+    match scheme {
         None => Some(PathBuf::from(text)),
-        Some((scheme, _)) if scheme.eq_ignore_ascii_case("file") => Url::parse(text).ok()?.to_file_path().ok(),
+        Some(scheme) if scheme.eq_ignore_ascii_case("file") => Url::parse(text).ok()?.to_file_path().ok(),
         Some(_) => None,
     }
 }
@@ -120,6 +125,7 @@ mod tests {
             ("file:///other/in/b%20c.csv", "/other/in/b c.csv"),
             ("data/a.csv", "/srv/data/a.csv"),
             ("a.csv", "/in/a.csv"),
+            ("./a:b.csv", "/in/a:b.csv"),
         ] {
             assert_eq!(located(file).unwrap(), path, "{file}");
         }
@@ -132,6 +138,8 @@ mod tests {
             "s3://b/a.csv",
             "file://host/in/a.csv",
             "ftp://in/a.csv",
+            "data:text/csv,a",
+            "http:/in/a.csv",
         ] {
             assert_eq!(located(file).unwrap_err().code, ErrorCode::FileNotAllowed, "{file}");
         }
