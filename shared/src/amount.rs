@@ -34,6 +34,9 @@ pub enum InvalidAmount {
     /// More than 16 digits after the point.
     #[error("has more than 16 fractional digits")]
     TooPrecise,
+    /// A minus beside another sign, or beside debit or credit.
+    #[error("has two signs")]
+    TwoSigns,
 }
 
 impl Amount {

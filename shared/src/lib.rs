@@ -24,6 +24,8 @@ pub mod records;
 pub mod roots;
 pub mod settings;
 pub mod slice;
+pub mod sources;
 pub mod telemetry;
 pub mod topology;
 pub mod trial_balance;
+pub mod written_amount;

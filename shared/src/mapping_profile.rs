@@ -1,33 +1,164 @@
-//! Mapping profiles: how one ERP writes its files.
+//! Mapping profiles: how one ERP writes its files, as a TOML file says it.
+//!
+//! What a profile may say is described for its writers in `deploy/sources/README.md`. Everything
+//! that can be wrong with one is found when it is read, with the line on which it stands.
 
-use serde::Serialize;
+mod amounts;
+mod balance;
+mod columns;
+mod period_format;
+mod rows;
+mod text;
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    amounts::{AmountStyle, DecimalMark, ThousandsMark},
+    balance::BalanceRule,
+    columns::{ColumnRef, ColumnRule, FromMessage, Target, ValueRule, Zeros},
+    period_format::{InvalidPeriodFormat, PeriodFormat},
+    rows::{Condition, FilterColumn, Pattern, RowRules, Test, WithoutKey},
+    text::{
+        CellRow, Delimiter, Encoding, HeaderLine, LineEnd, LongRecords, Quote, RepeatedHeaders, Sheet, ShortRecords,
+        TextFormat,
+    },
+};
 use crate::{
-    failure::{ErrorCode, Failure, Stage},
     fingerprint::Fingerprint,
     job::{DEFAULT_SOURCE, Mode, SourceName},
 };
 
 /// A parsed mapping profile.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct MappingProfile {
-    /// Its name.
+    /// Its name, which is that of its file.
+    #[serde(skip_deserializing)]
     pub name: SourceName,
+    /// What it is for, in a line; it has no effect.
+    #[serde(skip_serializing)]
+    pub description: String,
     /// The mode of jobs that name none.
     pub mode: Mode,
+    /// What several rows of one account are.
+    pub repeated_keys: RepeatedKeys,
+    /// Which of the columns that Aura does not know are kept.
+    pub extra_columns: ExtraColumns,
+    /// How the file is written.
+    pub text: TextFormat,
+    /// Which of its rows count.
+    pub rows: RowRules,
+    /// How amounts are written.
+    pub amounts: AmountStyle,
+    /// Where the balance comes from, if it is more than one column.
+    pub balance: Option<BalanceRule>,
+    /// Where the balance carried forward comes from, if it is more than one column.
+    pub balance_carryforward: Option<BalanceRule>,
+    /// Where each column of the ledger comes from; one that is not named here has its own name in the file.
+    pub columns: BTreeMap<Target, ColumnRule>,
+}
+
+/// What several rows of one account are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RepeatedKeys {
+    /// A mistake, which fails the job.
+    #[default]
+    Refuse,
+    /// Postings, whose amounts are added up.
+    Sum,
+    /// Versions, of which the last one counts.
+    Last,
+}
+
+/// Which of the columns that Aura does not know are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected \"keep\", \"drop\" or a list of column names")]
+pub enum ExtraColumns {
+    /// All, or none.
+    Whether(KeepOrDrop),
+    /// Those of these names.
+    These(Vec<String>),
+}
+
+impl Default for ExtraColumns {
+    fn default() -> Self {
+        Self::Whether(KeepOrDrop::Keep)
+    }
+}
+
+/// Whether columns are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeepOrDrop {
+    /// They are.
+    Keep,
+    /// They are not.
+    Drop,
+}
+
+/// A text that is no mapping profile.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {reason}")]
+pub struct InvalidProfile {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong, and what is allowed.
+    pub reason: String,
+}
+
+impl Default for MappingProfile {
+    /// The built-in profile: the ledger's own names, and the dialect found out where that is safe.
+    fn default() -> Self {
+        Self {
+            name: SourceName::default(),
+            description: "The ledger's own column names; the dialect is found out from the file".to_owned(),
+            mode: Mode::Upsert,
+            repeated_keys: RepeatedKeys::default(),
+            extra_columns: ExtraColumns::default(),
+            text: TextFormat::default(),
+            rows: RowRules::default(),
+            amounts: AmountStyle::default(),
+            balance: None,
+            balance_carryforward: None,
+            columns: BTreeMap::new(),
+        }
+    }
 }
 
 impl MappingProfile {
-    /// The profile of that name.
+    /// Reads a profile.
     ///
     /// # Errors
-    /// `unknown_source` if there is none.
-    pub fn named(name: &SourceName) -> Result<Self, Failure> {
-        if name.as_str() == DEFAULT_SOURCE {
-            return Ok(Self { name: name.clone(), mode: Mode::Upsert });
+    /// What is wrong with it, with the line.
+    pub fn parse(name: SourceName, toml: &str) -> Result<Self, InvalidProfile> {
+        let invalid = |line, reason: String| InvalidProfile { line, reason };
+        let mut profile: Self = toml::from_str(toml).map_err(|error| {
+            let before = error.span().map_or("", |span| toml.get(..span.start).unwrap_or(toml));
+            // The message may go over several lines; one is enough, and it names what is allowed.
+            invalid(before.matches('\n').count() + 1, error.message().replace('\n', "; "))
+        })?;
+        profile.name = name;
+        for (target, rule) in
+            [(Target::BALANCE, &profile.balance), (Target::BALANCE_CARRYFORWARD, &profile.balance_carryforward)]
+        {
+            if rule.is_some() && profile.columns.contains_key(&target) {
+                let reason = format!("{target} is given under [columns] and as a table of its own; keep one");
+                return Err(invalid(line_of(toml, target.as_str()), reason));
+            }
         }
-        let reason = format!("there is no mapping profile {name}; the ones there are: {DEFAULT_SOURCE}");
-        Err(Failure::new(ErrorCode::UnknownSource, Stage::Receive, reason))
+        if profile.text.header == HeaderLine::Absent && !profile.text.header_contains.is_empty() {
+            let reason = "header = false goes with no header_contains".to_owned();
+            return Err(invalid(line_of(toml, "header_contains"), reason));
+        }
+        Ok(profile)
+    }
+
+    /// Whether it is the built-in one.
+    pub fn is_default(&self) -> bool {
+        self.name.as_str() == DEFAULT_SOURCE
     }
 
     /// SHA-256 of the profile as it was understood: two jobs with the same one map alike.
@@ -35,4 +166,9 @@ impl MappingProfile {
         // A profile is a plain structure of texts and lists, which always has a canonical form.
         Fingerprint::of(&serde_json_canonicalizer::to_vec(self).unwrap_or_default())
     }
+}
+
+/// The first line on which a key stands, from 1.
+fn line_of(toml: &str, key: &str) -> usize {
+    toml.lines().position(|line| line.trim_start_matches(['[', ' ']).starts_with(key)).map_or(1, |place| place + 1)
 }

@@ -10,7 +10,6 @@ use shared::{
     event::EventType,
     failure::{ErrorCode, Failure, Stage},
     job::{Job, Mode, OnError},
-    mapping_profile::MappingProfile,
     postgres::PostgresError,
     receipt::{Receipt, Status},
     roots::Location,
@@ -148,7 +147,7 @@ async fn stages(
 /// The mode and the hash of the mapping with which the file is read.
 fn mapping(attempt: &mut Attempt<'_>) -> Result<(Mode, String), Failure> {
     let job = attempt.job;
-    let profile = MappingProfile::named(&job.source)?;
+    let profile = shared::sources::Sources::new("").named(&job.source).map_err(Failure::from)?;
     let mode = job.mode.unwrap_or(profile.mode);
     let mapping_hash = profile.hash().to_string();
     (attempt.mode, attempt.mapping_hash) = (Some(mode), Some(mapping_hash.clone()));

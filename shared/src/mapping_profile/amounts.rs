@@ -1,0 +1,82 @@
+//! How amounts are written.
+
+use serde::{Deserialize, Serialize};
+
+/// How amounts are written. A minus before or after, parentheses and a triangle are always understood.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AmountStyle {
+    /// The decimal mark; otherwise found out from the file, which is refused if it allows two readings.
+    pub decimal: Option<DecimalMark>,
+    /// The thousands mark; otherwise any that is not the decimal mark.
+    pub thousands: Option<ThousandsMark>,
+    /// Texts that mean empty, such as `-`.
+    pub empty: Vec<String>,
+    /// Currency signs beside the figure, such as `€`.
+    pub currency: Vec<String>,
+    /// Texts beside the figure that mean debit, such as `Dr`, whatever their case.
+    pub debit_marks: Vec<String>,
+    /// Texts beside the figure that mean credit, such as `Cr`, whatever their case.
+    pub credit_marks: Vec<String>,
+    /// Whether `1.5E+3` is an amount.
+    pub scientific: bool,
+    /// Characters around the figure that mean nothing, such as `*`.
+    pub padding: String,
+}
+
+/// The decimal mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DecimalMark {
+    /// `1.5`
+    #[serde(rename = ".")]
+    Point,
+    /// `1,5`
+    #[serde(rename = ",")]
+    Comma,
+}
+
+impl DecimalMark {
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Point => Self::Comma,
+            Self::Comma => Self::Point,
+        }
+    }
+
+    /// The mark itself.
+    pub fn byte(self) -> u8 {
+        match self {
+            Self::Point => b'.',
+            Self::Comma => b',',
+        }
+    }
+
+    /// Its name, for messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Point => "a decimal point",
+            Self::Comma => "a decimal comma",
+        }
+    }
+}
+
+/// The thousands mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ThousandsMark {
+    /// `1.000`
+    #[serde(rename = ".")]
+    Point,
+    /// `1,000`
+    #[serde(rename = ",")]
+    Comma,
+    /// `1 000`, with whatever kind of space.
+    #[serde(rename = " ")]
+    Space,
+    /// `1'000`, with whatever kind of apostrophe.
+    #[serde(rename = "'")]
+    Apostrophe,
+    /// No mark.
+    #[serde(rename = "none")]
+    None,
+}

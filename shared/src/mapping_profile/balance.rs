@@ -1,0 +1,114 @@
+//! Where a balance comes from, if it is more than one column.
+
+use serde::{Deserialize, Serialize};
+
+use super::columns::ColumnRef;
+
+/// Where a balance comes from. Each source has several names of which the file has one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
+pub enum BalanceRule {
+    /// One column, or its negative.
+    Column {
+        /// The amount.
+        column: Vec<ColumnRef>,
+        /// Whether its sign is turned.
+        negate: bool,
+    },
+    /// Two sides, blank ones 0.
+    Sides {
+        /// What is debited.
+        debit: Vec<ColumnRef>,
+        /// What is credited.
+        credit: Vec<ColumnRef>,
+        /// Whether credits carry their minus already, so that the sides are added up.
+        signed: bool,
+        /// Whether the sign of the result is turned.
+        negate: bool,
+    },
+    /// An amount beside an indicator.
+    Indicated {
+        /// The amount.
+        column: Vec<ColumnRef>,
+        /// The indicator.
+        indicator: Vec<ColumnRef>,
+        /// Its values that mean debit.
+        debit_values: Vec<String>,
+        /// Its values that mean credit, which turn the amount's sign.
+        credit_values: Vec<String>,
+        /// Whether the sign of the result is turned.
+        negate: bool,
+    },
+}
+
+/// The table as a profile has it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    #[serde(default, with = "super::columns::one_or_more", skip_serializing_if = "Vec::is_empty")]
+    column: Vec<ColumnRef>,
+    #[serde(default, with = "super::columns::one_or_more", skip_serializing_if = "Vec::is_empty")]
+    debit: Vec<ColumnRef>,
+    #[serde(default, with = "super::columns::one_or_more", skip_serializing_if = "Vec::is_empty")]
+    credit: Vec<ColumnRef>,
+    #[serde(default)]
+    signed: bool,
+    #[serde(default, with = "super::columns::one_or_more", skip_serializing_if = "Vec::is_empty")]
+    indicator: Vec<ColumnRef>,
+    #[serde(default)]
+    debit_values: Vec<String>,
+    #[serde(default)]
+    credit_values: Vec<String>,
+    #[serde(default)]
+    negate: bool,
+}
+
+impl TryFrom<Written> for BalanceRule {
+    type Error = &'static str;
+
+    fn try_from(written: Written) -> Result<Self, &'static str> {
+        let Written { column, debit, credit, signed, indicator, debit_values, credit_values, negate } = written;
+        match (column.is_empty(), debit.is_empty() && credit.is_empty(), indicator.is_empty()) {
+            (false, true, true) if signed || !debit_values.is_empty() || !credit_values.is_empty() => {
+                Err("signed goes with debit and credit; debit_values and credit_values go with an indicator")
+            }
+            (false, true, true) => Ok(Self::Column { column, negate }),
+            (true, false, true) if debit.is_empty() || credit.is_empty() => Err("debit and credit go together"),
+            (true, false, true) if !debit_values.is_empty() || !credit_values.is_empty() => {
+                Err("debit_values and credit_values go with an indicator")
+            }
+            (true, false, true) => Ok(Self::Sides { debit, credit, signed, negate }),
+            (false, true, false) if debit_values.is_empty() || credit_values.is_empty() => {
+                Err("an indicator needs debit_values and credit_values")
+            }
+            (false, true, false) if signed => Err("signed goes with debit and credit"),
+            (false, true, false) if debit_values.iter().any(|value| credit_values.contains(value)) => {
+                Err("a value stands under debit_values and credit_values")
+            }
+            (false, true, false) => Ok(Self::Indicated { column, indicator, debit_values, credit_values, negate }),
+            _ => Err("a balance is a column, or a column with an indicator, or debit and credit"),
+        }
+    }
+}
+
+impl From<BalanceRule> for Written {
+    fn from(rule: BalanceRule) -> Self {
+        let empty = Self {
+            column: Vec::new(),
+            debit: Vec::new(),
+            credit: Vec::new(),
+            signed: false,
+            indicator: Vec::new(),
+            debit_values: Vec::new(),
+            credit_values: Vec::new(),
+            negate: false,
+        };
+        match rule {
+            BalanceRule::Column { column, negate } => Self { column, negate, ..empty },
+            BalanceRule::Sides { debit, credit, signed, negate } => Self { debit, credit, signed, negate, ..empty },
+            BalanceRule::Indicated { column, indicator, debit_values, credit_values, negate } => {
+                Self { column, indicator, debit_values, credit_values, negate, ..empty }
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Which rows of a file count.
+
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+
+use super::columns::ColumnRef;
+
+/// Which rows of a file count.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RowRules {
+    /// A row counts only if all of these hold.
+    pub keep: Vec<Condition>,
+    /// A row is left out if one of these holds.
+    pub drop: Vec<Condition>,
+    /// The first row for which one of these holds ends the file, as a footer does.
+    pub end: Vec<Condition>,
+    /// What a row without an account code is.
+    pub without_key: WithoutKey,
+}
+
+/// What a row without an account code is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WithoutKey {
+    /// A bad row.
+    #[default]
+    Refuse,
+    /// A total or a title, which is counted and left out.
+    Skip,
+}
+
+/// A condition on a cell, without the spaces around it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
+pub struct Condition {
+    /// The cell.
+    pub column: FilterColumn,
+    /// What is asked of it.
+    pub test: Test,
+}
+
+/// The cell of a condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FilterColumn {
+    /// That of a column.
+    One(ColumnRef),
+    /// Any cell of the row.
+    Any,
+}
+
+/// What is asked of a cell.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Test {
+    /// It is one of these texts.
+    Is(Vec<String>),
+    /// It is none of these texts.
+    IsNot(Vec<String>),
+    /// It starts with this text.
+    StartsWith(String),
+    /// It ends with this text.
+    EndsWith(String),
+    /// It contains this text.
+    Contains(String),
+    /// It matches this expression somewhere.
+    Matches(Pattern),
+    /// It does not match this expression anywhere.
+    MatchesNot(Pattern),
+    /// It is blank, or it is not.
+    Blank(bool),
+}
+
+/// A regular expression in the syntax of the regex crate, which is matched in linear time.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Pattern(pub Regex);
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl TryFrom<String> for Pattern {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let built = regex::RegexBuilder::new(&text).size_limit(1 << 20).build();
+        built.map(Self).map_err(|error| format!("{text:?} is no regular expression: {error}"))
+    }
+}
+
+impl From<Pattern> for String {
+    fn from(value: Pattern) -> String {
+        value.0.as_str().to_owned()
+    }
+}
+
+/// The table as a profile has it.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Written {
+    column: Option<ColumnRef>,
+    #[serde(with = "super::columns::texts", skip_serializing_if = "Option::is_none")]
+    is: Option<Vec<String>>,
+    #[serde(with = "super::columns::texts", skip_serializing_if = "Option::is_none")]
+    is_not: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    starts_with: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ends_with: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contains: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matches: Option<Pattern>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matches_not: Option<Pattern>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blank: Option<bool>,
+}
+
+impl TryFrom<Written> for Condition {
+    type Error = &'static str;
+
+    fn try_from(written: Written) -> Result<Self, &'static str> {
+        let column = match written.column {
+            Some(ColumnRef::Name(name)) if name == "*" => FilterColumn::Any,
+            Some(column) => FilterColumn::One(column),
+            None => return Err("a condition needs a column: a name, a place from 1, or \"*\" for any"),
+        };
+        let mut tests = [
+            written.is.map(Test::Is),
+            written.is_not.map(Test::IsNot),
+            written.starts_with.map(Test::StartsWith),
+            written.ends_with.map(Test::EndsWith),
+            written.contains.map(Test::Contains),
+            written.matches.map(Test::Matches),
+            written.matches_not.map(Test::MatchesNot),
+            written.blank.map(Test::Blank),
+        ]
+        .into_iter()
+        .flatten();
+        match (tests.next(), tests.next()) {
+            (Some(test), None) => Ok(Self { column, test }),
+            _ => Err(
+                "a condition needs exactly one of is, is_not, starts_with, ends_with, contains, matches, matches_not, \
+                 blank",
+            ),
+        }
+    }
+}
+
+impl From<Condition> for Written {
+    fn from(condition: Condition) -> Self {
+        let column = match condition.column {
+            FilterColumn::One(column) => column,
+            FilterColumn::Any => ColumnRef::Name("*".to_owned()),
+        };
+        let mut written = Self { column: Some(column), ..Self::default() };
+        match condition.test {
+            Test::Is(texts) => written.is = Some(texts),
+            Test::IsNot(texts) => written.is_not = Some(texts),
+            Test::StartsWith(text) => written.starts_with = Some(text),
+            Test::EndsWith(text) => written.ends_with = Some(text),
+            Test::Contains(text) => written.contains = Some(text),
+            Test::Matches(pattern) => written.matches = Some(pattern),
+            Test::MatchesNot(pattern) => written.matches_not = Some(pattern),
+            Test::Blank(blank) => written.blank = Some(blank),
+        }
+        written
+    }
+}
+
+impl Test {
+    /// Whether it holds for a cell.
+    pub fn holds(&self, cell: &str) -> bool {
+        let cell = cell.trim();
+        match self {
+            Self::Is(texts) => texts.iter().any(|text| text == cell),
+            Self::IsNot(texts) => !texts.iter().any(|text| text == cell),
+            Self::StartsWith(text) => cell.starts_with(text.as_str()),
+            Self::EndsWith(text) => cell.ends_with(text.as_str()),
+            Self::Contains(text) => cell.contains(text.as_str()),
+            Self::Matches(pattern) => pattern.0.is_match(cell),
+            Self::MatchesNot(pattern) => !pattern.0.is_match(cell),
+            Self::Blank(blank) => cell.is_empty() == *blank,
+        }
+    }
+}

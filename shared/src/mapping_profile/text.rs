@@ -1,0 +1,240 @@
+//! How a file is written: encoding, delimiter, quotes, header.
+
+use serde::{Deserialize, Serialize};
+
+/// How a file is written. Compression and workbooks are recognised by their first bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TextFormat {
+    /// The encoding of a file without a byte order mark; otherwise UTF-8.
+    pub encoding: Option<Encoding>,
+    /// What separates fields; otherwise found out from the header.
+    pub delimiter: Option<Delimiter>,
+    /// What surrounds fields that hold a delimiter.
+    pub quote: Quote,
+    /// Whether a quoted field may go over several lines.
+    pub line_breaks_in_quotes: bool,
+    /// What ends a record.
+    pub line_end: LineEnd,
+    /// Lines before the header.
+    pub skip_lines: u64,
+    /// Whether there is a header.
+    pub header: HeaderLine,
+    /// Cells by which the header is told from the title lines above it.
+    pub header_contains: Vec<String>,
+    /// Records that the header goes over, whose cells are joined.
+    pub header_rows: CellRow,
+    /// Lines below the header that hold no data.
+    pub skip_after_header: u64,
+    /// The columns' names where the file has no header.
+    pub column_names: Vec<String>,
+    /// What two columns of one name are.
+    pub repeated_headers: RepeatedHeaders,
+    /// What a record with fewer fields than the header is.
+    pub short_records: ShortRecords,
+    /// What a record with more fields than the header is.
+    pub long_records: LongRecords,
+    /// Whether each record begins with a delimiter.
+    pub leading_delimiter: bool,
+    /// Whether each record ends with a delimiter.
+    pub trailing_delimiter: bool,
+    /// Whether spaces around cells are padding; otherwise texts are kept as they stand.
+    pub trim_cells: bool,
+    /// The sheet of a workbook; otherwise the first.
+    pub sheet: Option<Sheet>,
+}
+
+impl Default for TextFormat {
+    fn default() -> Self {
+        Self {
+            encoding: None,
+            delimiter: None,
+            quote: Quote(Some(b'"')),
+            line_breaks_in_quotes: true,
+            line_end: LineEnd::Any,
+            skip_lines: 0,
+            header: HeaderLine::Present,
+            header_contains: Vec::new(),
+            header_rows: CellRow(1),
+            skip_after_header: 0,
+            column_names: Vec::new(),
+            repeated_headers: RepeatedHeaders::Refuse,
+            short_records: ShortRecords::Refuse,
+            long_records: LongRecords::Refuse,
+            leading_delimiter: false,
+            trailing_delimiter: false,
+            trim_cells: false,
+            sheet: None,
+        }
+    }
+}
+
+/// An encoding by its label of the WHATWG Encoding Standard, such as `windows-1252` or `shift_jis`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Encoding(pub &'static encoding_rs::Encoding);
+
+impl TryFrom<String> for Encoding {
+    type Error = String;
+
+    fn try_from(label: String) -> Result<Self, String> {
+        let dashed = label.to_ascii_lowercase().replace("cp125", "windows-125");
+        match encoding_rs::Encoding::for_label_no_replacement(dashed.as_bytes()) {
+            Some(encoding) => Ok(Self(encoding)),
+            None => Err(format!(
+                "{label:?} is no known encoding; such are utf-8, utf-16le, utf-16be, windows-1250 to windows-1258, \
+                 iso-8859-1 to iso-8859-16, shift_jis, euc-jp, gbk, gb18030, big5, euc-kr, ibm866, koi8-r, macintosh"
+            )),
+        }
+    }
+}
+
+impl From<Encoding> for String {
+    fn from(value: Encoding) -> String {
+        value.0.name().to_ascii_lowercase()
+    }
+}
+
+/// What separates fields: one ASCII character.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Delimiter(pub u8);
+
+impl TryFrom<String> for Delimiter {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_bytes() {
+            b"tab" | b"\\t" => Ok(Self(b'\t')),
+            [byte] if byte.is_ascii() && !byte.is_ascii_alphanumeric() && !matches!(byte, b'"' | b'\n' | b'\r' | 0) => {
+                Ok(Self(*byte))
+            }
+            _ => Err(format!("{text:?} is no delimiter; it is one ASCII character such as \";\", or \"tab\"")),
+        }
+    }
+}
+
+impl From<Delimiter> for String {
+    fn from(value: Delimiter) -> String {
+        if value.0 == b'\t' { "tab".to_owned() } else { char::from(value.0).to_string() }
+    }
+}
+
+/// What surrounds fields that hold a delimiter: one ASCII character, or nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Quote(pub Option<u8>);
+
+impl TryFrom<String> for Quote {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_bytes() {
+            b"none" => Ok(Self(None)),
+            [byte] if byte.is_ascii_punctuation() => Ok(Self(Some(*byte))),
+            _ => Err(format!("{text:?} is no quote; it is one ASCII character such as '\"', or \"none\"")),
+        }
+    }
+}
+
+impl From<Quote> for String {
+    fn from(value: Quote) -> String {
+        value.0.map_or_else(|| "none".to_owned(), |byte| char::from(byte).to_string())
+    }
+}
+
+/// What ends a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LineEnd {
+    /// A line feed, a carriage return, or both.
+    Any,
+    /// A line feed; a carriage return elsewhere is text.
+    Lf,
+}
+
+/// Whether there is a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "bool", into = "bool")]
+pub enum HeaderLine {
+    /// There is one.
+    Present,
+    /// There is none: columns are told by their place, or by `column_names`.
+    Absent,
+}
+
+impl From<bool> for HeaderLine {
+    fn from(present: bool) -> Self {
+        if present { Self::Present } else { Self::Absent }
+    }
+}
+
+impl From<HeaderLine> for bool {
+    fn from(value: HeaderLine) -> bool {
+        value == HeaderLine::Present
+    }
+}
+
+/// A number of records from 1 to 9.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u64", into = "u64")]
+pub struct CellRow(pub u8);
+
+impl TryFrom<u64> for CellRow {
+    type Error = String;
+
+    fn try_from(count: u64) -> Result<Self, String> {
+        match u8::try_from(count) {
+            Ok(count @ 1..=9) => Ok(Self(count)),
+            _ => Err(format!("{count} is no number of records from 1 to 9")),
+        }
+    }
+}
+
+impl From<CellRow> for u64 {
+    fn from(value: CellRow) -> u64 {
+        value.0.into()
+    }
+}
+
+/// What two columns of one name are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RepeatedHeaders {
+    /// A mistake, which fails the job.
+    Refuse,
+    /// Two columns, the second of which is called `Name (2)`.
+    Number,
+}
+
+/// What a record with fewer fields than the header is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShortRecords {
+    /// A bad row.
+    Refuse,
+    /// A row whose last fields are blank.
+    Pad,
+}
+
+/// What a record with more fields than the header is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LongRecords {
+    /// A bad row.
+    Refuse,
+    /// A row, if what stands past the header is blank; otherwise a bad row.
+    Blank,
+    /// A row; what stands past the header is left out.
+    Cut,
+}
+
+/// A sheet of a workbook: its name, or its place from 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected the name of a sheet, or its place from 1")]
+pub enum Sheet {
+    /// By its place, from 1.
+    Place(std::num::NonZeroU32),
+    /// By its name.
+    Name(String),
+}
