@@ -12,14 +12,14 @@ use serde::Serialize;
 use crate::{
     amount::Amount,
     balances::{BalanceStats, Balances},
-    columns::{Column, Header},
+    columns::FileColumns,
     records::Record,
 };
 
 /// Distinct values that are told apart in one column; a higher count is cut to this one.
 const DISTINCT: usize = 1 << 20;
 /// Columns whose distinct values are counted.
-const COUNTED: [&str; 6] = ["entity", "company_code", "period", "bs_pl", "status", "department"];
+pub const COUNTED: [&str; 6] = ["entity", "company_code", "period", "bs_pl", "status", "department"];
 
 /// Statistics of a slice's rows, before blanks become 0. Decimals are texts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -70,7 +70,6 @@ struct Cells {
 
 #[derive(Default)]
 struct Distinct {
-    place: Option<usize>,
     last: u64,
     seen: HashSet<u64, std::hash::BuildHasherDefault<Identity>>,
 }
@@ -102,24 +101,28 @@ pub struct Profiler {
 }
 
 impl Profiler {
-    /// A profiler for files with this header.
-    pub fn new(header: &Header) -> Self {
-        let distinct = COUNTED.map(|name| Distinct { place: header.place(Column::named(name)), ..Distinct::default() });
+    /// A profiler for files with these columns.
+    pub fn new(columns: &FileColumns) -> Self {
         Self {
-            cells: vec![Cells::default(); header.names.len()],
+            cells: vec![Cells::default(); columns.names.len()],
             bytes: 0,
             rows: 0,
-            distinct: distinct.into(),
+            distinct: COUNTED.map(|_| Distinct::default()).into(),
             hasher: FixedState::with_seed(0),
             balances: Balances::default(),
         }
     }
 
-    /// Takes in a row and its balance, unless that is blank.
+    /// Takes in a row, its texts of [`COUNTED`], and its balance, unless that is blank.
     ///
     /// # Errors
     /// If the temporary file of a large slice cannot be written.
-    pub fn add(&mut self, record: &Record<'_>, balance: Option<Amount>) -> io::Result<()> {
+    pub fn add(
+        &mut self,
+        record: &Record<'_>,
+        counted: [&str; COUNTED.len()],
+        balance: Option<Amount>,
+    ) -> io::Result<()> {
         self.rows += 1;
         for (cell, known) in record.iter().zip(&mut self.cells) {
             self.bytes += cell.len() as u64;
@@ -132,9 +135,8 @@ impl Profiler {
                 known.not_integer |= !decimal || text.contains('.');
             }
         }
-        for column in &mut self.distinct {
-            let Some(cell) = column.place.and_then(|place| record.get(place)) else { continue };
-            let text = cell.trim_ascii();
+        for (column, text) in self.distinct.iter_mut().zip(counted) {
+            let text = text.trim_ascii();
             if text.is_empty() {
                 continue;
             }
@@ -161,17 +163,17 @@ impl Profiler {
     /// # Errors
     /// If the temporary file of a large slice cannot be read.
     #[expect(clippy::float_arithmetic, reason = "percentages and megabytes are no amounts")]
-    pub fn finish(self, header: &Header, tolerance: Amount) -> io::Result<DataProfile> {
+    pub fn finish(self, columns: &FileColumns, tolerance: Amount) -> io::Result<DataProfile> {
         let rows = self.rows;
         let percent = |count: u64| if rows == 0 { 0.0 } else { (count as f64 / rows as f64 * 1e4).round() / 1e2 };
         let sum = self.balances.sum().unwrap_or_default();
-        let named = || header.names.iter().cloned().zip(&self.cells);
+        let named = || columns.names.iter().cloned().zip(&self.cells);
         let near_zero = self.balances.near_zero();
         let blank = rows - self.balances.count();
         Ok(DataProfile {
             row_count: rows,
-            column_count: header.names.len(),
-            columns: header.names.clone(),
+            column_count: columns.names.len(),
+            columns: columns.names.clone(),
             data_types: named().map(|(name, cells)| (name, cells.kind(rows))).collect(),
             null_percentages: named().map(|(name, cells)| (name, percent(cells.blank))).collect(),
             memory_usage_mb: (self.bytes as f64 / 1_048_576.0 * 1e6).round() / 1e6,

@@ -2,17 +2,17 @@
 
 use std::io::{ErrorKind, Read};
 
-use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder, Terminator};
 
-use crate::failure::{ErrorCode, Failure, Stage};
+use crate::{
+    failure::{ErrorCode, Failure, Stage},
+    mapping_profile::LineEnd,
+};
 
-const DELIMITER: u8 = b',';
-const QUOTE: u8 = b'"';
-const BOM: &[u8] = b"\xef\xbb\xbf";
 const CHUNK: usize = 256 * 1024;
 
 /// What one record may be.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordLimits {
     /// Bytes of a record.
     pub bytes: usize,
@@ -20,10 +20,45 @@ pub struct RecordLimits {
     pub fields: usize,
 }
 
-/// Reads records from a file, holding no more than one of them.
+/// How records are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordFormat {
+    /// What separates fields.
+    pub delimiter: u8,
+    /// What surrounds fields that hold a delimiter, if anything does.
+    pub quote: Option<u8>,
+    /// Whether a quoted field may go over several lines.
+    pub line_breaks_in_quotes: bool,
+    /// What ends a record.
+    pub line_end: LineEnd,
+}
+
+impl Default for RecordFormat {
+    fn default() -> Self {
+        Self { delimiter: b',', quote: Some(b'"'), line_breaks_in_quotes: true, line_end: LineEnd::Any }
+    }
+}
+
+impl RecordFormat {
+    fn reader(self) -> Reader {
+        let mut builder = ReaderBuilder::new();
+        builder.delimiter(self.delimiter).quoting(self.quote.is_some());
+        if let Some(quote) = self.quote {
+            builder.quote(quote);
+        }
+        match self.line_end {
+            LineEnd::Any => builder.terminator(Terminator::CRLF),
+            LineEnd::Lf => builder.terminator(Terminator::Any(b'\n')),
+        };
+        builder.build()
+    }
+}
+
+/// Reads records from UTF-8, holding no more than one of them.
 pub struct Records<R> {
     input: R,
     limits: RecordLimits,
+    format: RecordFormat,
     core: Reader,
     /// Bytes read; the current record starts at `start`, and bytes up to `next` are taken in.
     buffer: Vec<u8>,
@@ -34,7 +69,6 @@ pub struct Records<R> {
     ends: Vec<usize>,
     line: u64,
     after_return: bool,
-    at_start: bool,
 }
 
 /// One record, in UTF-8.
@@ -44,8 +78,13 @@ pub struct Record<'a> {
     pub line: u64,
     /// The record as it stands in the file, without its line end.
     pub raw: &'a str,
+    /// The fields one behind the other, and where each ends.
     text: &'a str,
     ends: &'a [usize],
+    /// Where the first field starts.
+    start: usize,
+    /// Which fields are numbers of a workbook; none in a text.
+    numbers: &'a [bool],
 }
 
 impl<'a> Record<'a> {
@@ -62,28 +101,57 @@ impl<'a> Record<'a> {
     /// A field, if the record is that long.
     pub fn get(&self, place: usize) -> Option<&'a str> {
         let end = *self.ends.get(place)?;
-        let start = if place == 0 { 0 } else { self.ends[place - 1] };
+        let start = if place == 0 { self.start } else { self.ends[place - 1] };
         Some(&self.text[start..end])
+    }
+
+    /// Whether a field is a number of a workbook, which is always written with a decimal point.
+    pub fn is_number(&self, place: usize) -> bool {
+        self.numbers.get(place).copied().unwrap_or_default()
+    }
+
+    /// Whether it is a row of a workbook, which ends at its last cell that holds anything.
+    pub fn is_of_sheet(&self) -> bool {
+        !self.numbers.is_empty()
     }
 
     /// All fields.
     pub fn iter(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         let (text, ends) = (self.text, self.ends);
-        ends.iter().scan(0, move |start, end| {
+        ends.iter().scan(self.start, move |start, end| {
             let field = &text[*start..*end];
             *start = *end;
             Some(field)
         })
     }
+
+    /// The record without its first field.
+    pub(crate) fn without_first(self) -> Self {
+        match self.ends {
+            [first, rest @ ..] => Self { ends: rest, start: *first, numbers: self.numbers.get(1..).unwrap_or(&[]), ..self },
+            [] => self,
+        }
+    }
+
+    /// The record with so many fields at most.
+    pub(crate) fn truncated(self, fields: usize) -> Self {
+        Self { ends: &self.ends[..fields.min(self.ends.len())], ..self }
+    }
+
+    /// A record of parts that were cut elsewhere.
+    pub(crate) fn of_parts(line: u64, raw: &'a str, text: &'a str, ends: &'a [usize], numbers: &'a [bool]) -> Self {
+        Self { line, raw, text, ends, start: 0, numbers }
+    }
 }
 
 impl<R: Read> Records<R> {
-    /// Reads comma-separated UTF-8 with or without a byte order mark.
-    pub fn new(input: R, limits: RecordLimits) -> Self {
+    /// Reads UTF-8 without a byte order mark.
+    pub fn new(input: R, format: RecordFormat, limits: RecordLimits) -> Self {
         Self {
             input,
             limits,
-            core: ReaderBuilder::new().delimiter(DELIMITER).quote(QUOTE).build(),
+            format,
+            core: format.reader(),
             buffer: Vec::with_capacity(CHUNK),
             start: 0,
             next: 0,
@@ -92,8 +160,71 @@ impl<R: Read> Records<R> {
             ends: vec![0; 64],
             line: 1,
             after_return: false,
-            at_start: true,
         }
+    }
+
+    /// What follows in the file, at least so many bytes of it unless it is shorter. Nothing is taken in.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn peek(&mut self, bytes: usize) -> Result<&[u8], Failure> {
+        while self.buffer.len() - self.next < bytes && !self.at_end {
+            self.fill()?;
+        }
+        Ok(&self.buffer[self.next..])
+    }
+
+    /// Changes how records are written, before the first of them.
+    pub fn set_format(&mut self, format: RecordFormat) {
+        self.format = format;
+        self.core = format.reader();
+    }
+
+    /// Passes over lines, whatever they hold, before the first record.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or a line is too long.
+    pub fn skip_lines(&mut self, lines: u64) -> Result<(), Failure> {
+        for _ in 0..lines {
+            let mut searched = self.next;
+            let end = loop {
+                if let Some(found) = memchr::memchr2(b'\n', b'\r', &self.buffer[searched..]) {
+                    break searched + found;
+                }
+                if self.at_end {
+                    self.next = self.buffer.len();
+                    self.take_in();
+                    return Ok(());
+                }
+                if self.buffer.len() - self.next > self.limits.bytes {
+                    return Err(self.longer());
+                }
+                let unsearched = self.buffer.len() - self.start;
+                self.fill()?;
+                searched = self.start + unsearched;
+            };
+            if end + 1 == self.buffer.len() && !self.at_end {
+                let offset = end - self.start;
+                self.fill()?;
+                self.next = self.start + offset + 1;
+            } else {
+                self.next = end + 1;
+            }
+            let ended = self.next - 1;
+            if self.buffer[ended] == b'\r' && self.buffer.get(self.next) == Some(&b'\n') {
+                self.next += 1;
+            }
+            self.take_in();
+        }
+        Ok(())
+    }
+
+    /// Counts the lines that end in what was taken in, and lets it go.
+    fn take_in(&mut self) {
+        let taken_in = &self.buffer[self.start..self.next];
+        self.line += line_ends(taken_in, self.after_return);
+        self.after_return = taken_in.last().map_or(self.after_return, |byte| *byte == b'\r');
+        self.start = self.next;
     }
 
     /// The next record, or none at the end of the file.
@@ -102,15 +233,13 @@ impl<R: Read> Records<R> {
     /// `csv_malformed`, `encoding_invalid` or `file_too_large` with line and column;
     /// `storage_unavailable` if the file cannot be read on.
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, Failure> {
-        if self.at_start {
-            self.at_start = false;
-            self.skip_mark()?;
-        }
+        self.read_record(true)
+    }
+
+    /// The next record, with quotes in their places or, among titles, in any.
+    pub(crate) fn read_record(&mut self, strictly: bool) -> Result<Option<Record<'_>>, Failure> {
         // Lines end in the part of the buffer that the last record took in.
-        let taken_in = &self.buffer[self.start..self.next];
-        self.line += line_ends(taken_in, self.after_return);
-        self.after_return = taken_in.last().map_or(self.after_return, |byte| *byte == b'\r');
-        self.start = self.next;
+        self.take_in();
         let (mut text, mut count) = (0, 0);
         loop {
             // An empty input tells csv-core that the file has ended.
@@ -142,14 +271,18 @@ impl<R: Read> Records<R> {
         let line = self.line + line_ends(&raw[..lead], self.after_return);
         let trail = raw[lead..].iter().rev().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         let raw = &raw[lead..raw.len() - trail];
-        check(raw, line)?;
+        self.check(raw, line, strictly)?;
+        if self.format.line_end == LineEnd::Lf && count > 0 && text > 0 && self.fields[text - 1] == b'\r' {
+            text -= 1;
+            self.ends[count - 1] = text.max(if count > 1 { self.ends[count - 2] } else { 0 });
+        }
         let invalid = |column: usize| {
             let reason = format!("line {line}, byte {column}: is no UTF-8; name the encoding in a mapping profile");
             Failure::new(ErrorCode::EncodingInvalid, Stage::Parse, reason)
         };
         let raw = std::str::from_utf8(raw).map_err(|error| invalid(error.valid_up_to() + 1))?;
         let text = std::str::from_utf8(&self.fields[..text]).map_err(|error| invalid(error.valid_up_to() + 1))?;
-        Ok(Some(Record { line, raw, text, ends: &self.ends[..count] }))
+        Ok(Some(Record { line, raw, text, ends: &self.ends[..count], start: 0, numbers: &[] }))
     }
 
     /// Reads on, keeping what the current record has taken in so far.
@@ -169,23 +302,14 @@ impl<R: Read> Records<R> {
         };
         self.buffer.truncate(held + *read.as_ref().unwrap_or(&0));
         let read = read.map_err(|error| {
+            // Whoever unpacks or decodes says what is wrong in the terms of a job.
+            if let Some(failure) = error.get_ref().and_then(|inner| inner.downcast_ref::<Failure>()) {
+                return failure.clone();
+            }
             let reason = format!("the file cannot be read on after line {}: {error}", self.line);
             Failure::new(ErrorCode::StorageUnavailable, Stage::Parse, reason)
         })?;
         self.at_end = read == 0;
-        Ok(())
-    }
-
-    fn skip_mark(&mut self) -> Result<(), Failure> {
-        while self.buffer.len() < BOM.len() && !self.at_end {
-            self.fill()?;
-        }
-        if self.buffer.starts_with(BOM) {
-            (self.start, self.next) = (BOM.len(), BOM.len());
-        } else if self.buffer.starts_with(b"\xff\xfe") || self.buffer.starts_with(b"\xfe\xff") {
-            let reason = "the file is UTF-16; name the encoding in a mapping profile";
-            return Err(Failure::new(ErrorCode::EncodingInvalid, Stage::Parse, reason));
-        }
         Ok(())
     }
 
@@ -196,12 +320,42 @@ impl<R: Read> Records<R> {
 
     fn too_long(&self) -> Failure {
         let raw = &self.buffer[self.start..self.next];
-        let (line, limit) = (self.line, self.limits.bytes);
-        match quote_fault(raw) {
-            Some(QuoteFault::Unclosed(offset)) => unclosed(raw, offset, line),
-            Some(QuoteFault::Lone(_)) | None => {
-                let reason = format!("line {line}: the record is longer than {limit} bytes");
-                Failure::new(ErrorCode::FileTooLarge, Stage::Parse, reason)
+        match self.format.quote.and_then(|quote| quote_fault(raw, self.format.delimiter, quote)) {
+            Some(QuoteFault::Unclosed(offset)) => unclosed(raw, offset, self.line),
+            Some(QuoteFault::Lone(_)) | None => self.longer(),
+        }
+    }
+
+    fn longer(&self) -> Failure {
+        let reason = format!("line {}: the record is longer than {} bytes", self.line, self.limits.bytes);
+        Failure::new(ErrorCode::FileTooLarge, Stage::Parse, reason)
+    }
+
+    /// Refuses what `csv` would take in silently: NUL characters and quotes out of place.
+    fn check(&self, raw: &[u8], line: u64, strictly: bool) -> Result<(), Failure> {
+        let malformed = |reason| Err(Failure::new(ErrorCode::CsvMalformed, Stage::Parse, reason));
+        if let Some(offset) = memchr::memchr(0, raw) {
+            let (line, column) = place(raw, offset, line);
+            return malformed(format!("line {line}, byte {column}: holds a NUL character"));
+        }
+        let Some(quote) = self.format.quote.filter(|quote| strictly && memchr::memchr(*quote, raw).is_some()) else {
+            return Ok(());
+        };
+        match quote_fault(raw, self.format.delimiter, quote) {
+            None => {}
+            Some(QuoteFault::Unclosed(offset)) => return Err(unclosed(raw, offset, line)),
+            Some(QuoteFault::Lone(offset)) => {
+                let (line, column) = place(raw, offset, line);
+                return malformed(format!(
+                    "line {line}, byte {column}: a quote stands neither around a field nor doubled within one"
+                ));
+            }
+        }
+        match memchr::memchr2(b'\n', b'\r', raw).filter(|_| !self.format.line_breaks_in_quotes) {
+            None => Ok(()),
+            Some(offset) => {
+                let (line, column) = place(raw, offset, line);
+                malformed(format!("line {line}, byte {column}: the line ends within quotes"))
             }
         }
     }
@@ -215,28 +369,6 @@ fn line_ends(bytes: &[u8], after_return: bool) -> u64 {
         bytes[*at] == b'\r' || !follows_return
     });
     ends.count() as u64
-}
-
-/// Refuses what `csv` would take in silently: NUL characters and quotes out of place.
-fn check(raw: &[u8], line: u64) -> Result<(), Failure> {
-    let malformed = |reason| Err(Failure::new(ErrorCode::CsvMalformed, Stage::Parse, reason));
-    if let Some(offset) = memchr::memchr(0, raw) {
-        let (line, column) = place(raw, offset, line);
-        return malformed(format!("line {line}, byte {column}: holds a NUL character"));
-    }
-    if memchr::memchr(QUOTE, raw).is_none() {
-        return Ok(());
-    }
-    match quote_fault(raw) {
-        None => Ok(()),
-        Some(QuoteFault::Unclosed(offset)) => Err(unclosed(raw, offset, line)),
-        Some(QuoteFault::Lone(offset)) => {
-            let (line, column) = place(raw, offset, line);
-            malformed(format!(
-                "line {line}, byte {column}: a quote stands neither around a field nor doubled within one"
-            ))
-        }
-    }
 }
 
 fn unclosed(raw: &[u8], offset: usize, line: u64) -> Failure {
@@ -259,30 +391,30 @@ enum QuoteFault {
     Lone(usize),
 }
 
-fn quote_fault(raw: &[u8]) -> Option<QuoteFault> {
+fn quote_fault(raw: &[u8], delimiter: u8, quote: u8) -> Option<QuoteFault> {
     let mut at = 0;
     loop {
         // At the start of a field.
-        if raw.get(at) == Some(&QUOTE) {
+        if raw.get(at) == Some(&quote) {
             let opened = at;
             at += 1;
             loop {
-                let Some(quote) = memchr::memchr(QUOTE, &raw[at..]) else { return Some(QuoteFault::Unclosed(opened)) };
-                at += quote + 1;
-                if raw.get(at) != Some(&QUOTE) {
+                let Some(found) = memchr::memchr(quote, &raw[at..]) else { return Some(QuoteFault::Unclosed(opened)) };
+                at += found + 1;
+                if raw.get(at) != Some(&quote) {
                     break;
                 }
                 at += 1;
             }
             match raw.get(at) {
                 None => return None,
-                Some(&DELIMITER) => at += 1,
+                Some(byte) if *byte == delimiter => at += 1,
                 Some(_) => return Some(QuoteFault::Lone(at - 1)),
             }
         } else {
-            match memchr::memchr2(QUOTE, DELIMITER, &raw[at..]) {
+            match memchr::memchr2(quote, delimiter, &raw[at..]) {
                 None => return None,
-                Some(found) if raw[at + found] == QUOTE => return Some(QuoteFault::Lone(at + found)),
+                Some(found) if raw[at + found] == quote => return Some(QuoteFault::Lone(at + found)),
                 Some(found) => at += found + 1,
             }
         }
@@ -310,7 +442,7 @@ mod tests {
     }
 
     fn read(bytes: &[u8], drip: usize) -> Result<Vec<(u64, Vec<String>)>, Failure> {
-        let mut records = Records::new(Drip(bytes, drip), LIMITS);
+        let mut records = Records::new(Drip(bytes, drip), RecordFormat::default(), LIMITS);
         let mut all = Vec::new();
         while let Some(record) = records.next_record()? {
             all.push((record.line, record.iter().map(str::to_owned).collect()));
@@ -325,7 +457,7 @@ mod tests {
 
     #[test]
     fn a_record_knows_the_line_on_which_it_starts() {
-        let text = b"\xef\xbb\xbfa,b\r\n\"x\r\ny\",2\r\n\r\n\r\n3,4\n5,6";
+        let text = b"a,b\r\n\"x\r\ny\",2\r\n\r\n\r\n3,4\n5,6";
         let expected = vec![
             (1, vec!["a".to_owned(), "b".to_owned()]),
             (2, vec!["x\r\ny".to_owned(), "2".to_owned()]),
@@ -362,7 +494,6 @@ mod tests {
         assert!(fault(b"a,b\n\"1\"x,2\n").starts_with("csv_malformed: line 2, byte 3"));
         assert_eq!(fault(b"a,b\n1,\0\n"), "csv_malformed: line 2, byte 3: holds a NUL character");
         assert!(fault(b"a,b\n1,\xe9\n").starts_with("encoding_invalid: line 2, byte 3"));
-        assert!(fault(b"\xff\xfea\0").starts_with("encoding_invalid"));
     }
 
     #[test]

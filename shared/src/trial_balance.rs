@@ -2,18 +2,22 @@
 //!
 //! Everything here is computed from the file's bytes alone; `check` and the worker share it.
 
-use std::{collections::BTreeSet, io::Read};
+use std::{borrow::Cow, collections::BTreeSet, io::Read};
 
 use serde_json::{Map, Value};
 
 use crate::{
-    amount::{Amount, InvalidAmount},
-    columns::{AMOUNTS, Column, Header, TEXTS},
+    amount::Amount,
+    columns::{AMOUNTS, ERP_TEXTS, FileColumns, REVIEW_TEXTS, TEXTS},
     data_profile::{DataProfile, Profiler},
+    dialect::{Dialect, FileLimits, Opened},
     failure::{BadRow, ErrorCode, Failure, LISTED_ROWS, Stage},
     job::{Control, OnError},
-    records::{Record, RecordLimits, Records},
+    layout::{Layout, Reading as AmountReading, Sifted, Values},
+    mapping_profile::{DecimalMark, LongRecords, MappingProfile, ShortRecords, WithoutKey},
+    records::Record,
     slice::Slice,
+    written_amount::{AmountReader, Evidence},
 };
 
 /// Other slices that `slice_not_found` lists.
@@ -27,25 +31,19 @@ pub struct LedgerRow<'a> {
     /// The line of the file on which it starts, from 1.
     pub line: u64,
     /// The company code; the entity where the file has none.
-    pub company_code: &'a str,
+    pub company_code: Cow<'a, str>,
     /// The account code, without the spaces around it.
-    pub account_code: &'a str,
+    pub account_code: Cow<'a, str>,
     /// The amounts of [`AMOUNTS`]; a blank balance is 0.
     pub amounts: [Option<Amount>; AMOUNTS.len()],
     /// The texts of [`crate::columns::ERP_TEXTS`], then [`crate::columns::REVIEW_TEXTS`].
-    pub texts: [Option<&'a str>; TEXTS],
-    /// The columns that Aura does not know, as a JSON object of texts.
+    pub texts: [Option<Cow<'a, str>>; TEXTS],
+    /// The columns that Aura does not know and that are kept, as a JSON object of texts.
     pub extra: Option<String>,
 }
 
 /// Where rows go as they are read.
 pub trait RowSink {
-    /// Takes the header, before any row.
-    ///
-    /// # Errors
-    /// If the sink can take no more; reading stops with that failure.
-    fn header(&mut self, header: &Header) -> Result<(), Failure>;
-
     /// Takes a good row.
     ///
     /// # Errors
@@ -64,18 +62,37 @@ pub trait RowSink {
 pub struct Request<'a> {
     /// The slice whose rows are wanted.
     pub slice: &'a Slice,
+    /// How the file is written.
+    pub profile: &'a MappingProfile,
     /// What bad rows do.
     pub on_error: OnError,
     /// Bad rows that quarantine allows.
     pub max_rejected: u64,
-    /// What a record may be.
-    pub limits: RecordLimits,
+    /// What the file may be.
+    pub limits: FileLimits,
     /// Totals that must match.
     pub control: Control,
     /// Whether the slice must sum to nil.
     pub require_balanced: bool,
     /// How far from nil it may be.
     pub nil_tolerance: Amount,
+}
+
+/// What is taken for granted about a file until one of its rows says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Assumptions {
+    /// What rows with a blank entity or period are.
+    pub blanks: Blanks,
+    /// How amounts are read, if the profile does not say it.
+    pub amounts: AmountsAre,
+    /// Whether the amounts of other slices are looked at too, for what they tell about the decimal mark.
+    pub others_tell: bool,
+}
+
+impl Default for Assumptions {
+    fn default() -> Self {
+        Self { blanks: Blanks::Ours, amounts: AmountsAre::Pointed, others_tell: false }
+    }
 }
 
 /// What rows with a blank entity or period are.
@@ -87,11 +104,26 @@ pub enum Blanks {
     Bad,
 }
 
+/// How a file's amounts are read, if the profile does not say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AmountsAre {
+    /// With a decimal point.
+    Pointed,
+    /// With a decimal comma.
+    WithComma,
+    /// With a decimal point in some rows and a comma in others, which are bad.
+    Mixed,
+}
+
 /// A slice that was read and whose rows passed every check that the file alone allows.
 #[derive(Debug, Clone)]
 pub struct CheckedSlice {
+    /// How the file is written.
+    pub dialect: Dialect,
+    /// The decimal mark of its amounts.
+    pub decimal: DecimalMark,
     /// The columns of the file.
-    pub header: Header,
+    pub columns: FileColumns,
     /// Good rows.
     pub rows: u64,
     /// Rows of other slices.
@@ -102,6 +134,10 @@ pub struct CheckedSlice {
     pub failed: u64,
     /// The sum of the good rows' balances.
     pub balance_sum: Amount,
+    /// Rows that the profile leaves out.
+    pub left_out: u64,
+    /// Rows without an account code, which the profile leaves out.
+    pub without_key: u64,
     /// Statistics of the good rows.
     pub profile: DataProfile,
     /// What a person should look at.
@@ -113,9 +149,8 @@ pub struct CheckedSlice {
 pub enum Stopped {
     /// The job fails.
     Failed(Box<Failure>),
-    /// Rows with a blank entity or period were taken for the slice's, and then the file turned out
-    /// to hold others: it is to be read again with [`Blanks::Bad`].
-    BlanksAreBad,
+    /// A row has shown that something was wrongly taken for granted: the file is to be read again so.
+    Again(Assumptions),
 }
 
 impl From<Failure> for Stopped {
@@ -126,33 +161,30 @@ impl From<Failure> for Stopped {
 
 enum Belongs {
     Here,
-    HereIfAlone,
-    Elsewhere,
+    /// Its entity or period, which this names, is blank.
+    HereIfAlone(&'static str),
+    /// The slice it is of.
+    Elsewhere(String, String),
     Nowhere(BadRow),
 }
 
 struct Reading<'a> {
     request: &'a Request<'a>,
-    blanks: Blanks,
-    header: Header,
-    places: Places,
+    assumptions: Assumptions,
+    layout: Layout,
+    amounts: AmountReader,
+    decimal: DecimalMark,
+    evidence: Evidence,
     profiler: Profiler,
     rows: u64,
     blank_rows: u64,
     empty_rows: u64,
     other_rows: u64,
+    left_out: u64,
+    without_key: u64,
     others: BTreeSet<(String, String)>,
     bad: Vec<BadRow>,
     bad_total: u64,
-}
-
-/// Where the columns that decide a row's fate stand.
-struct Places {
-    entity: usize,
-    period: usize,
-    account_code: usize,
-    company_code: Option<usize>,
-    has_extra: bool,
 }
 
 /// Reads the rows of a slice and gives them to the sink.
@@ -162,115 +194,182 @@ struct Places {
 pub fn read(
     input: impl Read,
     request: &Request<'_>,
-    blanks: Blanks,
+    assumptions: Assumptions,
     sink: &mut impl RowSink,
 ) -> Result<CheckedSlice, Stopped> {
-    let mut records = Records::new(input, request.limits);
-    let header = match records.next_record()? {
-        Some(record) => Header::read(record.iter()),
-        None => Header::read(std::iter::empty()),
-    };
-    let header = header.map_err(|invalid| {
-        let mut failure = Failure::new(ErrorCode::SchemaInvalid, Stage::ValidateSchema, invalid.message);
-        failure.schema = Some(Box::new(invalid.fault));
-        failure
-    })?;
-    let place = |column| header.place(column).unwrap_or_default();
-    let places = Places {
-        entity: place(Column::Entity),
-        period: place(Column::Period),
-        account_code: place(Column::AccountCode),
-        company_code: header.place(Column::CompanyCode),
-        has_extra: header.has(Column::Extra),
-    };
-    sink.header(&header)?;
-    let profiler = Profiler::new(&header);
+    let profile = request.profile;
+    let mut opened = Opened::new(input, profile, request.limits)?;
+    let layout = Layout::new(profile, &opened.header)?;
+    let profiler = Profiler::new(&layout.columns);
+    let decimal = profile.amounts.decimal.unwrap_or(match assumptions.amounts {
+        AmountsAre::Pointed | AmountsAre::Mixed => DecimalMark::Point,
+        AmountsAre::WithComma => DecimalMark::Comma,
+    });
     let mut reading = Reading {
         request,
-        blanks,
-        header,
-        places,
+        assumptions,
+        layout,
+        amounts: AmountReader::new(&profile.amounts),
+        decimal,
+        evidence: Evidence::default(),
         profiler,
         rows: 0,
         blank_rows: 0,
         empty_rows: 0,
         other_rows: 0,
+        left_out: 0,
+        without_key: 0,
         others: BTreeSet::new(),
         bad: Vec::new(),
         bad_total: 0,
     };
-    while let Some(record) = records.next_record()? {
-        reading.take(&record, sink)?;
+    while let Some(record) = opened.next_record()? {
+        if reading.take(record, sink)? == Sifted::End {
+            break;
+        }
     }
-    reading.finish()
+    reading.finish(opened.dialect)
+}
+
+/// Reads the rows of a slice as often as it takes; `again` begins each reading with a fresh input and sink.
+///
+/// # Errors
+/// The failure of the job.
+pub fn read_until_settled<T>(
+    mut again: impl FnMut(Assumptions) -> Result<T, Stopped>,
+) -> Result<T, Failure> {
+    let mut assumptions = Assumptions::default();
+    loop {
+        match again(assumptions) {
+            Ok(read) => return Ok(read),
+            Err(Stopped::Again(others)) => assumptions = others,
+            Err(Stopped::Failed(failure)) => return Err(*failure),
+        }
+    }
 }
 
 impl Reading<'_> {
-    fn take(&mut self, record: &Record<'_>, sink: &mut impl RowSink) -> Result<(), Stopped> {
+    fn take(&mut self, record: Record<'_>, sink: &mut impl RowSink) -> Result<Sifted, Stopped> {
         if record.iter().all(|cell| cell.trim_ascii().is_empty()) {
             self.empty_rows += 1;
-            return Ok(());
+            return Ok(Sifted::Dropped);
         }
-        match self.belongs(record) {
-            Belongs::Elsewhere => {
+        let sifted = self.layout.sift(&record);
+        if sifted != Sifted::Kept {
+            self.left_out += 1;
+            return Ok(sifted);
+        }
+        let (record, whole) = self.measured(record);
+        let request = self.request;
+        let profile = request.profile;
+        let values = self.layout.values(record, request.slice);
+        let line = record.line;
+        if profile.rows.without_key == WithoutKey::Skip && values.account_code().is_ok_and(|code| code.trim().is_empty()) {
+            self.without_key += 1;
+            return Ok(Sifted::Dropped);
+        }
+        let belongs = belongs(&values, request.slice, whole);
+        match belongs {
+            Belongs::Elsewhere(entity, period) => {
                 self.other_rows += 1;
-                if self.blank_rows > 0 {
-                    return Err(Stopped::BlanksAreBad);
+                if self.others.len() < LISTED_SLICES {
+                    self.others.insert((entity, period));
                 }
-                return Ok(());
+                if self.assumptions.others_tell {
+                    for place in 0..AMOUNTS.len() {
+                        if let Some(source) = values.amount_source(place) {
+                            let evidence = Some(&mut self.evidence);
+                            let mut reading = AmountReading { reader: &self.amounts, decimal: self.decimal, evidence, thorough: true };
+                            // What is no amount there is the business of that slice's job.
+                            let _ = source.read(&values, &mut reading);
+                        }
+                    }
+                }
+                if self.blank_rows > 0 {
+                    return Err(Stopped::Again(Assumptions { blanks: Blanks::Bad, ..self.assumptions }));
+                }
+                return Ok(Sifted::Dropped);
             }
-            Belongs::Nowhere(bad) => return self.refuse(bad, record, sink),
-            Belongs::HereIfAlone if self.blanks == Blanks::Bad || self.other_rows > 0 => {
+            Belongs::Nowhere(bad) => return self.refuse(bad, record.raw, sink),
+            Belongs::HereIfAlone(column) if self.assumptions.blanks == Blanks::Bad || self.other_rows > 0 => {
                 let reason = "is blank, and the file holds several slices";
-                let bad = BadRow { line: record.line, column: Some(self.blank_column(record)), reason: reason.into() };
-                return self.refuse(bad, record, sink);
+                let bad = BadRow { line, column: Some(column.to_owned()), reason: reason.into() };
+                return self.refuse(bad, record.raw, sink);
             }
-            Belongs::HereIfAlone => self.blank_rows += 1,
+            Belongs::HereIfAlone(_) => self.blank_rows += 1,
             Belongs::Here => {}
         }
-        let slice = self.request.slice;
-        match row(record, &self.header, &self.places, slice) {
-            Ok((row, balance)) => {
+        let mut amounts = AmountReading {
+            reader: &self.amounts,
+            decimal: self.decimal,
+            evidence: profile.amounts.decimal.is_none().then_some(&mut self.evidence),
+            thorough: self.assumptions.amounts == AmountsAre::Mixed,
+        };
+        match row(&values, request.slice, &mut amounts) {
+            Ok((row, balance, counted)) => {
                 self.rows += 1;
-                let kept = self.profiler.add(record, balance);
-                kept.map_err(|error| scratch(&error))?;
+                let counted = std::array::from_fn(|place| counted[place].as_ref());
+                self.profiler.add(&record, counted, balance).map_err(|error| scratch(&error))?;
                 // A job that will fail writes nothing more, but every bad row is still found.
-                if self.bad_total == 0 || self.request.on_error == OnError::Quarantine {
+                if self.bad_total == 0 || request.on_error == OnError::Quarantine {
                     sink.good(&row)?;
                 }
-                Ok(())
             }
-            Err(bad) => self.refuse(bad, record, sink),
-        }
-    }
-
-    fn belongs(&mut self, record: &Record<'_>) -> Belongs {
-        let (entity, period) = (record.get(self.places.entity), record.get(self.places.period));
-        let (entity, period) = (entity.map(str::trim_ascii), period.map(str::trim_ascii));
-        let slice = self.request.slice;
-        let whole = record.len() == self.header.columns.len();
-        let matches = |cell: Option<&str>, ours: &str| cell.is_some_and(|cell| cell == ours || cell.is_empty());
-        let ours = matches(entity, slice.entity.as_str()) && matches(period, slice.period.as_str());
-        if let (false, Some(entity), Some(period)) = (ours, entity, period) {
-            if self.others.len() < LISTED_SLICES {
-                let cut = |text: &str| text.chars().take(40).collect::<String>();
-                self.others.insert((cut(entity), cut(period)));
+            Err(bad) => {
+                self.weigh_amounts()?;
+                return self.refuse(bad, record.raw, sink);
             }
-            return Belongs::Elsewhere;
         }
-        if !whole {
-            let reason = format!("has {} fields where the header has {}", record.len(), self.header.columns.len());
-            return Belongs::Nowhere(BadRow { line: record.line, column: None, reason });
-        }
-        if entity == Some("") || period == Some("") { Belongs::HereIfAlone } else { Belongs::Here }
+        Ok(Sifted::Kept)
     }
 
-    fn blank_column(&self, record: &Record<'_>) -> String {
-        let entity = record.get(self.places.entity).unwrap_or_default().trim_ascii();
-        if entity.is_empty() { "entity".to_owned() } else { "period".to_owned() }
+    /// The record with as many fields as the header, where the profile allows for it, and whether it is that long.
+    fn measured<'r>(&self, record: Record<'r>) -> (Record<'r>, bool) {
+        let text = &self.request.profile.text;
+        let width = self.layout.columns.names.len();
+        let whole = match record.len().cmp(&width) {
+            std::cmp::Ordering::Equal => true,
+            std::cmp::Ordering::Less => text.short_records == ShortRecords::Pad || record.is_of_sheet(),
+            std::cmp::Ordering::Greater => match text.long_records {
+                LongRecords::Refuse => false,
+                LongRecords::Cut => true,
+                LongRecords::Blank => record.iter().skip(width).all(|cell| cell.trim().is_empty()),
+            },
+        };
+        (if whole { record.truncated(width) } else { record }, whole)
     }
 
-    fn refuse(&mut self, bad: BadRow, record: &Record<'_>, sink: &mut impl RowSink) -> Result<(), Stopped> {
+    /// Looks at what the texts so far tell about the decimal mark.
+    fn weigh_amounts(&self) -> Result<(), Stopped> {
+        let again = |amounts| Err(Stopped::Again(Assumptions { amounts, ..self.assumptions }));
+        match (self.assumptions.amounts, self.evidence.point, self.evidence.comma) {
+            (AmountsAre::Pointed, None, Some(_)) => again(AmountsAre::WithComma),
+            (AmountsAre::Pointed | AmountsAre::WithComma, Some(_), Some(_)) => again(AmountsAre::Mixed),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes sure that the amounts have one reading.
+    fn one_reading(&self) -> Result<(), Stopped> {
+        self.weigh_amounts()?;
+        let Evidence { point, comma, either } = self.evidence;
+        let Some((line, pointed, with_comma)) = either else { return Ok(()) };
+        let both = format!("line {line} holds an amount that is {pointed} with a decimal point and {with_comma} with a decimal comma");
+        let reason = match (point, comma) {
+            (None, None) if !self.assumptions.others_tell && self.other_rows > 0 => {
+                return Err(Stopped::Again(Assumptions { others_tell: true, ..self.assumptions }));
+            }
+            (None, None) => "and no other amount of the file tells which it is".to_owned(),
+            (Some(point), Some(comma)) => {
+                format!("and line {point} can only have a decimal point, line {comma} only a decimal comma")
+            }
+            (Some(_), None) | (None, Some(_)) => return Ok(()),
+        };
+        let reason = format!("{both}, {reason}; say decimal = \".\" or decimal = \",\" under [amounts] of a mapping profile");
+        Err(Failure::new(ErrorCode::AmbiguousAmounts, Stage::Map, reason).into())
+    }
+
+    fn refuse(&mut self, bad: BadRow, raw: &str, sink: &mut impl RowSink) -> Result<Sifted, Stopped> {
         self.bad_total += 1;
         if self.request.on_error == OnError::Quarantine {
             if self.bad_total > self.request.max_rejected {
@@ -279,12 +378,12 @@ impl Reading<'_> {
                     self.bad_rows(format!("more than {limit} rows are bad, the most that quarantine puts aside"));
                 return Err(failure.into());
             }
-            sink.rejected(&bad, record.raw)?;
+            sink.rejected(&bad, raw)?;
         }
         if self.bad.len() < LISTED_ROWS {
             self.bad.push(bad);
         }
-        Ok(())
+        Ok(Sifted::Dropped)
     }
 
     fn bad_rows(&mut self, message: String) -> Failure {
@@ -294,7 +393,8 @@ impl Reading<'_> {
         failure
     }
 
-    fn finish(mut self) -> Result<CheckedSlice, Stopped> {
+    fn finish(mut self, dialect: Dialect) -> Result<CheckedSlice, Stopped> {
+        self.one_reading()?;
         if self.bad_total > 0 && (self.request.on_error == OnError::Abort || self.rows == 0) {
             let first = self.bad.first().map(described).unwrap_or_default();
             let message =
@@ -309,22 +409,29 @@ impl Reading<'_> {
             Failure::new(ErrorCode::RowInvalid, Stage::Control, reason)
         })?;
         self.control(sum)?;
-        let profile = self.profiler.finish(&self.header, self.request.nil_tolerance);
+        let profile = self.profiler.finish(&self.layout.columns, self.request.nil_tolerance);
         let profile = profile.map_err(|error| scratch(&error))?;
         if self.request.require_balanced && !profile.nil_check.balanced {
             let reason = format!("the slice sums to {sum}, not to nil within {}", self.request.nil_tolerance);
             return Err(Failure::new(ErrorCode::OutOfBalance, Stage::Control, reason).into());
         }
         let mut warnings = Vec::new();
-        let extra = self.header.extra_columns();
+        let extra = &self.layout.columns.extra_columns;
         if !extra.is_empty() {
-            warnings.push(format!("columns that Aura does not know are kept in extra: {}", shortened(&extra)));
+            let kept = if self.layout.columns.keeps_extra { "are kept in extra" } else { "are left out" };
+            warnings.push(format!("columns that Aura does not know {kept}: {}", shortened(extra)));
         }
         if self.bad_total > 0 {
             warnings.push(format!("bad rows were put aside: {}", self.bad_total));
         }
         if self.empty_rows > 0 {
             warnings.push(format!("rows without any value were left out: {}", self.empty_rows));
+        }
+        if self.left_out > 0 {
+            warnings.push(format!("rows that the mapping profile does not choose were left out: {}", self.left_out));
+        }
+        if self.without_key > 0 {
+            warnings.push(format!("rows without an account code were left out: {}", self.without_key));
         }
         Ok(CheckedSlice {
             rows: self.rows,
@@ -334,7 +441,11 @@ impl Reading<'_> {
             balance_sum: sum,
             profile,
             warnings,
-            header: self.header,
+            left_out: self.left_out,
+            without_key: self.without_key,
+            dialect,
+            decimal: self.decimal,
+            columns: self.layout.columns,
         })
     }
 
@@ -365,61 +476,90 @@ impl Reading<'_> {
     }
 }
 
-/// A record as a row of the ledger, and its balance unless that is blank.
+/// Whose row a record is.
+fn belongs(values: &Values<'_>, slice: &Slice, whole: bool) -> Belongs {
+    let line = values.record.line;
+    let nowhere = |column: &str, reason| Belongs::Nowhere(BadRow { line, column: Some(column.to_owned()), reason });
+    let (entity, period) = (values.entity(), values.period());
+    let entity = match &entity {
+        Ok(text) => text.as_deref().map(str::trim_ascii),
+        Err(reason) => return nowhere("entity", reason.clone()),
+    };
+    let period = match &period {
+        Ok(text) => text.as_deref().map(str::trim_ascii),
+        Err(reason) => return nowhere("period", reason.clone()),
+    };
+    let matches = |cell: Option<&str>, ours: &str| cell.is_some_and(|cell| cell == ours || cell.is_empty());
+    let ours = matches(entity, slice.entity.as_str()) && matches(period, slice.period.as_str());
+    if let (false, Some(entity), Some(period)) = (ours, entity, period) {
+        let cut = |text: &str| text.chars().take(40).collect::<String>();
+        return Belongs::Elsewhere(cut(entity), cut(period));
+    }
+    if !whole {
+        let (fields, width) = (values.record.len(), values.width());
+        let reason = format!("has {fields} fields where the header has {width}");
+        return Belongs::Nowhere(BadRow { line, column: None, reason });
+    }
+    match (entity, period) {
+        (Some(""), _) => Belongs::HereIfAlone("entity"),
+        (_, Some("")) => Belongs::HereIfAlone("period"),
+        _ => Belongs::Here,
+    }
+}
+
+/// The texts of a row that the data profile counts.
+type Counted<'a> = [Cow<'a, str>; 6];
+
+/// A record as a row of the ledger, its balance unless that is blank, and the texts that are counted.
 fn row<'a>(
-    record: &Record<'a>,
-    header: &Header,
-    places: &Places,
+    values: &Values<'a>,
     slice: &'a Slice,
-) -> Result<(LedgerRow<'a>, Option<Amount>), BadRow> {
-    let bad = |column: &str, reason: String| BadRow { line: record.line, column: Some(column.to_owned()), reason };
-    let code = |place: usize, name: &str| {
-        let code = record.get(place).unwrap_or_default().trim_ascii();
+    reading: &mut AmountReading<'_>,
+) -> Result<(LedgerRow<'a>, Option<Amount>, Counted<'a>), BadRow> {
+    let line = values.record.line;
+    let bad = |column: &str, reason: String| BadRow { line, column: Some(column.to_owned()), reason };
+    let code = |code: Result<Cow<'a, str>, String>, name: &str| {
+        let code = trimmed(code.map_err(|reason| bad(name, reason))?);
         if code.len() > MAX_CODE { Err(bad(name, format!("is longer than {MAX_CODE} bytes"))) } else { Ok(code) }
     };
-    let account_code = code(places.account_code, "account_code")?;
+    let account_code = code(values.account_code(), "account_code")?;
     if account_code.is_empty() {
         return Err(bad("account_code", "is blank".to_owned()));
     }
-    let company_code = match places.company_code {
-        Some(place) => code(place, "company_code")?,
-        None => "",
-    };
-    let mut row = LedgerRow {
-        line: record.line,
-        company_code: if company_code.is_empty() { slice.entity.as_str() } else { company_code },
-        account_code,
-        amounts: [None; AMOUNTS.len()],
-        texts: [None; TEXTS],
-        extra: None,
-    };
-    for (column, cell) in header.columns.iter().zip(record.iter()) {
-        match *column {
-            Column::Amount(place) => {
-                row.amounts[place] = amount(cell).map_err(|e| bad(AMOUNTS[place], e.to_string()))?
-            }
-            Column::Text(place) => row.texts[place] = Some(cell).filter(|cell| !cell.trim_ascii().is_empty()),
-            Column::Entity | Column::Period | Column::CompanyCode | Column::AccountCode | Column::Extra => {}
+    let company_code = code(values.company_code(), "company_code")?;
+    let mut amounts = [None; AMOUNTS.len()];
+    for (place, name) in AMOUNTS.into_iter().enumerate() {
+        if let Some(source) = values.amount_source(place) {
+            amounts[place] = source.read(values, reading).map_err(|reason| bad(name, reason))?;
         }
     }
-    if places.has_extra {
-        row.extra = Some(extra(record, header));
+    let mut texts = [const { None }; TEXTS];
+    for (place, name) in ERP_TEXTS.into_iter().chain(REVIEW_TEXTS).enumerate() {
+        texts[place] = values.named_text(place).map_err(|reason| bad(name, reason))?;
     }
-    let balance = row.amounts[0];
-    row.amounts[0] = Some(balance.unwrap_or(Amount::ZERO));
-    Ok((row, balance))
+    let counted = [
+        values.entity().ok().flatten().unwrap_or_default(),
+        company_code.clone(),
+        values.period().ok().flatten().unwrap_or_default(),
+        texts[1].clone().unwrap_or_default(),
+        texts[2].clone().unwrap_or_default(),
+        texts[3].clone().unwrap_or_default(),
+    ];
+    let balance = amounts[0];
+    amounts[0] = Some(balance.unwrap_or(Amount::ZERO));
+    let company_code = if company_code.is_empty() { Cow::Borrowed(slice.entity.as_str()) } else { company_code };
+    let extra = values.has_extra().then(|| {
+        let object: Map<String, Value> = values.extra().map(|(name, cell)| (name.to_owned(), cell.into())).collect();
+        Value::Object(object).to_string()
+    });
+    Ok((LedgerRow { line, company_code, account_code, amounts, texts, extra }, balance, counted))
 }
 
-fn amount(cell: &str) -> Result<Option<Amount>, InvalidAmount> {
-    let text = cell.trim_ascii();
-    if text.is_empty() { Ok(None) } else { Amount::parse(text.as_bytes()).map(Some) }
-}
-
-fn extra(record: &Record<'_>, header: &Header) -> String {
-    let cells = header.columns.iter().zip(&header.names).zip(record.iter());
-    let unknown = cells.filter(|((column, _), _)| **column == Column::Extra);
-    let object: Map<String, Value> = unknown.map(|((_, name), cell)| (name.clone(), cell.into())).collect();
-    Value::Object(object).to_string()
+fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim_ascii()),
+        Cow::Owned(text) => Cow::Owned(text.trim_ascii().to_owned()),
+    }
 }
 
 fn described(bad: &BadRow) -> String {
@@ -444,15 +584,12 @@ fn scratch(error: &std::io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{records::RecordLimits, unpack::Expansion, workbook::WorkbookLimits};
 
     #[derive(Default)]
     struct Collected(Vec<String>, Vec<String>);
 
     impl RowSink for Collected {
-        fn header(&mut self, _: &Header) -> Result<(), Failure> {
-            Ok(())
-        }
-
         fn good(&mut self, row: &LedgerRow<'_>) -> Result<(), Failure> {
             let balance = row.amounts[0].unwrap();
             self.0.push(format!("{}:{}/{}={balance}", row.line, row.company_code, row.account_code));
@@ -466,43 +603,45 @@ mod tests {
         }
     }
 
+    const LIMITS: FileLimits = FileLimits {
+        record: RecordLimits { bytes: 1000, fields: 50 },
+        expansion: Expansion { bytes: 1 << 30, ratio: 200 },
+        workbook: WorkbookLimits { bytes: 1 << 20, unpacked: 1 << 24 },
+    };
     const HEADER: &str = "entity,period,account_code,account_name,balance,bs_pl,status\n";
 
     fn slice() -> Slice {
         Slice { entity: "A".parse().unwrap(), period: "2022-06".parse().unwrap() }
     }
 
-    fn request(slice: &Slice) -> Request<'_> {
+    fn request<'a>(slice: &'a Slice, profile: &'a MappingProfile) -> Request<'a> {
         Request {
             slice,
+            profile,
             on_error: OnError::Abort,
             max_rejected: 2,
-            limits: RecordLimits { bytes: 1000, fields: 50 },
+            limits: LIMITS,
             control: Control::default(),
             require_balanced: false,
             nil_tolerance: Amount::ZERO,
         }
     }
 
-    fn read_with(rows: &str, change: impl FnOnce(&mut Request<'_>)) -> (Result<CheckedSlice, Stopped>, Collected) {
-        let slice = slice();
-        let mut request = request(&slice);
+    fn read_with(rows: &str, change: impl FnOnce(&mut Request<'_>)) -> (Result<CheckedSlice, Failure>, Collected) {
+        let (slice, profile) = (slice(), MappingProfile::default());
+        let mut request = request(&slice, &profile);
         change(&mut request);
         let text = if rows.starts_with("entity") { rows.to_owned() } else { format!("{HEADER}{rows}") };
         let mut sink = Collected::default();
-        let mut read_result = read(text.as_bytes(), &request, Blanks::Ours, &mut sink);
-        if matches!(read_result, Err(Stopped::BlanksAreBad)) {
+        let read = read_until_settled(|assumptions| {
             sink = Collected::default();
-            read_result = read(text.as_bytes(), &request, Blanks::Bad, &mut sink);
-        }
-        (read_result, sink)
+            read(text.as_bytes(), &request, assumptions, &mut sink)
+        });
+        (read, sink)
     }
 
     fn failure(rows: &str, change: impl FnOnce(&mut Request<'_>)) -> Failure {
-        match read_with(rows, change).0 {
-            Err(Stopped::Failed(failure)) => *failure,
-            other => panic!("{other:?}"),
-        }
+        read_with(rows, change).0.unwrap_err()
     }
 
     #[test]
