@@ -77,7 +77,8 @@ impl<R: Read> Read for Decoding<R> {
                 self.range = 0..count;
             }
             let encoded = &self.encoded[self.range.clone()];
-            let (result, taken, written) = self.decoder.decode_to_utf8_without_replacement(encoded, buffer, self.at_end);
+            let (result, taken, written) =
+                self.decoder.decode_to_utf8_without_replacement(encoded, buffer, self.at_end);
             self.range.start += taken;
             self.count(&buffer[..written]);
             self.finished = self.at_end && result == DecoderResult::InputEmpty;

@@ -11,6 +11,7 @@ use crate::{
     layout::expected_names,
     mapping_profile::{Delimiter, HeaderLine, MappingProfile, TextFormat},
     records::{Record, RecordFormat, RecordLimits, Records},
+    settings::Settings,
     unpack::{Expansion, Packing, unpack},
     workbook::{SheetRows, WorkbookLimits},
 };
@@ -31,6 +32,20 @@ pub struct FileLimits {
     pub expansion: Expansion,
     /// A workbook.
     pub workbook: WorkbookLimits,
+}
+
+impl FileLimits {
+    /// The limits that the settings give.
+    pub fn from_settings(settings: &Settings) -> Self {
+        Self {
+            record: RecordLimits { bytes: settings.max_record_bytes, fields: settings.max_columns },
+            expansion: Expansion { bytes: settings.max_expanded_bytes, ratio: settings.max_expansion_ratio },
+            workbook: WorkbookLimits {
+                bytes: settings.max_workbook_bytes,
+                unpacked: settings.max_workbook_unpacked_bytes,
+            },
+        }
+    }
 }
 
 /// How a file turned out to be written.
@@ -167,7 +182,8 @@ impl<'a> Opened<'a> {
                 }
                 None if wanted.is_empty() => return Ok(()),
                 None => {
-                    let reason = format!("no line has all the cells of header_contains: {}", text.header_contains.join(", "));
+                    let reason =
+                        format!("no line has all the cells of header_contains: {}", text.header_contains.join(", "));
                     return Err(Failure::new(ErrorCode::SchemaInvalid, Stage::ValidateSchema, reason));
                 }
             }
@@ -249,13 +265,15 @@ fn survey(sample: &[u8], profile: &MappingProfile) -> (u8, usize) {
             }
             HeaderLine::Present if !text.header_contains.is_empty() => {
                 let wanted: Vec<String> = text.header_contains.iter().map(|cell| key_of(cell)).collect();
-                let found = |cells: &Vec<String>| wanted.iter().all(|wanted| cells.iter().any(|cell| key_of(cell) == *wanted));
+                let found =
+                    |cells: &Vec<String>| wanted.iter().all(|wanted| cells.iter().any(|cell| key_of(cell) == *wanted));
                 (records.iter().filter(|cells| found(cells)).count().min(1) * 1000, 0)
             }
             HeaderLine::Present => {
                 let place = header_place(profile, &records);
                 let rows = records.iter().skip(place).take(text.header_rows.0.into());
-                let header = rows.fold(Vec::new(), |header, row| if header.is_empty() { row.clone() } else { joined(&header, row) });
+                let header = rows
+                    .fold(Vec::new(), |header, row| if header.is_empty() { row.clone() } else { joined(&header, row) });
                 (known(&header, &expected), place)
             }
         };

@@ -5,11 +5,11 @@ mod value;
 
 use std::borrow::Cow;
 
+use self::value::Value;
 pub use self::{
     amount::{AmountSource, Reading},
     value::Values,
 };
-use self::value::Value;
 use crate::{
     columns::{AMOUNTS, ERP_TEXTS, FileColumns, REQUIRED, REVIEW_TEXTS, TEXTS, key_of},
     failure::{ErrorCode, Failure, SchemaFault, Stage},
@@ -219,7 +219,8 @@ impl Filter {
 
 /// The names of a header's cells, and those that stand twice.
 fn names(cells: &[String], repeated: RepeatedHeaders) -> (Vec<String>, Vec<String>) {
-    let (mut names, mut keys, mut twice): (Vec<String>, Vec<String>, Vec<String>) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut names, mut keys, mut twice): (Vec<String>, Vec<String>, Vec<String>) =
+        (Vec::new(), Vec::new(), Vec::new());
     for (place, cell) in cells.iter().enumerate() {
         let name = match cell.split_whitespace().collect::<Vec<_>>().join(" ") {
             empty if empty.is_empty() => format!("column_{}", place + 1),

@@ -128,7 +128,9 @@ impl<'a> Record<'a> {
     /// The record without its first field.
     pub(crate) fn without_first(self) -> Self {
         match self.ends {
-            [first, rest @ ..] => Self { ends: rest, start: *first, numbers: self.numbers.get(1..).unwrap_or(&[]), ..self },
+            [first, rest @ ..] => {
+                Self { ends: rest, start: *first, numbers: self.numbers.get(1..).unwrap_or(&[]), ..self }
+            }
             [] => self,
         }
     }

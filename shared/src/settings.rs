@@ -64,6 +64,10 @@ pub const DEFINITIONS: &[Definition] = &[
     define("max_file_bytes", "17179869184", "largest file that is read"),
     define("max_record_bytes", "1048576", "longest record of a file"),
     define("max_columns", "4096", "most columns of a file"),
+    define("max_expanded_bytes", "17179869184", "most bytes that a compressed file unpacks to"),
+    define("max_expansion_ratio", "200", "most times its size that a compressed file unpacks to, past 64 MiB"),
+    define("max_workbook_bytes", "33554432", "largest .xlsx workbook, which is held in memory"),
+    define("max_workbook_unpacked_bytes", "268435456", "most bytes that the parts of a workbook unpack to"),
     define("outbox_warn_seconds", "300", "age of the oldest undelivered audit event past which /readyz warns"),
 ];
 
@@ -182,6 +186,14 @@ pub struct Settings {
     pub max_record_bytes: usize,
     /// The most columns.
     pub max_columns: usize,
+    /// The most bytes that a compressed file unpacks to.
+    pub max_expanded_bytes: u64,
+    /// The most times its size that a compressed file unpacks to.
+    pub max_expansion_ratio: u64,
+    /// The largest workbook, in bytes.
+    pub max_workbook_bytes: u64,
+    /// The most bytes that the parts of a workbook unpack to.
+    pub max_workbook_unpacked_bytes: u64,
     /// The age of the outbox past which readiness warns.
     pub outbox_warn: Duration,
 }
@@ -282,6 +294,10 @@ impl Settings {
             max_file_bytes: reader.in_range("max_file_bytes", 1, u64::MAX)?,
             max_record_bytes: reader.in_range("max_record_bytes", 1024, 16 << 20)?,
             max_columns: reader.in_range("max_columns", 7, 65_536)?,
+            max_expanded_bytes: reader.in_range("max_expanded_bytes", 1, u64::MAX)?,
+            max_expansion_ratio: reader.in_range("max_expansion_ratio", 1, 1_000_000)?,
+            max_workbook_bytes: reader.in_range("max_workbook_bytes", 1, 1 << 30)?,
+            max_workbook_unpacked_bytes: reader.in_range("max_workbook_unpacked_bytes", 1, 1 << 32)?,
             outbox_warn: Duration::from_secs(reader.in_range("outbox_warn_seconds", 1, u64::MAX)?),
         })
     }

@@ -235,9 +235,7 @@ pub fn read(
 ///
 /// # Errors
 /// The failure of the job.
-pub fn read_until_settled<T>(
-    mut again: impl FnMut(Assumptions) -> Result<T, Stopped>,
-) -> Result<T, Failure> {
+pub fn read_until_settled<T>(mut again: impl FnMut(Assumptions) -> Result<T, Stopped>) -> Result<T, Failure> {
     let mut assumptions = Assumptions::default();
     loop {
         match again(assumptions) {
@@ -264,7 +262,9 @@ impl Reading<'_> {
         let profile = request.profile;
         let values = self.layout.values(record, request.slice);
         let line = record.line;
-        if profile.rows.without_key == WithoutKey::Skip && values.account_code().is_ok_and(|code| code.trim().is_empty()) {
+        if profile.rows.without_key == WithoutKey::Skip
+            && values.account_code().is_ok_and(|code| code.trim().is_empty())
+        {
             self.without_key += 1;
             return Ok(Sifted::Dropped);
         }
@@ -279,7 +279,12 @@ impl Reading<'_> {
                     for place in 0..AMOUNTS.len() {
                         if let Some(source) = values.amount_source(place) {
                             let evidence = Some(&mut self.evidence);
-                            let mut reading = AmountReading { reader: &self.amounts, decimal: self.decimal, evidence, thorough: true };
+                            let mut reading = AmountReading {
+                                reader: &self.amounts,
+                                decimal: self.decimal,
+                                evidence,
+                                thorough: true,
+                            };
                             // What is no amount there is the business of that slice's job.
                             let _ = source.read(&values, &mut reading);
                         }
@@ -354,7 +359,9 @@ impl Reading<'_> {
         self.weigh_amounts()?;
         let Evidence { point, comma, either } = self.evidence;
         let Some((line, pointed, with_comma)) = either else { return Ok(()) };
-        let both = format!("line {line} holds an amount that is {pointed} with a decimal point and {with_comma} with a decimal comma");
+        let both = format!(
+            "line {line} holds an amount that is {pointed} with a decimal point and {with_comma} with a decimal comma"
+        );
         let reason = match (point, comma) {
             (None, None) if !self.assumptions.others_tell && self.other_rows > 0 => {
                 return Err(Stopped::Again(Assumptions { others_tell: true, ..self.assumptions }));
@@ -365,7 +372,8 @@ impl Reading<'_> {
             }
             (Some(_), None) | (None, Some(_)) => return Ok(()),
         };
-        let reason = format!("{both}, {reason}; say decimal = \".\" or decimal = \",\" under [amounts] of a mapping profile");
+        let reason =
+            format!("{both}, {reason}; say decimal = \".\" or decimal = \",\" under [amounts] of a mapping profile");
         Err(Failure::new(ErrorCode::AmbiguousAmounts, Stage::Map, reason).into())
     }
 

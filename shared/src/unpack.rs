@@ -65,15 +65,23 @@ pub fn unpack<'a>(mut input: impl Read + 'a, most: Expansion) -> Result<(Packing
         _ => Packing::None,
     };
     let stored = Stored { input: Cursor::new(magic).chain(input), taken: std::cell::Cell::new(0) };
-    Ok((packing, match packing {
-        Packing::None | Packing::Zip | Packing::Compound => Box::new(stored),
-        Packing::Gzip => Box::new(Unpacked { input: MultiGzDecoder::new(stored), given: 0, most, taken: |gzip| gzip.get_ref().taken.get() }),
-        Packing::Zstd => {
-            let mut zstd = zstd::stream::read::Decoder::new(stored).map_err(|error| invalid(&error))?;
-            zstd.window_log_max(ZSTD_WINDOW).map_err(|error| invalid(&error))?;
-            Box::new(Unpacked { input: zstd, given: 0, most, taken: |zstd| zstd.get_ref().get_ref().taken.get() })
-        }
-    }))
+    Ok((
+        packing,
+        match packing {
+            Packing::None | Packing::Zip | Packing::Compound => Box::new(stored),
+            Packing::Gzip => Box::new(Unpacked {
+                input: MultiGzDecoder::new(stored),
+                given: 0,
+                most,
+                taken: |gzip| gzip.get_ref().taken.get(),
+            }),
+            Packing::Zstd => {
+                let mut zstd = zstd::stream::read::Decoder::new(stored).map_err(|error| invalid(&error))?;
+                zstd.window_log_max(ZSTD_WINDOW).map_err(|error| invalid(&error))?;
+                Box::new(Unpacked { input: zstd, given: 0, most, taken: |zstd| zstd.get_ref().get_ref().taken.get() })
+            }
+        },
+    ))
 }
 
 /// The bytes as they are stored, counted.
@@ -107,16 +115,24 @@ impl<R: Read> Read for Unpacked<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.input.read(buffer).map_err(|error| {
             let is_ours = error.get_ref().is_some_and(|inner| inner.is::<Failure>());
-            if is_ours || error.kind() == io::ErrorKind::Interrupted { error } else { io::Error::other(invalid(&error)) }
+            if is_ours || error.kind() == io::ErrorKind::Interrupted {
+                error
+            } else {
+                io::Error::other(invalid(&error))
+            }
         })?;
         self.given += count as u64;
         let Expansion { bytes, ratio } = self.most;
         let past = |reason| Err(io::Error::other(Failure::new(ErrorCode::FileTooLarge, Stage::Parse, reason)));
         if self.given > bytes {
-            return past(format!("the file unpacks to more than the {bytes} bytes that AURA_MAX_EXPANDED_BYTES allows"));
+            return past(format!(
+                "the file unpacks to more than the {bytes} bytes that AURA_MAX_EXPANDED_BYTES allows"
+            ));
         }
         if self.given > UNASKED && self.given / ratio > (self.taken)(&self.input) {
-            return past(format!("the file unpacks to more than {ratio} times its size, which AURA_MAX_EXPANSION_RATIO forbids"));
+            return past(format!(
+                "the file unpacks to more than {ratio} times its size, which AURA_MAX_EXPANSION_RATIO forbids"
+            ));
         }
         Ok(count)
     }

@@ -69,10 +69,13 @@ impl SheetRows {
         })?;
         if bytes.len() as u64 > most.bytes {
             let most = most.bytes;
-            return Err(too_large(format!("the workbook has more than the {most} bytes that AURA_MAX_WORKBOOK_BYTES allows; export it as CSV")));
+            return Err(too_large(format!(
+                "the workbook has more than the {most} bytes that AURA_MAX_WORKBOOK_BYTES allows; export it as CSV"
+            )));
         }
         weigh(&bytes, most.unpacked)?;
-        let mut workbook: Xlsx<_> = calamine::open_workbook_from_rs(Cursor::new(bytes)).map_err(|e: XlsxError| invalid(&e))?;
+        let mut workbook: Xlsx<_> =
+            calamine::open_workbook_from_rs(Cursor::new(bytes)).map_err(|e: XlsxError| invalid(&e))?;
         let names = workbook.sheet_names();
         let name = match sheet {
             None => names.first().cloned(),
@@ -80,7 +83,8 @@ impl SheetRows {
             Some(Sheet::Name(name)) => names.iter().find(|known| known.trim() == name.trim()).cloned(),
         };
         let name = name.ok_or_else(|| {
-            let reason = format!("the workbook has no such sheet as the mapping profile names; it has {}", names.join(", "));
+            let reason =
+                format!("the workbook has no such sheet as the mapping profile names; it has {}", names.join(", "));
             Failure::new(ErrorCode::WorkbookInvalid, Stage::Parse, reason)
         })?;
         let mut rows = Self {
@@ -106,7 +110,8 @@ impl SheetRows {
         let at = self.rows.last().map_or(0, |row| row.line);
         let width = self.rows.last().map_or(0, |row| row.cells.len());
         if line < at || line == at && column < width {
-            let reason = format!("row {line}: the workbook's cells are out of order; save it anew, or export it as CSV");
+            let reason =
+                format!("row {line}: the workbook's cells are out of order; save it anew, or export it as CSV");
             return Err(Failure::new(ErrorCode::WorkbookInvalid, Stage::Parse, reason));
         }
         if column >= limits.fields {
@@ -191,7 +196,8 @@ fn weigh(bytes: &[u8], most: u64) -> Result<(), Failure> {
     let mut left = most;
     for place in 0..archive.len() {
         let part = archive.by_index(place).map_err(|error| unreadable(&error))?;
-        let count = io::copy(&mut part.take(left.saturating_add(1)), &mut io::sink()).map_err(|error| unreadable(&error))?;
+        let count =
+            io::copy(&mut part.take(left.saturating_add(1)), &mut io::sink()).map_err(|error| unreadable(&error))?;
         left = left.checked_sub(count).ok_or_else(|| {
             too_large(format!("the workbook unpacks to more than the {most} bytes that AURA_MAX_WORKBOOK_UNPACKED_BYTES allows; export it as CSV"))
         })?;

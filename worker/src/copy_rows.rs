@@ -5,7 +5,7 @@ use std::io::{Seek, SeekFrom, Write};
 use bytes::{BufMut, Bytes, BytesMut};
 use shared::{
     amount::{Amount, SCALE},
-    columns::{ERP_TEXTS, Header},
+    columns::ERP_TEXTS,
     failure::{BadRow, ErrorCode, Failure, Stage},
     slice::Slice,
     trial_balance::{LedgerRow, RowSink},
@@ -90,10 +90,6 @@ impl RowCopy {
 }
 
 impl RowSink for RowCopy {
-    fn header(&mut self, _: &Header) -> Result<(), Failure> {
-        Ok(())
-    }
-
     fn good(&mut self, row: &LedgerRow<'_>) -> Result<(), Failure> {
         self.buffer.put_i16(self.fields);
         self.buffer.put_slice(&self.prefix);
@@ -139,14 +135,14 @@ impl Rejected {
 /// Puts the fields of [`COLUMNS`]. A new row's review starts with the defaults of the ledger; whether
 /// it is new is decided where it is written.
 fn put_row(buffer: &mut BytesMut, row: &LedgerRow<'_>) {
-    put_text(buffer, row.company_code);
-    put_text(buffer, row.account_code);
+    put_text(buffer, &row.company_code);
+    put_text(buffer, &row.account_code);
     put_field(buffer, &(row.line as i64).to_be_bytes());
     let (erp, review) = row.texts.split_at(ERP_TEXTS.len());
-    erp.iter().for_each(|text| put_optional(buffer, *text));
-    put_text(buffer, review[0].unwrap_or("medium"));
-    put_text(buffer, review[1].unwrap_or("pending"));
-    review[2..].iter().for_each(|text| put_optional(buffer, *text));
+    erp.iter().for_each(|text| put_optional(buffer, text.as_deref()));
+    put_text(buffer, review[0].as_deref().unwrap_or("medium"));
+    put_text(buffer, review[1].as_deref().unwrap_or("pending"));
+    review[2..].iter().for_each(|text| put_optional(buffer, text.as_deref()));
     row.amounts.iter().for_each(|amount| match amount {
         Some(amount) => put_numeric(buffer, *amount),
         None => buffer.put_i32(-1),

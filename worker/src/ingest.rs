@@ -4,12 +4,15 @@
 //! transaction that holds the slice's lock. The run, the rows and the outgoing events commit together;
 //! the audit trail, the metadata and the Parquet cache follow from what was committed.
 
+use std::sync::Arc;
+
 use deadpool_postgres::Transaction;
 use serde_json::Value;
 use shared::{
     event::EventType,
     failure::{ErrorCode, Failure, Stage},
     job::{Job, Mode, OnError},
+    mapping_profile::MappingProfile,
     postgres::PostgresError,
     receipt::{Receipt, Status},
     roots::Location,
@@ -102,7 +105,7 @@ async fn stages(
     if verdict::is_cancelled(tx, job).await.map_err(deciding)? {
         return end(tx, attempt, Status::Cancelled, None).await;
     }
-    let (mode, mapping_hash) = mapping(attempt)?;
+    let (mode, mapping_hash, profile) = mapping(services, attempt).await?;
     let (location, loaded) = load(services, attempt, mode).await?;
 
     attempt.stage = Stage::Verdict;
@@ -121,7 +124,7 @@ async fn stages(
     let writing = |source| Interrupted::Postgres(Stage::Write, source);
     let mut rows = tx.savepoint("rows").await.map_err(PostgresError::in_("set a savepoint")).map_err(writing)?;
     let (checked, applied) = tokio::select! {
-        applied = ledger::apply(&mut rows, job, mode, &loaded, &services.limits) => applied?,
+        applied = ledger::apply(&mut rows, job, mode, &profile, &loaded, &services.limits) => applied?,
         () = services.outages.root_goes(&location.root) => return Err(Interrupted::RootAway(location.root)),
     };
     failpoint::reach_for("copied", &job.slice);
@@ -144,10 +147,18 @@ async fn stages(
     Ok(receipt)
 }
 
-/// The mode and the hash of the mapping with which the file is read.
-fn mapping(attempt: &mut Attempt<'_>) -> Result<(Mode, String), Failure> {
+/// The mode, and the mapping with which the file is read and its hash.
+async fn mapping(
+    services: &Services,
+    attempt: &mut Attempt<'_>,
+) -> Result<(Mode, String, Arc<MappingProfile>), Failure> {
     let job = attempt.job;
-    let profile = shared::sources::Sources::new("").named(&job.source).map_err(Failure::from)?;
+    let (sources, name) = (services.sources.clone(), job.source.clone());
+    let reading = tokio::task::spawn_blocking(move || sources.named(&name)).await;
+    let profile = reading.map_err(|panic| {
+        let reason = format!("reading the mapping profile broke off: {panic}");
+        Failure::new(ErrorCode::CrashSuspect, Stage::Receive, reason)
+    })??;
     let mode = job.mode.unwrap_or(profile.mode);
     let mapping_hash = profile.hash().to_string();
     (attempt.mode, attempt.mapping_hash) = (Some(mode), Some(mapping_hash.clone()));
@@ -155,7 +166,7 @@ fn mapping(attempt: &mut Attempt<'_>) -> Result<(Mode, String), Failure> {
         let reason = "the message is no valid job: on_error: quarantine does not go with the profile's mode replace";
         return Err(Failure::new(ErrorCode::InvalidMessage, Stage::Receive, reason));
     }
-    Ok((mode, mapping_hash))
+    Ok((mode, mapping_hash, Arc::new(profile)))
 }
 
 /// Finds the file, reads it and compares its fingerprint.
@@ -188,8 +199,8 @@ fn tell_of_rows(attempt: &mut Attempt<'_>, checked: &CheckedSlice, applied: &App
     let sum = checked.balance_sum.to_string();
     let event = attempt.event(EventType::DataProfiled).with("row_count", checked.profile.row_count);
     attempt.tell(event.with("blank_balances", checked.profile.blank_balances).with("balance_sum", sum.as_str()));
-    let event = attempt.event(EventType::SchemaValidated).with("extra_columns", checked.header.extra_columns());
-    attempt.tell(event.with("present_optional", checked.header.present_optional()));
+    let event = attempt.event(EventType::SchemaValidated).with("extra_columns", checked.columns.extra_columns.clone());
+    attempt.tell(event.with("present_optional", checked.columns.present_optional()));
     let event = attempt.event(EventType::DbInsert).with("inserted", applied.inserted).with("updated", applied.updated);
     let event = event.with("unchanged", applied.unchanged).with("deleted", applied.deleted);
     attempt.tell(event.with("absent", applied.absent).with("failed", checked.failed));

@@ -4,14 +4,16 @@
 //! staging table, and what differs is merged. The key itself finds repeated keys on the straight
 //! way; the staging table then tells their lines.
 
+use std::sync::Arc;
+
 use deadpool_postgres::{GenericClient, Transaction};
 use futures_util::SinkExt;
 use shared::{
-    columns::{Column, ERP_TEXTS},
     failure::{BadRow, ErrorCode, Failure, LISTED_ROWS, Stage},
     job::{Job, Mode},
+    mapping_profile::{MappingProfile, RepeatedKeys},
     postgres::PostgresError,
-    trial_balance::{self, Blanks, CheckedSlice, Request, Stopped},
+    trial_balance::{self, Assumptions, CheckedSlice, Request, Stopped},
 };
 use tokio::sync::mpsc;
 
@@ -24,6 +26,10 @@ use crate::{
 /// Statements with which every connection begins.
 pub(crate) const SESSION: &str = include_str!("ledger/staging.sql");
 const DUPLICATES: &str = include_str!("ledger/duplicates.sql");
+const SUM: &str = include_str!("ledger/sum.sql");
+const FOLD: &str = include_str!("ledger/fold.sql");
+const OVERFLOWN: &str = "SELECT min(source_line), count(*) FROM aura_staging WHERE abs(balance) >= 1e18 \
+    OR abs(balance_carryforward) >= 1e18 OR abs(debit_period) >= 1e18 OR abs(credit_period) >= 1e18";
 const CHANGES: &str = include_str!("ledger/changes.sql");
 const UPDATE: &str = include_str!("ledger/update.sql");
 const INSERT: &str = include_str!("ledger/insert.sql");
@@ -62,7 +68,7 @@ enum Way {
 
 enum CopyStopped {
     Interrupted(Interrupted),
-    BlanksAreBad,
+    Again(Assumptions),
     RepeatedKey,
 }
 
@@ -74,28 +80,33 @@ pub(crate) async fn apply(
     tx: &mut Transaction<'_>,
     job: &Job,
     mode: Mode,
+    profile: &Arc<MappingProfile>,
     loaded: &Loaded,
     limits: &Limits,
 ) -> Result<(CheckedSlice, Applied), Interrupted> {
     let slice = [job.slice.entity.as_str(), job.slice.period.as_str()];
     let failed = |source| Interrupted::Postgres(Stage::Write, source);
     let exists = query_one(tx, EXISTS, &slice).await.map_err(failed)?;
-    let mut way = if exists.get(0) { Way::Staged } else { Way::Straight };
-    let mut blanks = Blanks::Ours;
+    let adds_up = profile.repeated_keys != RepeatedKeys::Refuse;
+    let mut way = if adds_up || exists.get(0) { Way::Staged } else { Way::Straight };
+    let mut assumptions = Assumptions::default();
     loop {
         let savepoint = tx.savepoint("reading").await.map_err(PostgresError::in_("set a savepoint")).map_err(failed)?;
-        match copy(&savepoint, job, way, blanks, loaded, limits).await {
+        match copy(&savepoint, job, profile, (way, assumptions), loaded, limits).await {
             Ok((checked, rejected)) => {
                 let applied = match way {
                     Way::Straight => straight(&savepoint, &slice, &checked).await.map_err(failed)?,
-                    Way::Staged => merge(&savepoint, job, &slice, mode, &checked).await?,
+                    Way::Staged => {
+                        let rows = fold(&savepoint, profile.repeated_keys, checked.rows).await?;
+                        merge(&savepoint, job, &slice, mode, &checked, rows).await?
+                    }
                 };
                 put_aside(&savepoint, rejected).await.map_err(failed)?;
                 savepoint.commit().await.map_err(PostgresError::in_("release a savepoint")).map_err(failed)?;
                 return Ok((checked, applied));
             }
             Err(CopyStopped::Interrupted(interrupted)) => return Err(interrupted),
-            Err(CopyStopped::BlanksAreBad) => blanks = Blanks::Bad,
+            Err(CopyStopped::Again(others)) => assumptions = others,
             Err(CopyStopped::RepeatedKey) => way = Way::Staged,
         }
         savepoint.rollback().await.map_err(PostgresError::in_("roll back")).map_err(failed)?;
@@ -106,8 +117,8 @@ pub(crate) async fn apply(
 async fn copy(
     tx: &Transaction<'_>,
     job: &Job,
-    way: Way,
-    blanks: Blanks,
+    profile: &Arc<MappingProfile>,
+    (way, assumptions): (Way, Assumptions),
     loaded: &Loaded,
     limits: &Limits,
 ) -> Result<(CheckedSlice, Rejected), CopyStopped> {
@@ -117,18 +128,19 @@ async fn copy(
     };
     let (sender, mut chunks) = mpsc::channel(CHUNKS);
     let mut rows = RowCopy::new(&job.slice, job.job_id, way == Way::Straight, sender);
-    let (job, loaded, limits) = (job.clone(), loaded.clone(), *limits);
+    let (job, profile, loaded, limits) = (job.clone(), Arc::clone(profile), loaded.clone(), *limits);
     let parsing = tokio::task::spawn_blocking(move || {
         let request = Request {
             slice: &job.slice,
+            profile: &profile,
             on_error: job.on_error,
             max_rejected: limits.max_rejected,
-            limits: limits.record,
+            limits: limits.file,
             control: job.control,
             require_balanced: job.require_balanced,
             nil_tolerance: limits.nil_tolerance,
         };
-        let checked = loaded.read_with(|input| trial_balance::read(input, &request, blanks, &mut rows))?;
+        let checked = loaded.read_with(|input| trial_balance::read(input, &request, assumptions, &mut rows))?;
         Ok::<_, Stopped>((checked, rows.finish()?))
     });
     let sent: Result<_, PostgresError> = async {
@@ -155,7 +167,7 @@ async fn copy(
             Ok(read)
         }
         // The sink is dropped, which breaks the copy off.
-        Err(Stopped::BlanksAreBad) => Err(CopyStopped::BlanksAreBad),
+        Err(Stopped::Again(others)) => Err(CopyStopped::Again(others)),
         Err(Stopped::Failed(failure)) => Err(CopyStopped::Interrupted(Interrupted::Failed(failure))),
     }
 }
@@ -178,21 +190,44 @@ async fn straight(tx: &Transaction<'_>, slice: &[&str; 2], checked: &CheckedSlic
     })
 }
 
+/// Makes one row of those that have the same key, as the profile says, and tells how many rows there are.
+async fn fold(tx: &Transaction<'_>, repeated: RepeatedKeys, rows: u64) -> Result<u64, Interrupted> {
+    let failed = |source| Interrupted::Postgres(Stage::Write, source);
+    // PostgreSQL has no statistics of rows that a job has just written: it expects one row and would
+    // go through the staging table once for each that it finds.
+    let plan = tx.batch_execute("SET LOCAL enable_nestloop = off").await;
+    plan.map_err(PostgresError::in_("choose a plan")).map_err(failed)?;
+    if rows > ANALYSED {
+        tx.batch_execute("ANALYZE aura_staging").await.map_err(PostgresError::in_("analyse rows")).map_err(failed)?;
+    }
+    let gone = match repeated {
+        RepeatedKeys::Refuse => 0,
+        RepeatedKeys::Last => execute(tx, FOLD, &[&false]).await.map_err(failed)?,
+        RepeatedKeys::Sum => {
+            execute(tx, SUM, &[]).await.map_err(failed)?;
+            execute(tx, FOLD, &[&true]).await.map_err(failed)?
+        }
+    };
+    if repeated == RepeatedKeys::Sum {
+        let overflown =
+            tx.query_one(OVERFLOWN, &[]).await.map_err(PostgresError::in_("look at sums")).map_err(failed)?;
+        if let Some(line) = overflown.get::<_, Option<i64>>(0) {
+            let reason = format!("the rows of the account on line {line} add up to more than 18 integer digits");
+            return Err(Failure::new(ErrorCode::RowInvalid, Stage::Write, reason).into());
+        }
+    }
+    Ok(rows - gone)
+}
+
 async fn merge(
     tx: &Transaction<'_>,
     job: &Job,
     slice: &[&str; 2],
     mode: Mode,
     checked: &CheckedSlice,
+    rows: u64,
 ) -> Result<Applied, Interrupted> {
     let failed = |source| Interrupted::Postgres(Stage::Write, source);
-    // PostgreSQL has no statistics of rows that a job has just written: it expects one row and would
-    // go through the staging table once for each that it finds.
-    let plan = tx.batch_execute("SET LOCAL enable_nestloop = off").await;
-    plan.map_err(PostgresError::in_("choose a plan")).map_err(failed)?;
-    if checked.rows > ANALYSED {
-        tx.batch_execute("ANALYZE aura_staging").await.map_err(PostgresError::in_("analyse rows")).map_err(failed)?;
-    }
     let repeated = tx.query(DUPLICATES, &[]).await.map_err(PostgresError::in_("find repeated keys")).map_err(failed)?;
     if !repeated.is_empty() {
         let lines: Vec<Vec<i64>> = repeated.iter().map(|row| row.get(0)).collect();
@@ -235,7 +270,7 @@ async fn merge(
         Ok(Applied {
             inserted,
             updated,
-            unchanged: checked.rows - inserted - updated,
+            unchanged: rows - inserted - updated,
             deleted,
             absent,
             slice_rows: totals.get(0),
@@ -247,18 +282,15 @@ async fn merge(
 
 /// Which of the optional columns are written: those that the file has, and in `replace` all.
 fn written_columns(checked: &CheckedSlice, replace: bool) -> [bool; 8] {
-    let text = |name: &str| ERP_TEXTS.iter().position(|known| *known == name).map(Column::Text);
-    let columns = [
-        text("department"),
-        text("account_category"),
-        text("sub_category"),
-        text("report_type"),
-        Some(Column::Amount(1)),
-        Some(Column::Amount(2)),
-        Some(Column::Amount(3)),
-        Some(Column::Extra),
-    ];
-    columns.map(|column| replace || column.is_some_and(|column| checked.header.has(column)))
+    let columns = &checked.columns;
+    let optional = ["department", "account_category", "sub_category", "report_type"];
+    let amounts = ["balance_carryforward", "debit_period", "credit_period"];
+    let mut writes = [true; 8];
+    for (place, name) in optional.into_iter().chain(amounts).enumerate() {
+        writes[place] = replace || columns.has(name);
+    }
+    writes[7] = replace || columns.keeps_extra;
+    writes
 }
 
 fn repeated_keys(lines: &[Vec<i64>], total: i64, rows: i64) -> Failure {

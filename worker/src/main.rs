@@ -33,6 +33,7 @@ use shared::{
     postgres::{self, PoolOptions},
     roots::InputRoots,
     settings::{self, Settings},
+    sources::Sources,
     telemetry::{self, Console},
     topology::Topology,
 };
@@ -159,6 +160,7 @@ fn build(settings: &Settings) -> anyhow::Result<Services> {
         base,
         cache,
         worker: settings.worker_name.clone(),
+        sources: Sources::new(&settings.sources_dir),
         limits: Limits::from_settings(settings),
         outages: Outages::default(),
         metrics: Metrics::new(),

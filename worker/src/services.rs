@@ -8,8 +8,8 @@ use std::{
 
 use deadpool_postgres::Pool;
 use shared::{
-    amount::Amount, amqp::Publisher, failure::Failure, records::RecordLimits, roots::InputRoots, settings::Settings,
-    topology::Topology,
+    amount::Amount, amqp::Publisher, dialect::FileLimits, failure::Failure, roots::InputRoots, settings::Settings,
+    sources::Sources, topology::Topology,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,8 @@ pub(crate) struct Services {
     pub(crate) topology: Topology,
     /// Where files may be read from.
     pub(crate) roots: InputRoots,
+    /// The mapping profiles.
+    pub(crate) sources: Sources,
     /// The folder that relative paths are looked up from.
     pub(crate) base: PathBuf,
     /// The folder of the Parquet cache.
@@ -71,8 +73,8 @@ impl CacheTrouble {
 pub(crate) struct Limits {
     /// Bytes of a file.
     pub(crate) file_bytes: u64,
-    /// Bytes and fields of a record.
-    pub(crate) record: RecordLimits,
+    /// Its records, and what it unpacks to.
+    pub(crate) file: FileLimits,
     /// Bad rows that quarantine allows.
     pub(crate) max_rejected: u64,
     /// How far from nil a balanced slice may sum.
@@ -84,7 +86,7 @@ impl Limits {
     pub(crate) fn from_settings(settings: &Settings) -> Self {
         Self {
             file_bytes: settings.max_file_bytes,
-            record: RecordLimits { bytes: settings.max_record_bytes, fields: settings.max_columns },
+            file: FileLimits::from_settings(settings),
             max_rejected: settings.max_rejected_rows,
             nil_tolerance: settings.nil_tolerance,
         }

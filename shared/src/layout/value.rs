@@ -130,7 +130,8 @@ impl Ruled {
         }
         if rule.zeros == Zeros::Cut && text.starts_with('0') {
             let cut = text.trim_start_matches('0');
-            let cut = if cut.starts_with(|c: char| c.is_alphanumeric()) { cut } else { &text[text.len() - cut.len() - 1..] };
+            let cut =
+                if cut.starts_with(|c: char| c.is_alphanumeric()) { cut } else { &text[text.len() - cut.len() - 1..] };
             text = Cow::Owned(cut.to_owned());
         }
         if let Some(width) = rule.pad_to.map(usize::from)
