@@ -2,6 +2,7 @@
 
 mod answer;
 mod cancel;
+mod check;
 mod dead;
 mod error;
 mod journal;
@@ -10,6 +11,7 @@ mod period;
 mod publish;
 mod receipts;
 mod schema;
+mod sources;
 mod status;
 mod store;
 mod summary;
@@ -47,6 +49,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     Publish(Box<publish::Args>),
+    Check(check::Args),
+    #[command(subcommand)]
+    Sources(sources::Verb),
     Status(status::Args),
     Cancel(cancel::Args),
     #[command(subcommand)]
@@ -80,6 +85,8 @@ async fn run(verb: Verb, json: bool, flags: Vec<(String, String)>) -> Result<Ver
     let _telemetry = telemetry::start("aura-producer", &settings.log_dir, &settings.log, Console::Stderr)?;
     match verb {
         Verb::Publish(args) => publish::run(*args, &settings, json).await,
+        Verb::Check(args) => check::run(&args, &settings, json),
+        Verb::Sources(verb) => sources::run(&verb, &settings, json),
         Verb::Status(args) => status::run(args, &settings, json).await,
         Verb::Cancel(args) => cancel::run(args, &settings, json).await,
         Verb::Dead(verb) => dead::run(verb, &settings, json).await,

@@ -6,6 +6,7 @@ pub(crate) mod message;
 mod report;
 mod scan;
 pub(crate) mod send;
+mod split;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -38,11 +39,12 @@ const SHOWN: usize = 20;
 /// as they are: the same job_id with the same body is the same job, so doing so is always safe.
 #[derive(clap::Args)]
 #[command(
-    group = ArgGroup::new("what").required(true).args(["file", "manifest", "scan"]),
+    group = ArgGroup::new("what").required(true).args(["file", "manifest", "scan", "split"]),
     after_help = "Examples:
   aura-producer publish --file /data/in/ABEX.csv --entity ABEX --period 2022-06 --wait
   aura-producer publish --scan /data/in --pattern '{entity}_{period}.csv' --mode replace --wait --timeout 900
   aura-producer publish --manifest jobs.csv
+  aura-producer publish --split /data/in/group.csv --source sap-acdoca --wait
   echo '{\"file\": \"/data/in/ABEX.csv\", \"entity\": \"ABEX\", \"period\": \"2022-06\"}' | aura-producer publish --manifest -"
 )]
 pub(crate) struct Args {
@@ -58,6 +60,9 @@ pub(crate) struct Args {
     /// What the file names of --scan look like: text with {entity} and {period}
     #[arg(long, conflicts_with_all = ["file", "manifest"])]
     pattern: Option<String>,
+    /// One job for each slice that a file holds, which the mapping profile of --source reads
+    #[arg(long, value_name = "FILE")]
+    split: Option<PathBuf>,
     /// Follows the batch until every job has ended, and prints its summary
     #[arg(long)]
     wait: bool,
@@ -90,7 +95,7 @@ pub(crate) struct Drafts {
 
 /// Publishes, and follows the batch if that is asked for.
 pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
-    let Drafts { drafts, unmatched } = read(&args)?;
+    let Drafts { drafts, unmatched } = read(&args, settings)?;
     let topology = Topology::new(&settings.namespace);
     let id = args.fields.batch_id.or_else(|| drafts.iter().find_map(Draft::batch_id));
     let batch = Batch::new(id.unwrap_or_else(Uuid::now_v7), args.fields.given(), &topology)?;
@@ -136,9 +141,12 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<V
     Ok(verdict)
 }
 
-fn read(args: &Args) -> Result<Drafts, CommandError> {
+fn read(args: &Args, settings: &Settings) -> Result<Drafts, CommandError> {
     if let Some(path) = &args.manifest {
         return manifest::read(path);
+    }
+    if let Some(path) = &args.split {
+        return split::read(path, &args.fields.given(), settings);
     }
     if let (Some(folder), Some(pattern)) = (&args.scan, &args.pattern) {
         return scan::read(folder, pattern, &args.fields.given());

@@ -19,12 +19,7 @@ pub fn decode<'a>(
 ) -> io::Result<(&'static Encoding, bool, Box<dyn Read + 'a>)> {
     let mut head = Vec::with_capacity(3);
     input.by_ref().take(3).read_to_end(&mut head)?;
-    let (encoding, mark) = match head.as_slice() {
-        [0xef, 0xbb, 0xbf] => (UTF_8, 3),
-        [0xff, 0xfe, ..] => (UTF_16LE, 2),
-        [0xfe, 0xff, ..] => (UTF_16BE, 2),
-        _ => (expected.unwrap_or(UTF_8), 0),
-    };
+    let (encoding, mark) = marked(&head).unwrap_or((expected.unwrap_or(UTF_8), 0));
     head.drain(..mark);
     let input = Cursor::new(head).chain(input);
     if encoding == UTF_8 {
@@ -43,6 +38,16 @@ pub fn decode<'a>(
         column: 1,
     };
     Ok((encoding, mark > 0, Box::new(decoding)))
+}
+
+/// The encoding that a byte order mark tells, and the mark's length.
+pub fn marked(head: &[u8]) -> Option<(&'static Encoding, usize)> {
+    match head {
+        [0xef, 0xbb, 0xbf, ..] => Some((UTF_8, 3)),
+        [0xff, 0xfe, ..] => Some((UTF_16LE, 2)),
+        [0xfe, 0xff, ..] => Some((UTF_16BE, 2)),
+        _ => None,
+    }
 }
 
 struct Decoding<R> {

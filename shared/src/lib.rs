@@ -28,6 +28,7 @@ pub mod roots;
 pub mod settings;
 pub mod slice;
 pub mod sources;
+pub mod survey;
 pub mod telemetry;
 pub mod topology;
 pub mod trial_balance;

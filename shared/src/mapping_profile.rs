@@ -161,6 +161,11 @@ impl MappingProfile {
         self.name.as_str() == DEFAULT_SOURCE
     }
 
+    /// Whether it takes this from the job's message.
+    pub fn asks_for(&self, from: FromMessage) -> bool {
+        self.columns.values().any(|rule| rule.value == ValueRule::Message(from))
+    }
+
     /// SHA-256 of the profile as it was understood: two jobs with the same one map alike.
     pub fn hash(&self) -> Fingerprint {
         // A profile is a plain structure of texts and lists, which always has a canonical form.

@@ -103,6 +103,15 @@ impl Sources {
         }
     }
 
+    /// The text of a profile's file; none of the built-in one.
+    ///
+    /// # Errors
+    /// As [`Self::named`].
+    pub fn text(&self, name: &SourceName) -> Result<Option<String>, ProfileError> {
+        self.named(name)?;
+        Ok(std::fs::read_to_string(self.0.join(format!("{name}.toml"))).ok())
+    }
+
     /// The names of all profiles, the built-in one first. A folder that is not there has none.
     pub fn names(&self) -> Vec<SourceName> {
         let entries = std::fs::read_dir(&self.0).into_iter().flatten().flatten();

@@ -1,0 +1,235 @@
+//! `check`: what the worker would make of a file, without any service.
+
+mod fit;
+mod preview;
+mod report;
+mod suggest;
+
+use std::{
+    fs::File,
+    io::{BufReader, ErrorKind, Read},
+    path::{Path, PathBuf},
+};
+
+use shared::{
+    dialect::FileLimits,
+    failure::Failure,
+    fingerprint::Fingerprinter,
+    job::{Control, OnError, SourceName},
+    mapping_profile::{FromMessage, MappingProfile},
+    settings::Settings,
+    slice::{Entity, Period, Slice},
+    sources::Sources,
+    survey::{Survey, survey},
+    trial_balance::{self, Assumptions, Request, Stopped, read_until_settled},
+};
+
+use self::{
+    fit::Fit,
+    preview::Preview,
+    report::{Checked, CheckedRows, FileFacts},
+};
+use crate::{
+    answer,
+    error::{CommandError, Verdict},
+};
+
+/// Slices of one file that are looked at row by row, unless one is asked for.
+const SLICES: usize = 20;
+
+/// Tells what the worker would make of a file
+///
+/// Nothing is published and no service is needed: dialect, columns, amounts and rows are judged by the
+/// worker's own code. Without --source the profile that fits best is used, and it is told why. Exit code 1
+/// if any row or slice would fail.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  aura-producer check ABEX_2022-06.csv
+  aura-producer check export.txt --source sap-bseg --entity DE01 --period 2022-06
+  aura-producer check unknown.csv --suggest > deploy/sources/my-erp.toml")]
+pub(crate) struct Args {
+    /// The file
+    file: PathBuf,
+    /// The mapping profile; otherwise the one that fits best
+    #[arg(long)]
+    source: Option<SourceName>,
+    /// Looks at this entity only; needed where the profile takes the entity from the job
+    #[arg(long)]
+    entity: Option<Entity>,
+    /// Looks at this period only; needed where the profile takes the period from the job
+    #[arg(long)]
+    period: Option<Period>,
+    /// Writes a draft of a mapping profile for the file instead
+    #[arg(long, conflicts_with = "source")]
+    suggest: bool,
+}
+
+/// Checks a file, or drafts a profile for it.
+pub(crate) fn run(args: &Args, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
+    let sources = Sources::new(&settings.sources_dir);
+    let limits = FileLimits::from_settings(settings);
+    let facts = facts(&args.file, settings.max_file_bytes)?;
+    if args.suggest {
+        let draft = suggest::draft(&args.file, limits).map_err(|failure| CommandError::Input(failure.to_string()))?;
+        answer::give(json, &draft)?;
+        return Ok(Verdict::Done);
+    }
+    let message = placeholder(args.entity.as_ref(), args.period.as_ref())?;
+    let (profile, fits) = match &args.source {
+        Some(name) => (sources.named(name).map_err(|error| CommandError::Input(error.to_string()))?, Vec::new()),
+        None => fit::best(&args.file, &sources, limits, &message)?,
+    };
+    for (from, given, flag) in [
+        (FromMessage::Entity, args.entity.is_some(), "--entity"),
+        (FromMessage::Period, args.period.is_some(), "--period"),
+    ] {
+        if profile.asks_for(from) && !given {
+            let what = flag.trim_start_matches('-');
+            let reason =
+                format!("the mapping profile {} takes the {what} from the job; say which with {flag}", profile.name);
+            return Err(CommandError::Input(reason));
+        }
+    }
+    let checked = look(args, profile, fits, facts, &message, limits, settings)?;
+    answer::give(json, &checked)?;
+    Ok(if checked.is_sound() { Verdict::Done } else { Verdict::Failed })
+}
+
+/// A slice that stands for what is not given.
+fn placeholder(entity: Option<&Entity>, period: Option<&Period>) -> Result<Slice, CommandError> {
+    let invalid = |error: shared::slice::InvalidCode| CommandError::Input(error.to_string());
+    Ok(Slice {
+        entity: entity.cloned().map_or_else(|| "X".parse().map_err(invalid), Ok)?,
+        period: period.cloned().map_or_else(|| "2000-01".parse().map_err(invalid), Ok)?,
+    })
+}
+
+/// Opens a file as the worker would: a regular one.
+pub(crate) fn open(path: &Path) -> Result<BufReader<File>, CommandError> {
+    let cannot = |reason: String| CommandError::Input(format!("{} {reason}", path.display()));
+    let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => cannot("is not there".to_owned()),
+        _ => cannot(format!("cannot be read: {error}")),
+    })?;
+    if !metadata.is_file() {
+        return Err(cannot("is no regular file".to_owned()));
+    }
+    Ok(BufReader::new(File::open(path).map_err(|error| cannot(format!("cannot be read: {error}")))?))
+}
+
+fn facts(path: &Path, most: u64) -> Result<FileFacts, CommandError> {
+    let mut input = open(path)?;
+    let (mut fingerprinter, mut bytes, mut chunk) = (Fingerprinter::default(), 0, vec![0; 1 << 20]);
+    loop {
+        let count = input
+            .read(&mut chunk)
+            .map_err(|error| CommandError::Input(format!("{} cannot be read: {error}", path.display())))?;
+        if count == 0 {
+            break;
+        }
+        bytes += count as u64;
+        fingerprinter.update(&chunk[..count]);
+    }
+    if bytes > most {
+        let reason =
+            format!("{} has {bytes} bytes, more than the {most} that AURA_MAX_FILE_BYTES allows", path.display());
+        return Err(CommandError::Input(reason));
+    }
+    Ok(FileFacts { path: path.display().to_string(), bytes, fingerprint: fingerprinter.finish().to_string() })
+}
+
+/// Surveys the file and looks at its slices, one after the other.
+fn look(
+    args: &Args,
+    profile: MappingProfile,
+    fits: Vec<Fit>,
+    file: FileFacts,
+    message: &Slice,
+    limits: FileLimits,
+    settings: &Settings,
+) -> Result<Checked, CommandError> {
+    let surveyed = survey(open(&args.file)?, &profile, limits, message, u64::MAX);
+    let mut checked = Checked::new(file, &profile, fits);
+    let surveyed = match surveyed {
+        Ok(surveyed) => surveyed,
+        Err(failure) => {
+            checked.failure = Some(failure);
+            return Ok(checked);
+        }
+    };
+    let (wanted, strangers) = wanted(&surveyed, args, message)?;
+    checked.survey(&surveyed, strangers, wanted.len().saturating_sub(SLICES));
+    for slice in wanted.into_iter().take(SLICES) {
+        checked.slices.push(rows(&args.file, &profile, slice, limits, settings)?);
+    }
+    Ok(checked)
+}
+
+/// The slices that are looked at, and what stands in their columns without being a slice.
+fn wanted(surveyed: &Survey, args: &Args, message: &Slice) -> Result<(Vec<Slice>, Vec<String>), CommandError> {
+    if let (Some(entity), Some(period)) = (&args.entity, &args.period) {
+        return Ok((vec![Slice { entity: entity.clone(), period: period.clone() }], Vec::new()));
+    }
+    let (mut slices, mut strangers) = (Vec::new(), Vec::new());
+    for (entity, period) in surveyed.slices.keys() {
+        // A blank cell is the job's.
+        let or_message = |text: &str, ours: &str| if text.is_empty() { ours.to_owned() } else { text.to_owned() };
+        let parsed = or_message(entity, message.entity.as_str()).parse::<Entity>().map_err(|error| error.to_string());
+        let period_text = or_message(period, message.period.as_str());
+        let both = parsed.and_then(|entity| {
+            let period = period_text.parse::<Period>().map_err(|error| error.to_string())?;
+            Ok(Slice { entity, period })
+        });
+        match both {
+            Ok(slice) => {
+                let fits = args.entity.as_ref().is_none_or(|entity| *entity == slice.entity)
+                    && args.period.as_ref().is_none_or(|period| *period == slice.period);
+                if fits && !slices.contains(&slice) {
+                    slices.push(slice);
+                }
+            }
+            Err(reason) => strangers.push(format!("{entity:?} {period:?}: {reason}")),
+        }
+    }
+    Ok((slices, strangers))
+}
+
+/// Looks at the rows of one slice.
+fn rows(
+    path: &Path,
+    profile: &MappingProfile,
+    slice: Slice,
+    limits: FileLimits,
+    settings: &Settings,
+) -> Result<CheckedRows, CommandError> {
+    let request = Request {
+        slice: &slice,
+        profile,
+        // Bad rows are told beside what is known of the good ones.
+        on_error: OnError::Quarantine,
+        max_rejected: u64::MAX,
+        limits,
+        control: Control::default(),
+        require_balanced: false,
+        nil_tolerance: settings.nil_tolerance,
+    };
+    let mut unreadable = None;
+    let read = read_until_settled(|assumptions: Assumptions| {
+        let mut preview = Preview::new(profile.repeated_keys);
+        let input = open(path).map_err(|error| {
+            let reason = error.to_string();
+            unreadable = Some(error);
+            Stopped::from(Failure::new(
+                shared::failure::ErrorCode::StorageUnavailable,
+                shared::failure::Stage::Load,
+                reason,
+            ))
+        })?;
+        let checked = trial_balance::read(input, &request, assumptions, &mut preview)?;
+        Ok((checked, preview))
+    });
+    match unreadable {
+        Some(error) => Err(error),
+        None => Ok(CheckedRows::new(&slice, read)),
+    }
+}

@@ -1,0 +1,328 @@
+//! A draft of a mapping profile for a file that no profile knows.
+//!
+//! Whatever is a guess is told as one, beside the line that rests on it; what would decide a figure is left open.
+
+mod headings;
+
+use std::{fmt, fmt::Write, io::Read, path::Path};
+
+use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
+use serde::Serialize;
+use shared::{
+    columns::{REQUIRED, key_of},
+    dialect::FileLimits,
+    failure::Failure,
+    mapping_profile::{AmountStyle, LineEnd, MappingProfile},
+    records::{RecordFormat, Records},
+    unpack::{Packing, unpack},
+    workbook::SheetRows,
+    written_amount::{AmountReader, Evidence},
+};
+
+use self::headings::Heading;
+
+/// Bytes of the file that a draft rests on.
+const SAMPLE: u64 = 4 << 20;
+/// Records that a draft rests on.
+const RECORDS: usize = 5_000;
+/// Delimiters that are tried.
+const DELIMITERS: [u8; 4] = [b';', b',', b'\t', b'|'];
+
+/// A draft, as TOML.
+#[derive(Serialize)]
+pub(super) struct Draft {
+    toml: String,
+}
+
+impl fmt::Display for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.toml)
+    }
+}
+
+/// A file's cells, and how they were told apart.
+struct Cells {
+    encoding: Option<&'static str>,
+    delimiter: Option<u8>,
+    sheet: Option<String>,
+    records: Vec<Vec<String>>,
+}
+
+/// Drafts a profile.
+///
+/// # Errors
+/// If the file cannot be read.
+pub(super) fn draft(path: &Path, limits: FileLimits) -> Result<Draft, Failure> {
+    let cells = cells(path, limits)?;
+    let place = header_place(&cells.records);
+    let header = cells.records.get(place).cloned().unwrap_or_default();
+    let found: Vec<(Heading, usize)> = headings::find(&header);
+    let rows = cells.records.get(place + 1..).unwrap_or_default();
+    let mut toml = String::new();
+    let written = write(&mut toml, &cells, place, &header, &found, rows);
+    written.map_err(|_| {
+        Failure::new(
+            shared::failure::ErrorCode::StorageUnavailable,
+            shared::failure::Stage::Parse,
+            "the draft cannot be written",
+        )
+    })?;
+    debug_assert!(MappingProfile::parse(shared::job::SourceName::default(), &toml).is_ok(), "{toml}");
+    Ok(Draft { toml })
+}
+
+fn cells(path: &Path, limits: FileLimits) -> Result<Cells, Failure> {
+    let unreadable = |error: &dyn fmt::Display| {
+        Failure::new(
+            shared::failure::ErrorCode::StorageUnavailable,
+            shared::failure::Stage::Load,
+            format!("the file cannot be read: {error}"),
+        )
+    };
+    let input = super::open(path).map_err(|error| unreadable(&error))?;
+    let (packing, input) = unpack(input, limits.expansion)?;
+    if packing == Packing::Zip {
+        let rows = SheetRows::read(input, None, limits.workbook, limits.record)?;
+        let records = rows.first(RECORDS);
+        return Ok(Cells { encoding: None, delimiter: None, sheet: Some(rows.name), records });
+    }
+    let mut bytes = Vec::new();
+    let mut input = input.take(SAMPLE);
+    input.read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+    let (text, encoding) = decoded(&bytes);
+    let tried = DELIMITERS.map(|delimiter| (delimiter, records(&text, delimiter, limits)));
+    let best = tried.into_iter().max_by_key(|(_, records)| {
+        let width = usual_width(records);
+        if width < 2 { 0 } else { width.min(50) * records.iter().filter(|record| record.len() == width).count() }
+    });
+    let (delimiter, records) = best.unwrap_or((b',', Vec::new()));
+    Ok(Cells { encoding, delimiter: Some(delimiter), sheet: None, records })
+}
+
+/// The text, and its encoding unless that is told by itself.
+fn decoded(bytes: &[u8]) -> (String, Option<&'static str>) {
+    if let Some((encoding, mark)) = shared::decode::marked(bytes) {
+        return (encoding.decode_without_bom_handling(&bytes[mark..]).0.into_owned(), None);
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) => return (text.to_owned(), None),
+        // The sample may end within a character.
+        Err(error) if error.error_len().is_none() => {
+            return (String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned(), None);
+        }
+        Err(_) => {}
+    }
+    let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
+    detector.feed(bytes, true);
+    let encoding = detector.guess(None, Utf8Detection::Deny);
+    (encoding.decode_without_bom_handling(bytes).0.into_owned(), Some(encoding.name()))
+}
+
+fn records(text: &str, delimiter: u8, limits: FileLimits) -> Vec<Vec<String>> {
+    let format = RecordFormat { delimiter, quote: Some(b'"'), line_breaks_in_quotes: true, line_end: LineEnd::Any };
+    let mut records = Records::new(text.as_bytes(), format, limits.record);
+    let mut found = Vec::new();
+    while found.len() < RECORDS
+        && let Ok(Some(record)) = records.next_record()
+    {
+        found.push(record.iter().map(str::to_owned).collect());
+    }
+    found
+}
+
+/// The number of fields that most records have.
+fn usual_width(records: &[Vec<String>]) -> usize {
+    let mut counts = std::collections::BTreeMap::new();
+    records.iter().for_each(|record| *counts.entry(record.len()).or_insert(0) += 1);
+    counts.into_iter().max_by_key(|(_, count)| *count).map_or(0, |(width, _)| width)
+}
+
+/// The first record that names most of the ledger's columns, or else the first of the usual width.
+fn header_place(records: &[Vec<String>]) -> usize {
+    let known = |record: &Vec<String>| headings::find(record).len();
+    let searched = records.iter().take(100).enumerate();
+    let best = searched.max_by_key(|(place, record)| (known(record), std::cmp::Reverse(*place)));
+    match best {
+        Some((place, record)) if known(record) > 1 => place,
+        _ => records.iter().position(|record| record.len() == usual_width(records)).unwrap_or(0),
+    }
+}
+
+fn write(
+    toml: &mut String,
+    cells: &Cells,
+    place: usize,
+    header: &[String],
+    found: &[(Heading, usize)],
+    rows: &[Vec<String>],
+) -> fmt::Result {
+    let at = |heading: Heading| found.iter().find(|(known, _)| *known == heading).map(|(_, place)| *place);
+    let named = |place: usize| quoted(header[place].trim());
+    writeln!(toml, "# A draft. Go through every line, then try it: aura-producer check FILE --source NAME")?;
+    writeln!(toml, "description = \"\"\nmode = \"upsert\"                 # \"replace\" for full exports\n\n[text]")?;
+    if let Some(encoding) = cells.encoding {
+        writeln!(
+            toml,
+            "encoding = {}   # guessed from its letters: look at names with accents",
+            quoted(&encoding.to_ascii_lowercase())
+        )?;
+    }
+    if let Some(delimiter) = cells.delimiter {
+        let delimiter = if delimiter == b'\t' { "tab".to_owned() } else { char::from(delimiter).to_string() };
+        writeln!(toml, "delimiter = {}", quoted(&delimiter))?;
+    }
+    if let Some(sheet) = &cells.sheet {
+        writeln!(toml, "sheet = {}", quoted(sheet))?;
+    }
+    if place > 0 {
+        let mut marks: Vec<usize> = found.iter().map(|(_, place)| *place).take(3).collect();
+        if marks.is_empty() {
+            marks = (0..header.len()).filter(|place| !header[*place].trim().is_empty()).take(3).collect();
+        }
+        let marks: Vec<String> = marks.into_iter().map(named).collect();
+        writeln!(toml, "header_contains = [{}]   # {place} records above it are passed over", marks.join(", "))?;
+    }
+    if repeats(header) {
+        writeln!(toml, "repeated_headers = \"number\"   # a name stands twice: the second is called \"Name (2)\"")?;
+    }
+    write_rows(toml, at(Heading::Target("account_code")), rows)?;
+    write_amounts(toml, found, rows)?;
+    match (at(Heading::Target("balance")), at(Heading::Debit), at(Heading::Credit), at(Heading::Indicator)) {
+        (Some(_), _, _, None) => {}
+        (Some(amount), _, _, Some(indicator)) => {
+            writeln!(toml, "\n[balance]\ncolumn = {}\nindicator = {}", named(amount), named(indicator))?;
+            let (debit, credit) = indicator_values(rows, indicator);
+            writeln!(toml, "debit_values = [{debit}]   # make sure which means debit\ncredit_values = [{credit}]")?;
+        }
+        (None, Some(debit), Some(credit), _) => {
+            writeln!(toml, "\n[balance]\ndebit = {}\ncredit = {}", named(debit), named(credit))?;
+            writeln!(toml, "signed = false                  # true if credits carry their minus already")?;
+        }
+        _ => writeln!(toml, "\n# [balance] or columns.balance is missing: name the column of the amount")?,
+    }
+    writeln!(toml, "\n[columns]")?;
+    let indicated = at(Heading::Indicator).is_some();
+    for (heading, place) in found {
+        let Heading::Target(target) = heading else { continue };
+        if *target != "balance" || !indicated {
+            writeln!(toml, "{target} = {}", named(*place))?;
+        }
+    }
+    for target in REQUIRED.into_iter().filter(|target| *target != "balance" && at(Heading::Target(target)).is_none()) {
+        match target {
+            "entity" | "period" => {
+                writeln!(toml, "{target} = {{ message = \"{target}\" }}   # the file has no such column")
+            }
+            "status" => writeln!(toml, "status = {{ value = \"posted\" }}   # the file has no such column"),
+            "bs_pl" => writeln!(
+                toml,
+                "bs_pl = {{ value = \"\" }}   # decide: balance sheet or profit and loss, say by part and map of the account"
+            ),
+            _ => writeln!(toml, "# {target} = \"…\"   # required: name its column"),
+        }?;
+    }
+    let used = |place: &usize| found.iter().any(|(_, known)| known == place);
+    let others: Vec<&str> = (0..header.len()).filter(|place| !used(place)).map(|place| header[place].trim()).collect();
+    let others: Vec<&str> = others.into_iter().filter(|name| !name.is_empty()).collect();
+    if !others.is_empty() {
+        writeln!(toml, "# kept in extra as they are: {}", others.join(", ").replace(['\n', '\r'], " "))?;
+    }
+    Ok(())
+}
+
+fn write_rows(toml: &mut String, account: Option<usize>, rows: &[Vec<String>]) -> fmt::Result {
+    let Some(account) = account else { return Ok(()) };
+    let keyless = rows.iter().filter(|row| row.get(account).is_none_or(|cell| cell.trim().is_empty())).count();
+    let total =
+        rows.iter().filter_map(|row| row.iter().map(|cell| cell.trim()).find(|cell| !cell.is_empty())).find(|cell| {
+            ["total", "summe", "suma", "totale", "totaal", "合計", "合计"]
+                .iter()
+                .any(|word| cell.to_lowercase().starts_with(word))
+        });
+    if keyless == 0 && total.is_none() {
+        return Ok(());
+    }
+    writeln!(toml, "\n[rows]")?;
+    if keyless > 0 {
+        writeln!(toml, "without_key = \"skip\"            # {keyless} rows have no account: totals or titles?")?;
+    }
+    if let Some(total) = total {
+        writeln!(toml, "drop = [{{ column = \"*\", is = {} }}]   # a total?", quoted(total))?;
+    }
+    Ok(())
+}
+
+fn write_amounts(toml: &mut String, found: &[(Heading, usize)], rows: &[Vec<String>]) -> fmt::Result {
+    let reader = AmountReader::new(&AmountStyle {
+        debit_marks: vec!["Dr".into(), "D".into()],
+        credit_marks: vec!["Cr".into(), "C".into()],
+        ..AmountStyle::default()
+    });
+    let mut evidence = Evidence::default();
+    let columns: Vec<usize> =
+        found.iter().filter(|(heading, _)| heading.is_amount()).map(|(_, place)| *place).collect();
+    let mut marked = false;
+    for (line, row) in rows.iter().enumerate() {
+        for text in columns.iter().filter_map(|place| row.get(*place)) {
+            reader.weigh(text, line as u64, &mut evidence);
+            marked |= text.trim_end().ends_with(['r', 'R', 'D', 'C']);
+        }
+    }
+    writeln!(toml, "\n[amounts]")?;
+    match (evidence.point, evidence.comma, evidence.either) {
+        (Some(_), None, _) => writeln!(toml, "decimal = \".\"")?,
+        (None, Some(_), _) => writeln!(toml, "decimal = \",\"")?,
+        (None, None, None) => writeln!(toml, "# decimal = \".\"   # no amount of the sample tells it")?,
+        (_, _, Some((_, point, comma))) => {
+            writeln!(
+                toml,
+                "# decimal is for you to say: an amount of the file is {point} with \".\" and {comma} with \",\""
+            )?;
+        }
+        (Some(_), Some(_), None) => {
+            writeln!(toml, "# decimal is for you to say: some amounts have a decimal point and some a comma")?;
+        }
+    }
+    if marked {
+        writeln!(toml, "debit_marks = [\"Dr\", \"D\"]\ncredit_marks = [\"Cr\", \"C\"]")?;
+    }
+    Ok(())
+}
+
+fn indicator_values(rows: &[Vec<String>], place: usize) -> (String, String) {
+    const CREDIT: [&str; 8] = ["h", "c", "cr", "credit", "haben", "k", "p", "貸"];
+    let mut values: Vec<&str> = rows.iter().filter_map(|row| row.get(place)).map(|cell| cell.trim()).collect();
+    values.sort_unstable();
+    values.dedup();
+    values.retain(|value| !value.is_empty());
+    values.truncate(10);
+    let (credit, debit): (Vec<&str>, Vec<&str>) =
+        values.into_iter().partition(|value| CREDIT.contains(&value.to_lowercase().as_str()));
+    let listed = |values: Vec<&str>| values.into_iter().map(quoted).collect::<Vec<_>>().join(", ");
+    let or = |text: String, other: &str| if text.is_empty() { quoted(other) } else { text };
+    (or(listed(debit), "S"), or(listed(credit), "H"))
+}
+
+fn repeats(header: &[String]) -> bool {
+    let mut keys: Vec<String> = header.iter().map(|cell| key_of(cell)).filter(|key| !key.is_empty()).collect();
+    let all = keys.len();
+    keys.sort();
+    keys.dedup();
+    keys.len() < all
+}
+
+/// A TOML string.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(quoted, "\\u{:04X}", u32::from(c));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}

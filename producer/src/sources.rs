@@ -1,0 +1,125 @@
+//! `sources`: the mapping profiles that jobs can name.
+
+use std::fmt;
+
+use clap::Subcommand;
+use serde::Serialize;
+use shared::{
+    job::{Mode, SourceName},
+    layout::expected_names,
+    mapping_profile::MappingProfile,
+    settings::Settings,
+    sources::Sources,
+};
+
+use crate::{
+    answer::{self, or_dash, table},
+    error::{CommandError, Verdict},
+};
+
+/// Lists and shows the mapping profiles
+#[derive(Subcommand)]
+#[command(after_help = "Examples:
+  aura-producer sources list
+  aura-producer sources show sap-bseg --json")]
+pub(crate) enum Verb {
+    /// Lists the profiles of AURA_SOURCES_DIR and the built-in one, valid or not
+    #[command(after_help = "Example:\n  aura-producer sources list")]
+    List,
+    /// Shows a profile as it is understood, with its hash and the columns it looks for
+    #[command(after_help = "Example:\n  aura-producer sources show default")]
+    Show {
+        /// The profile's name
+        name: SourceName,
+    },
+}
+
+#[derive(Serialize)]
+struct List {
+    folder: String,
+    sources: Vec<Listed>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    name: SourceName,
+    description: Option<String>,
+    mode: Option<Mode>,
+    mapping_hash: Option<String>,
+    error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Shown {
+    name: SourceName,
+    description: String,
+    mapping_hash: String,
+    columns_looked_for: Vec<String>,
+    toml: Option<String>,
+    profile: MappingProfile,
+}
+
+/// Lists or shows profiles.
+pub(crate) fn run(verb: &Verb, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
+    let sources = Sources::new(&settings.sources_dir);
+    match verb {
+        Verb::List => {
+            let listed: Vec<Listed> = sources.names().into_iter().map(|name| listed(&sources, name)).collect();
+            let faulty = listed.iter().any(|source| source.error.is_some());
+            answer::give(json, &List { folder: sources.folder().display().to_string(), sources: listed })?;
+            Ok(if faulty { Verdict::Failed } else { Verdict::Done })
+        }
+        Verb::Show { name } => {
+            let profile = sources.named(name).map_err(|error| CommandError::Input(error.to_string()))?;
+            let shown = Shown {
+                name: name.clone(),
+                description: profile.description.clone(),
+                mapping_hash: profile.hash().to_string(),
+                columns_looked_for: expected_names(&profile),
+                toml: sources.text(name).map_err(|error| CommandError::Input(error.to_string()))?,
+                profile,
+            };
+            answer::give(json, &shown)?;
+            Ok(Verdict::Done)
+        }
+    }
+}
+
+fn listed(sources: &Sources, name: SourceName) -> Listed {
+    match sources.named(&name) {
+        Ok(profile) => Listed {
+            name,
+            description: Some(profile.description.clone()),
+            mode: Some(profile.mode),
+            mapping_hash: Some(profile.hash().to_string()),
+            error: None,
+        },
+        Err(error) => {
+            Listed { name, description: None, mode: None, mapping_hash: None, error: Some(error.to_string()) }
+        }
+    }
+}
+
+impl fmt::Display for List {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rows = table(["source", "mode", "what it is for"]);
+        for source in &self.sources {
+            let told = source.error.as_ref().map(|error| format!("NOT USABLE: {error}"));
+            let told = told.or_else(|| source.description.clone()).unwrap_or_default();
+            rows.add_row([source.name.to_string(), or_dash(source.mode), told]);
+        }
+        write!(f, "{rows}\n\nProfiles lie in {}; its README.md says how to write one.", self.folder)
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "# {}: {}", self.name, self.description)?;
+        writeln!(f, "# hash {}", self.mapping_hash)?;
+        writeln!(f, "# looks for the columns {}", self.columns_looked_for.join(", "))?;
+        match &self.toml {
+            Some(text) => write!(f, "\n{text}"),
+            None => write!(f, "# built in; a default.toml in the folder of profiles takes its place"),
+        }
+    }
+}
