@@ -5,6 +5,7 @@ use std::time::Duration;
 use bson::{Document, doc};
 use serde_json::json;
 use tests::faults::checker::check;
+use uuid::Uuid;
 
 use crate::run::{bad, export, is_whole, site};
 
@@ -25,7 +26,7 @@ async fn whatever_is_tampered_with_is_found() {
     let metadata = site.mongo.collection::<Document>("gl_metadata");
     let cache = site.path().join("cache");
     let mut before = 0;
-    for step in 0..9 {
+    for step in 0..10 {
         let execute = async |statement: &str| session.batch_execute(statement).await.expect("it is done");
         match step {
             0 => execute("UPDATE gl_accounts SET balance = balance + 1 WHERE entity = 'B' AND account_code = '001001'").await,
@@ -43,9 +44,14 @@ async fn whatever_is_tampered_with_is_found() {
             7 => {
                 metadata.delete_one(doc! {"entity": "C"}).await.expect("it is deleted");
             }
-            _ => std::fs::copy(cache.join("C_2022-06_ingested.parquet"), cache.join("B_2022-06_ingested.parquet"))
+            8 => std::fs::copy(cache.join("C_2022-06_ingested.parquet"), cache.join("B_2022-06_ingested.parquet"))
                 .map(|_| ())
                 .expect("it is copied"),
+            _ => {
+                // Only verify looks for documents of jobs that nobody knows.
+                let unknown = doc! {"_id": Uuid::new_v4().to_string(), "entity": "A", "period": "2022-06"};
+                metadata.insert_one(unknown).await.expect("it is added");
+            }
         }
         let findings = check(&site, Duration::from_secs(1)).await;
         let number = findings.lost.len() + findings.doubled.len() + findings.wrong.len();

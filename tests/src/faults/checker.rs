@@ -2,6 +2,7 @@
 
 mod jobs;
 mod slices;
+mod verify;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -152,6 +153,7 @@ pub async fn check(site: &Site, limit: Duration) -> Findings {
         findings.wrong(format!("{job_id} has a run and was never published"));
     }
     slices::check(site, &evidence, &mut findings).await;
+    verify::check(site, &mut findings).await;
     findings
 }
 

@@ -1,0 +1,24 @@
+//! What Aura's own `verify` says of the same stores: it must not find less than is there, nor more.
+
+use serde_json::Value;
+
+use super::Findings;
+use crate::faults::site::Site;
+
+/// Runs `aura-producer verify` over everything; each of its findings is one.
+pub(super) async fn check(site: &Site, findings: &mut Findings) {
+    let (code, told, errors) = site.run_producer(&["verify", "--json"]).await;
+    let report: Value = serde_json::from_str(&told).unwrap_or_default();
+    let Some(found) = report["findings"].as_array() else {
+        findings.wrong(format!("verify ended with {code} and no report: {errors}"));
+        return;
+    };
+    for one in found {
+        let text = |name: &str| one[name].as_str().unwrap_or_default();
+        let (code, entity, period, detail) = (text("code"), text("entity"), text("period"), text("detail"));
+        findings.wrong(format!("verify: {code} {entity} {period}: {detail} (job {})", one["job_id"]));
+    }
+    if code != i32::from(!found.is_empty()) {
+        findings.wrong(format!("verify found {} things and ended with {code}: {errors}", found.len()));
+    }
+}
