@@ -32,6 +32,17 @@ rabbitmq_pid() {
 # behind. It stays if other nodes are registered with it.
 rabbitmq_sweep() { [ -n "$(rabbitmq_pid)" ] || probe stop-epmd "$RABBITMQ_EPMD_PORT"; }
 
+# Takes over the cookie of another node, without which neither lets the other in.
+rabbitmq_share_cookie() {
+    local user
+    [ -s "$1/.erlang.cookie" ] || die "there is no $1/.erlang.cookie: that node has never run."
+    user=$(rabbitmq_user)
+    own_directory "$user" "$STATE/rabbitmq"
+    cp "$1/.erlang.cookie" "$STATE/rabbitmq/.erlang.cookie"
+    chmod 400 "$STATE/rabbitmq/.erlang.cookie"
+    [ "$(id -u)" != 0 ] || chown "$user:" "$STATE/rabbitmq/.erlang.cookie"
+}
+
 rabbitmq_environment() {
     local directory=$STATE/rabbitmq
     ENVIRONMENT=(
@@ -60,9 +71,11 @@ rabbitmq_start() {
     own_directory "$user" "$directory/data"
     run_as "$user" "$directory"
     echo '[rabbitmq_management].' >"$directory/enabled_plugins"
-    # Empty ones, so that the system's are not read in their stead.
+    # Empty, so that the system's is not read in its stead.
     : >"$directory/rabbitmq-env.conf"
-    echo '[].' >"$directory/advanced.config"
+    # In a cluster, a retry that was on its way back to a leader that died is sent again after this
+    # time; RabbitMQ's default is three minutes.
+    echo '[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 10000}]}].' >"$directory/advanced.config"
     cat >"$directory/rabbitmq.conf" <<END
 # From deploy/local, written anew at each start.
 listeners.tcp.1 = 127.0.0.1:$RABBITMQ_PORT
@@ -74,6 +87,14 @@ default_user_tags.administrator = true
 vm_memory_high_watermark.absolute = 2GB
 disk_free_limit.absolute = 64MB
 END
+    if [ -n "${RABBITMQ_PEER:-}" ]; then
+        # At its first start, and only then, the node joins these.
+        cat >>"$directory/rabbitmq.conf" <<END
+cluster_formation.peer_discovery_backend = classic_config
+cluster_formation.classic_config.nodes.1 = $RABBITMQ_PEER
+cluster_formation.classic_config.nodes.2 = $(rabbitmq_node)
+END
+    fi
     rabbitmq_environment
     launch rabbitmq "${AS[@]}" env "${ENVIRONMENT[@]}" RABBITMQ_ALLOW_INPUT=1 \
         "$(rabbitmq_bin)/rabbitmq-server" -noinput -aura_stack "$directory"

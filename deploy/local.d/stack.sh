@@ -45,7 +45,7 @@ require_stack() {
 
 # Chooses backend, names and ports, once, so that a restart keeps every URL.
 create_stack() {
-    local ports id
+    local ports id peer=${AURA_LOCAL_PEER:-} node=
     if load_stack; then
         case ${AURA_LOCAL_BACKEND:-auto} in auto | "$BACKEND") return ;; esac
         die "this stack runs with AURA_LOCAL_BACKEND=$BACKEND already." \
@@ -58,6 +58,11 @@ create_stack() {
     ports=$(probe free-ports 6) || die "no free ports could be found."
     read -ra ports <<<"$ports"
     id=$(printf %s "$STACK" | sha256sum | cut -c1-10)
+    if [ -n "$peer" ]; then
+        # Nodes of a cluster ask one port mapper for each other.
+        node=$(peer_node "$peer")
+        read -r node "ports[4]" <<<"$node"
+    fi
     cat >"$STACK/stack.new" <<END
 BACKEND=$BACKEND
 STACK_ID=$id
@@ -66,12 +71,24 @@ RABBITMQ_PORT=${ports[1]}
 RABBITMQ_MANAGEMENT_PORT=${ports[2]}
 RABBITMQ_DIST_PORT=${ports[3]}
 RABBITMQ_EPMD_PORT=${ports[4]}
+RABBITMQ_PEER=$node
 MONGODB_PORT=${ports[5]}
 END
     mkdir -p "$STATE"
     chmod 755 "$STATE"
+    [ -z "$peer" ] || rabbitmq_share_cookie "$peer/services/rabbitmq"
     mv "$STACK/stack.new" "$STATE/stack"
     load_stack
+}
+
+# The RabbitMQ node of another stack, and its port mapper.
+peer_node() {
+    [ "$BACKEND" = native ] || die "AURA_LOCAL_PEER is for servers that run on this machine, not for containers."
+    (
+        STATE=$1/services
+        load_stack || die "AURA_LOCAL_PEER=$1 is no stack." "Start it: AURA_LOCAL_DIR=$1 deploy/local up rabbitmq"
+        echo "$(rabbitmq_node) $RABBITMQ_EPMD_PORT"
+    )
 }
 
 choose_backend() {

@@ -3,6 +3,7 @@
 //! test's name is the claim that it proves.
 
 mod chaos;
+mod cluster;
 mod crashes;
 mod crowds;
 mod drain;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tests::faults::{
     book::{Export, Publication},
     checker::{Findings, check},
+    cluster::Cluster,
     services::{Services, checkout},
     site::Site,
 };
@@ -40,6 +41,14 @@ pub(crate) async fn site_to_break() -> (Hold, Site) {
     let hold = hold(true).await;
     let services = Services::of_fault_tests().await;
     (hold, Site::new(&services).await)
+}
+
+/// A site on a cluster of brokers, which this test alone uses, and may break.
+pub(crate) async fn site_on_a_cluster() -> (Hold, Cluster, Site) {
+    let hold = hold(true).await;
+    let cluster = Cluster::up(&Services::of_fault_tests().await).await;
+    let site = Site::new(cluster.services()).await;
+    (hold, cluster, site)
 }
 
 /// Waits for everything to settle, checks it, and finds nothing wrong.

@@ -2,7 +2,7 @@
 
 mod breaking;
 mod plan;
-mod stream;
+pub mod stream;
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 

@@ -30,7 +30,8 @@ const TRY: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Messages that are published at the same time.
 const LANES: usize = 8;
-const RECEIPTS: &str = "tests.receipts";
+/// The queue in which receipts wait for the client.
+pub const RECEIPTS: &str = "tests.receipts";
 
 /// A dead letter: its body, and its headers as text.
 #[derive(Debug, Clone)]
@@ -188,7 +189,11 @@ async fn listen(url: &str, kept: &StdMutex<Vec<Value>>, ready: &tokio::sync::Not
     let none = FieldTable::default;
     channel.exchange_declare(events.into(), ExchangeKind::Topic, durable, none()).await?;
     let lasting = QueueDeclareOptions { durable: true, ..Default::default() };
-    channel.queue_declare(RECEIPTS.into(), lasting, none()).await?;
+    // Like Aura's own, it outlives a node of a cluster, and any number of returns.
+    let mut quorum = none();
+    quorum.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    quorum.insert("x-delivery-limit".into(), AMQPValue::LongInt(i32::MAX));
+    channel.queue_declare(RECEIPTS.into(), lasting, quorum).await?;
     channel.queue_bind(RECEIPTS.into(), events.into(), "#".into(), QueueBindOptions::default(), none()).await?;
     let options = BasicConsumeOptions::default();
     let mut consumer = channel.basic_consume(RECEIPTS.into(), "".into(), options, none()).await?;

@@ -53,15 +53,23 @@ impl Relay {
     /// # Panics
     /// If no port can be listened on.
     pub async fn to(service: String) -> Self {
+        Self::to_all(vec![service]).await
+    }
+
+    /// A relay to several services that do the same. One connection after the other goes to the next of
+    /// them, and to the one after it where that does not take it.
+    async fn to_all(services: Vec<String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let open = State { way: Way::Open, cuts: 0, replies_to_lose: 0, replies_lost: 0 };
         let state = Arc::new(watch::Sender::new(open));
         let shared = Arc::clone(&state);
         let accepting = tokio::spawn(async move {
+            let mut order = services;
             while let Ok((client, _)) = listener.accept().await {
-                let (service, shared) = (service.clone(), Arc::clone(&shared));
-                tokio::spawn(async move { serve(client, &service, &shared).await });
+                let (services, shared) = (order.clone(), Arc::clone(&shared));
+                order.rotate_left(1);
+                tokio::spawn(async move { serve(client, &services, &shared).await });
             }
         });
         Self { address, state, accepting }
@@ -72,9 +80,17 @@ impl Relay {
     /// # Panics
     /// If the URL names no host and port.
     pub async fn before(url: &Url) -> (Self, Url) {
-        let service = format!("{}:{}", url.host_str().expect("a host"), url.port().expect("a port"));
-        let relay = Self::to(service).await;
-        let mut through = url.clone();
+        Self::before_all(std::slice::from_ref(url)).await
+    }
+
+    /// A relay before the services of several URLs that differ by host and port, and the URL through it.
+    ///
+    /// # Panics
+    /// If there is none, or one names no host and port.
+    pub async fn before_all(urls: &[Url]) -> (Self, Url) {
+        let service = |url: &Url| format!("{}:{}", url.host_str().expect("a host"), url.port().expect("a port"));
+        let relay = Self::to_all(urls.iter().map(service).collect()).await;
+        let mut through = urls.first().expect("a URL").clone();
         through.set_port(Some(relay.address.port())).expect("a URL with a host has a port");
         (relay, through)
     }
@@ -108,12 +124,22 @@ impl Drop for Relay {
     }
 }
 
-async fn serve(client: TcpStream, service: &str, state: &watch::Sender<State>) {
+/// A connection to the first of these that takes it.
+async fn reach(services: &[String]) -> Option<TcpStream> {
+    for service in services {
+        if let Ok(stream) = TcpStream::connect(service).await {
+            return Some(stream);
+        }
+    }
+    None
+}
+
+async fn serve(client: TcpStream, services: &[String], state: &watch::Sender<State>) {
     let begin = *state.borrow();
     if begin.way == Way::Shut {
         return;
     }
-    let Ok(server) = TcpStream::connect(service).await else { return };
+    let Some(server) = reach(services).await else { return };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
@@ -230,6 +256,20 @@ mod tests {
 
         relay.cut();
         assert_eq!(stream.read(&mut answer).await.unwrap_or(0), 0);
+    }
+
+    #[tokio::test]
+    async fn a_service_that_is_gone_is_passed_over() {
+        let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+        let (address, _serving) = echo().await;
+        let relay = Relay::to_all(vec![gone, address]).await;
+        for _ in 0..4 {
+            let mut stream = TcpStream::connect(relay.address).await.unwrap();
+            let mut answer = [0; 2];
+            stream.write_all(b"hi").await.unwrap();
+            stream.read_exact(&mut answer).await.unwrap();
+            assert_eq!(&answer, b"hi");
+        }
     }
 
     #[tokio::test]

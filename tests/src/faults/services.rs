@@ -67,9 +67,14 @@ pub fn checkout() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests lie in the workspace").to_owned()
 }
 
-async fn local(directory: &Path, arguments: &[&str]) -> String {
+/// Runs `deploy/local` for the stack of a directory, whose broker joins that of a peer.
+pub(super) async fn local(directory: &Path, peer: Option<&Path>, arguments: &[&str]) -> String {
     let mut command = Command::new(checkout().join("deploy/local"));
     command.args(arguments).env("AURA_LOCAL_DIR", directory).stdin(Stdio::null()).kill_on_drop(true);
+    match peer {
+        Some(peer) => command.env("AURA_LOCAL_PEER", peer),
+        None => command.env_remove("AURA_LOCAL_PEER"),
+    };
     let output = tokio::time::timeout(LIMIT, command.output()).await.expect("deploy/local ends in time");
     let output = output.expect("deploy/local runs");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -125,6 +130,13 @@ fn running(directory: &Path, service: Service) -> Option<u32> {
     pid.filter(|pid| is_alive(*pid))
 }
 
+/// Ends a service of a directory's stack at once, and returns when it is gone.
+pub(super) async fn kill(directory: &Path, service: Service) {
+    let pid = running(directory, service).unwrap_or_else(|| panic!("{} does not run", service.name()));
+    signal(service.crash_signal(), &[pid]).await;
+    until("the service is gone", SOON, async || (!is_alive(pid)).then_some(())).await;
+}
+
 impl Services {
     /// Starts the stack of a directory, as far as it does not run.
     ///
@@ -138,8 +150,8 @@ impl Services {
                 signal("CONT", &[pid]).await;
             }
         }
-        local(directory, &["up"]).await;
-        let settings = local(directory, &["env"]).await;
+        local(directory, None, &["up"]).await;
+        let settings = local(directory, None, &["env"]).await;
         let settings: HashMap<&str, &str> = settings.lines().filter_map(|line| line.split_once('=')).collect();
         let url = |name: &str| Url::parse(settings[name]).expect("deploy/local prints URLs");
         let mut mongodb = url("AURA_MONGODB_URL");
@@ -159,21 +171,30 @@ impl Services {
         Self::up(&directory.unwrap_or_else(|| checkout().join(".local/faults"))).await
     }
 
+    /// The same with another broker.
+    #[must_use]
+    pub fn with_broker(&self, amqp: Url, management: Url) -> Self {
+        Self { amqp, management, ..self.clone() }
+    }
+
+    /// Where the stack is.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Starts a service and waits until it answers.
     pub async fn start(&self, service: Service) {
-        local(&self.directory, &["up", service.name()]).await;
+        local(&self.directory, None, &["up", service.name()]).await;
     }
 
     /// Stops a service in good order.
     pub async fn stop(&self, service: Service) {
-        local(&self.directory, &["down", service.name()]).await;
+        local(&self.directory, None, &["down", service.name()]).await;
     }
 
     /// Ends a service at once, and returns when it is gone.
     pub async fn crash(&self, service: Service) {
-        let pid = self.pid(service);
-        signal(service.crash_signal(), &[pid]).await;
-        until("the service is gone", SOON, async || (!is_alive(pid)).then_some(())).await;
+        kill(&self.directory, service).await;
     }
 
     /// Halts every process of a service where it stands.
@@ -202,12 +223,12 @@ impl Services {
 
     /// What `deploy/local status --json` says.
     pub async fn status(&self) -> Value {
-        serde_json::from_str(&local(&self.directory, &["status", "--json"]).await).expect("status prints JSON")
+        serde_json::from_str(&local(&self.directory, None, &["status", "--json"]).await).expect("status prints JSON")
     }
 
     /// Runs `rabbitmqctl` on this stack's node.
     pub async fn rabbitmqctl(&self, arguments: &[&str]) -> String {
-        local(&self.directory, &[&["rabbitmqctl"], arguments].concat()).await
+        local(&self.directory, None, &[&["rabbitmqctl"], arguments].concat()).await
     }
 
     /// Asks the broker's management, without a body if that is null; none if it does not answer.

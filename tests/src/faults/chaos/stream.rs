@@ -34,23 +34,25 @@ pub(super) fn entity(place: u64) -> String {
 }
 
 /// A stream of jobs, which ends when it is told to.
-pub(super) struct Stream<'a> {
+pub struct Stream<'a> {
     site: &'a Site,
     random: std::sync::Mutex<Random>,
     ends: AtomicBool,
 }
 
 impl<'a> Stream<'a> {
-    pub(super) fn new(site: &'a Site, random: Random) -> Self {
+    /// A stream of jobs that follow from numbers.
+    pub fn new(site: &'a Site, random: Random) -> Self {
         Self { site, random: std::sync::Mutex::new(random), ends: AtomicBool::new(false) }
     }
 
-    pub(super) fn end(&self) {
+    /// Ends it.
+    pub fn end(&self) {
         self.ends.store(true, Ordering::Relaxed);
     }
 
     /// Publishes until it is told to end; returns how many messages, and how many replays there were.
-    pub(super) async fn run(&self) -> (u64, u64) {
+    pub async fn run(&self) -> (u64, u64) {
         let (mut number, mut replays) = (0, 0);
         let mut last: Vec<Publication> = Vec::new();
         let mut late: Vec<(Uuid, Export, String)> = Vec::new();

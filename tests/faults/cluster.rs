@@ -1,0 +1,48 @@
+//! A cluster of brokers, whose leaders die one after the other.
+
+use tests::{
+    faults::{chaos::stream::Stream, client::RECEIPTS},
+    random::Random,
+    wait::until,
+};
+
+use crate::run::{SETTLED, is_whole, site_on_a_cluster};
+
+/// The queues of Aura, and that of the receipts.
+const QUEUES: [&str; 6] = ["aura.jobs", "aura.retry.1s", "aura.retry.2s", "aura.retry.4s", "aura.dead", RECEIPTS];
+const ENDED: &str = "SELECT count(*) FROM ingestion_runs WHERE finished_at IS NOT NULL";
+const WAITING: &str = "SELECT count(*) FROM ingestion_runs WHERE status = 'retrying'";
+
+// The relays must go on while the site is cleaned up.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_leaders_of_a_cluster_killed_under_load_lose_and_double_nothing() {
+    let (_hold, cluster, site) = site_on_a_cluster().await;
+    for queue in QUEUES {
+        let found = cluster.queue(site.name(), queue).await.expect("the queue is there");
+        assert_eq!((found.members, found.online), (3, 3), "{queue}: {found:?}");
+    }
+    let mut workers = [site.worker(&[]).await, site.worker(&[]).await];
+    let stream = Stream::new(&site, Random::at(1, 1));
+    let killing = async {
+        for _ in 0..2 {
+            let begin = site.count(ENDED).await.expect("PostgreSQL answers");
+            until("jobs end, and some wait for their retry", SETTLED, async || {
+                (site.count(ENDED).await? >= begin + 60 && site.count(WAITING).await? >= 3).then_some(())
+            })
+            .await;
+            let gone = cluster.kill_leader(site.name(), "aura.jobs").await;
+            let begin = site.count(ENDED).await.expect("PostgreSQL answers");
+            until("jobs end on two nodes", SETTLED, async || (site.count(ENDED).await? >= begin + 60).then_some(()))
+                .await;
+            cluster.start(&gone, site.name(), &QUEUES).await;
+        }
+        stream.end();
+    };
+    let ((published, _), ()) = tokio::join!(stream.run(), killing);
+    let findings = is_whole(&site).await;
+    println!("{published} messages\n{findings}");
+    for outcome in ["success", "failed", "superseded", "refused"] {
+        assert!(findings.outcome(outcome) > 0, "no job ended as {outcome}: {findings}");
+    }
+    assert!(workers.iter_mut().all(|worker| worker.exit().is_none()), "a worker ended");
+}
