@@ -211,12 +211,21 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-fn control(value: Value, faults: &mut Vec<String>) -> Option<Control> {
-    let Value::Object(object) = value else {
-        faults.push(format!("{CONTROL}: must be an object, not {}", kind(&value)));
+/// The fields of `control` in their order, repeated ones included; none if it is no object.
+fn control_fields(body: &[u8]) -> Option<Vec<(String, Value)>> {
+    #[derive(Deserialize)]
+    struct Message {
+        control: Fields,
+    }
+    serde_json::from_slice(body).ok().map(|Message { control: Fields(fields) }| fields)
+}
+
+fn control(value: &Value, body: &[u8], faults: &mut Vec<String>) -> Option<Control> {
+    let Some(fields) = control_fields(body) else {
+        faults.push(format!("{CONTROL}: must be an object, not {}", kind(value)));
         return None;
     };
-    let mut reader = Reader { fields: object.into_iter().collect(), faults: Vec::new(), prefix: "control." };
+    let mut reader = Reader { fields, faults: Vec::new(), prefix: "control." };
     let control = Control {
         rows: reader.take_optional("rows", |value| {
             value.as_u64().ok_or_else(|| format!("must be a whole number, not {}", kind(&value)))
@@ -272,8 +281,8 @@ pub fn receive(body: &[u8], envelope: &Envelope, received_at: DateTime<Utc>) -> 
     let reason_is_faulty = reader.faults.len() > had_reason_fault;
     let require_balanced = reader.take("require_balanced", boolean).unwrap_or(false);
     let mut control_faults = Vec::new();
-    let control =
-        reader.take_optional(CONTROL, |value| Ok(control(value, &mut control_faults))).flatten().unwrap_or_default();
+    let control = reader.take_optional(CONTROL, |value| Ok(control(&value, body, &mut control_faults)));
+    let control = control.flatten().unwrap_or_default();
     reader.faults.append(&mut control_faults);
     reader.refuse_the_rest(&[&FIELDS[..], &[CONTROL]].concat());
 
@@ -414,6 +423,17 @@ mod tests {
         forced: is an unknown field, did you mean force?
         "
         );
+    }
+
+    #[test]
+    fn a_total_that_is_given_twice_is_a_fault() {
+        let job = |control: &str| {
+            format!(r#"{{"file": "a.csv", "entity": "ABEX", "period": "2022-06", "control": {control}}}"#)
+        };
+        let twice = job(r#"{"rows": 1, "balance_sum": "1", "rows": 2}"#);
+        assert_eq!(faults(&twice), ["control.rows: is given more than once"]);
+        assert_eq!(faults(&job("[1]")), ["control: must be an object, not an array"]);
+        assert_eq!(read(&job(r#"{"rows": 2}"#)).unwrap().control.rows, Some(2));
     }
 
     #[test]
