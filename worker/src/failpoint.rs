@@ -16,6 +16,15 @@ pub(crate) fn reach_for(step: &str, slice: &Slice) {
     reached(step, Some(slice));
 }
 
+/// Stops a process, and returns once it stands still; at the latest after some tens of thousands of looks.
+#[cfg(feature = "failpoints")]
+const HALT: &str = "kill -s STOP \"$0\"
+looks=0
+while [ $looks -lt 50000 ] && read -r stat <\"/proc/$0/stat\"; do
+    case $stat in *') T '*) exit ;; esac
+    looks=$((looks + 1))
+done";
+
 #[cfg(feature = "failpoints")]
 fn reached(step: &str, slice: Option<&Slice>) {
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,8 +42,9 @@ fn reached(step: &str, slice: Option<&Slice>) {
         if !HALTED.swap(true, Ordering::Relaxed) {
             tracing::error!(step, "a failpoint halts this process");
             let pid = std::process::id().to_string();
-            // The shell's own kill; waiting for it, this process is stopped.
-            let _ = std::process::Command::new("sh").args(["-c", "kill -s STOP \"$0\"", &pid]).status();
+            // The shell waits until it sees this process stopped, and this thread for the shell. What was
+            // begun before, such as to roll back, goes out on another thread.
+            let _ = tokio::task::block_in_place(|| std::process::Command::new("sh").args(["-c", HALT, &pid]).status());
         }
         return;
     }
