@@ -123,6 +123,24 @@ async fn of_two_copies_of_a_retry_one_succeeds_and_that_is_final() {
 }
 
 #[tokio::test]
+async fn a_copy_that_fails_late_leaves_no_dead_letter_of_a_job_that_has_succeeded() {
+    let (_hold, site) = site().await;
+    let export = Export::numbered("A", "2022-06", 5, 1);
+    let file = site.write("in/mended.csv", export.text().replace(",BS,", "x,BS,"));
+    let job = Publication::of(&file, &export, json!({"exported_at": "2022-07-01T09:00:00Z"}));
+    let late = halting(&site, "dead_decided:A").await;
+    let id = site.publish(job.clone()).await;
+    late.halted(SETTLED).await;
+    site.write("in/mended.csv", export.text());
+    let _other = site.worker(&[]).await;
+    site.publish(job).await;
+    assert_eq!(site.client.receipt(id, SETTLED).await["status"], "success");
+    late.signal("CONT").await;
+    late.logs("no dead letter", SETTLED).await;
+    is_whole(&site).await;
+}
+
+#[tokio::test]
 async fn the_lost_answer_to_a_commit_is_looked_up_once_the_server_is_done_with_it() {
     let (_hold, site) = site().await;
     let session = site.session().await;

@@ -16,6 +16,7 @@ use crate::attempt::Times;
 
 const INSERT: &str = include_str!("claim/insert.sql");
 const RENEW: &str = include_str!("claim/renew.sql");
+const HOLD: &str = include_str!("claim/hold.sql");
 const LOOK: &str = "SELECT body_hash, status, result, replays, attempts, claim, alone, deaths, finished_at IS NOT NULL, \
                     resting_at IS NOT NULL, resting_at > now() - interval '5 s', exported_at, forced_at \
                     FROM ingestion_runs WHERE job_id = $1 FOR UPDATE";
@@ -125,7 +126,10 @@ pub(crate) async fn take(
                 .await
                 .map_err(PostgresError::in_("count a death"))?;
             }
-            Claimed::Ended(_) | Claimed::OtherBody | Claimed::Redundant | Claimed::Settling => {}
+            Claimed::Ended(_)
+            | Claimed::OtherBody
+            | Claimed::Redundant
+            | Claimed::Settling => {}
         }
         Ok(decision)
     }))
@@ -184,6 +188,17 @@ pub(crate) async fn rest(pool: &Pool, claim: Uuid) {
             "PostgreSQL could not be told that an attempt is over"
         );
     }
+}
+
+/// Whether an attempt that is over may still end its job: nobody has claimed or ended it since. For as
+/// long as after [`rest`] nobody will.
+///
+/// # Errors
+/// If PostgreSQL fails.
+pub(crate) async fn holds(pool: &Pool, job_id: Uuid, claim: Uuid) -> Result<bool, PostgresError> {
+    let client = pool.get().await?;
+    let row = client.query_one(HOLD, &[&job_id, &claim]).await;
+    row.map(|row| row.get(0)).map_err(PostgresError::in_("look a claim up"))
 }
 
 /// Takes a claim away whose worker lives, so that it is not mistaken for a death.

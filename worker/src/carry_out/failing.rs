@@ -20,7 +20,7 @@ use shared::{
 use super::{Unsettled, acknowledge, give_back, publish, send_receipt, write_down};
 use crate::{
     attempt::{Attempt, log},
-    ending, failpoint,
+    claim, ending, failpoint,
     outcome::FailedAttempt,
     services::{Interrupted, Services},
 };
@@ -103,6 +103,13 @@ pub(super) async fn dead_letter(
     job: &Job,
     failed: &FailedAttempt,
 ) -> Result<(), Unsettled> {
+    failpoint::reach_for("dead_decided", &job.slice);
+    // A success is final: once another copy has gone further, a letter of this one would be left over.
+    let holds = write_down(services, || Box::pin(claim::holds(&services.pool, job.job_id, failed.claim)));
+    if failed.owns_run && !holds.await? {
+        tracing::warn!("another copy of the job has gone further; this one is no dead letter");
+        return Ok(());
+    }
     let (_, mut headers) = republished(&delivery.properties, false);
     envelope::remember(&mut headers, job);
     describe(&mut headers, &failed.failure, job.attempt, job.first_failed_at, &services.worker);

@@ -1,0 +1,3 @@
+WITH held AS (UPDATE ingestion_runs SET resting_at = now() WHERE job_id = $1 AND claim = $2 RETURNING job_id)
+SELECT EXISTS (SELECT FROM held)
+    OR NOT EXISTS (SELECT FROM ingestion_runs WHERE job_id = $1 AND (claim IS NOT NULL OR finished_at IS NOT NULL))
