@@ -205,6 +205,8 @@ impl JobMessage {
 pub struct Job {
     /// The identity of the job.
     pub job_id: Uuid,
+    /// Whether neither message nor headers had one, so that it was made as the message was received.
+    pub id_is_made: bool,
     /// The batch of which it is one.
     pub batch_id: Option<Uuid>,
     /// The slice to load.
@@ -215,6 +217,8 @@ pub struct Job {
     pub sha256: Option<Fingerprint>,
     /// When the ERP wrote the file, to the microsecond, which is what PostgreSQL keeps.
     pub exported_at: DateTime<Utc>,
+    /// Whether message or properties say so; else it is when the job was first received.
+    pub is_dated: bool,
     /// When it was forced, if it was.
     pub forced_at: Option<DateTime<Utc>>,
     /// The mapping profile.

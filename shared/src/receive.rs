@@ -302,13 +302,16 @@ pub fn receive(body: &[u8], envelope: &Envelope, received_at: DateTime<Utc>) -> 
     let (Some(file), Some(slice), true) = (&file, &slice, reader.faults.is_empty()) else {
         return Err(refusal(&mut reader, job_id, batch_id, file, slice, body_hash, envelope));
     };
+    let given = job_id.or(envelope.message_id).or(envelope.job_id);
     Ok(Job {
-        job_id: job_id.or(envelope.message_id).or(envelope.job_id).unwrap_or_else(Uuid::now_v7),
+        job_id: given.unwrap_or_else(Uuid::now_v7),
+        id_is_made: given.is_none(),
         batch_id: batch_id.or(envelope.correlation_id),
         slice: slice.clone(),
         file: file.clone(),
         sha256,
         exported_at,
+        is_dated: dated || envelope.timestamp.is_some(),
         forced_at: force.then(|| forced_at(envelope, dated, received_at)),
         source,
         mode,

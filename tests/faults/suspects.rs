@@ -1,7 +1,12 @@
 //! A job whose file kills the worker that reads it, and its neighbours.
 
+use lapin::BasicProperties;
 use serde_json::json;
-use tests::wait::until;
+use tests::{
+    faults::{book::Publication, site::Site},
+    wait::until,
+};
+use uuid::Uuid;
 
 use crate::run::{SETTLED, export, is_whole, publish_many, site};
 
@@ -63,4 +68,56 @@ async fn two_killers_and_their_neighbours_end_each_as_it_deserves() {
     .await;
     let findings = is_whole(&site).await;
     assert_eq!((findings.outcome("success"), findings.outcome("failed")), (20, 2), "{findings}");
+}
+
+/// A job whose message has no identity, published; what the book says of it is entered once it has one.
+async fn publish_without_identity(site: &Site, entity: &str) -> Publication {
+    let mut job = export(site, entity, 10, 10, json!({}));
+    job.message.as_object_mut().expect("an object").remove("job_id");
+    job.body = job.message.to_string();
+    site.client.publish(job.body.as_bytes(), BasicProperties::default()).await;
+    job
+}
+
+/// Enters a job under the identity that it was given.
+async fn enter(site: &Site, mut job: Publication) -> Uuid {
+    let receipt = until("a receipt comes", SETTLED, async || site.client.receipts().pop()).await;
+    job.job_id = receipt["job_id"].as_str().and_then(|id| id.parse().ok()).expect("a job_id");
+    let id = job.job_id;
+    site.book.enter(job);
+    id
+}
+
+#[tokio::test]
+async fn a_job_without_an_identity_keeps_its_run_when_its_worker_dies() {
+    let (_hold, site) = site().await;
+    let mut dying = site.worker_with_failpoint("claimed", &[]);
+    let job = publish_without_identity(&site, "A").await;
+    dying.ended(SETTLED).await;
+    let _heir = site.worker(&[]).await;
+    enter(&site, job).await;
+    assert_eq!(is_whole(&site).await.outcome("success"), 1);
+    assert_eq!(site.count("SELECT count(*) FROM ingestion_runs").await, Some(1));
+}
+
+#[tokio::test]
+async fn a_job_without_an_identity_that_kills_its_worker_is_condemned_too() {
+    let (_hold, site) = site().await;
+    let job = publish_without_identity(&site, "KILLER").await.or("crash_suspect");
+    let mut deaths = 0;
+    let mut worker = site.worker_with_failpoint("loaded:KILLER", &[]);
+    until("the killer has ended", SETTLED, async || {
+        if worker.exit().is_some() {
+            deaths += 1;
+            assert!(deaths < 12, "the job is never condemned");
+            worker = site.worker_with_failpoint("loaded:KILLER", &[]);
+        }
+        (!site.client.receipts().is_empty()).then_some(())
+    })
+    .await;
+    let id = enter(&site, job).await;
+    assert_eq!(is_whole(&site).await.outcome("failed"), 1);
+    let run = site.run(id).await;
+    assert_eq!((&run["error_code"], &run["deaths"]), (&json!("crash_suspect"), &json!(4)));
+    assert_eq!(site.count("SELECT count(*) FROM ingestion_runs").await, Some(1));
 }

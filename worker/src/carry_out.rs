@@ -74,7 +74,7 @@ pub(crate) async fn carry_out(
         Settlement::Park(delay) => park(services, delivery, job, claimed_in(&outcome), delay).await,
         Settlement::Return => park(services, delivery, job, Some(claim), AGAIN).await,
         Settlement::Drop => Ok(()),
-        Settlement::RunAlone => Err(misfit(&outcome)),
+        Settlement::RunAlone | Settlement::RunAs(_) => Err(misfit(&outcome)),
     };
     match done {
         Ok(()) => {
@@ -106,6 +106,7 @@ fn claimed_in(outcome: &Outcome) -> Option<Uuid> {
         | Outcome::Failed(_)
         | Outcome::Busy
         | Outcome::NeedsSolitude
+        | Outcome::Orphaned(_)
         | Outcome::Redundant
         | Outcome::Stopped => None,
     }

@@ -16,6 +16,7 @@ use crate::attempt::Times;
 
 const INSERT: &str = include_str!("claim/insert.sql");
 const RENEW: &str = include_str!("claim/renew.sql");
+const ORPHAN: &str = include_str!("claim/orphan.sql");
 const HOLD: &str = include_str!("claim/hold.sql");
 const LOOK: &str = "SELECT body_hash, status, result, replays, attempts, claim, alone, deaths, finished_at IS NOT NULL, \
                     resting_at IS NOT NULL, resting_at > now() - interval '5 s', exported_at, forced_at \
@@ -31,6 +32,8 @@ pub(crate) enum Claimed {
     Granted(Times),
     /// The job had ended; this is what came of it.
     Ended(Box<Receipt>),
+    /// The message has no identity, and this unfinished run is what its last worker left of it.
+    Orphaned(Uuid),
     /// The job_id is another job's.
     OtherBody,
     /// A later copy of this job is on its way.
@@ -74,6 +77,13 @@ pub(crate) async fn take(
     let (entity, period) = (job.slice.entity.as_str(), job.slice.period.as_str());
     let body_hash = &job.body_hash.to_string();
     transaction(pool, move |tx, _| Box::pin(async move {
+        // What is forced stands at the time of its force, which another message does not share.
+        if job.id_is_made && job.forced_at.is_none() {
+            let orphan = tx.query_opt(ORPHAN, &[&entity, &period, body_hash, &job.exported_at, &job.is_dated]).await;
+            if let Some(row) = orphan.map_err(PostgresError::in_("look for a run without its job"))? {
+                return Ok(Claimed::Orphaned(row.get(0)));
+            }
+        }
         let insert = tx.prepare_cached(INSERT).await.map_err(PostgresError::in_("prepare a claim"))?;
         let inserted = tx
             .execute(
@@ -127,6 +137,7 @@ pub(crate) async fn take(
                 .map_err(PostgresError::in_("count a death"))?;
             }
             Claimed::Ended(_)
+            | Claimed::Orphaned(_)
             | Claimed::OtherBody
             | Claimed::Redundant
             | Claimed::Settling => {}

@@ -265,7 +265,7 @@ impl Work {
         }
     }
 
-    async fn run(self, delivery: Delivery, job: Job, permit: OwnedSemaphorePermit) {
+    async fn run(self, delivery: Delivery, mut job: Job, permit: OwnedSemaphorePermit) {
         let _running = self.services.metrics.run();
         let mut company = Some(self.solitude.read().await);
         let mut alone = None;
@@ -279,6 +279,12 @@ impl Work {
                 continue;
             }
             let settlement = settle(&outcome, job.attempt);
+            if let Settlement::RunAs(job_id) = settlement {
+                tracing::warn!(%job_id, "the message has no identity; the job takes up the run that its worker left");
+                (job.job_id, job.id_is_made) = (job_id, false);
+                tracing::Span::current().record("job_id", tracing::field::display(job_id));
+                continue;
+            }
             if settlement == Settlement::RunAlone {
                 tracing::warn!("the job had begun when its worker died; it is tried again alone");
                 // Two such jobs would wait for each other if either stayed among the others.

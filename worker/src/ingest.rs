@@ -60,6 +60,7 @@ async fn under_lock(services: &Services, attempt: &mut Attempt<'_>, alone: bool)
         Claimed::Granted(times) => attempt.times = times,
         Claimed::Condemned => condemned = true,
         Claimed::Ended(receipt) => return Ok(Outcome::EndedBefore(receipt)),
+        Claimed::Orphaned(job_id) => return Ok(Outcome::Orphaned(job_id)),
         Claimed::Redundant => return Ok(Outcome::Redundant),
         Claimed::Settling => return Ok(Outcome::Busy),
         Claimed::NeedsSolitude => return Ok(Outcome::NeedsSolitude),

@@ -16,6 +16,8 @@ pub(crate) enum Outcome {
     Busy,
     /// The job's worker died; it is tried again with nothing beside it.
     NeedsSolitude,
+    /// The message has no identity, and an unfinished run tells which it had before its worker died.
+    Orphaned(Uuid),
     /// A later copy of the same job is on its way.
     Redundant,
     /// Something that the job needs does not answer.

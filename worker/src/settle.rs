@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use backoff::{ExponentialBackoffBuilder, backoff::Backoff};
 use shared::envelope::MAX_ATTEMPTS;
+use uuid::Uuid;
 
 use crate::outcome::{Outage, Outcome};
 
@@ -27,6 +28,8 @@ pub(crate) enum Settlement {
     Park(Duration),
     /// Try again now, with nothing beside it.
     RunAlone,
+    /// Try again now, as the job that it was before.
+    RunAs(Uuid),
     /// Return it to the queue as it is.
     Return,
 }
@@ -43,6 +46,7 @@ pub(crate) fn settle(outcome: &Outcome, attempt: u32) -> Settlement {
         Outcome::Busy | Outcome::Outage(Outage::Postgres(_)) => Settlement::Park(PARKED),
         Outcome::Outage(Outage::InputRoot(_)) => Settlement::Park(PARKED_FOR_ROOT),
         Outcome::NeedsSolitude => Settlement::RunAlone,
+        Outcome::Orphaned(job_id) => Settlement::RunAs(*job_id),
         Outcome::Redundant => Settlement::Drop,
         Outcome::Stopped => Settlement::Return,
     }
