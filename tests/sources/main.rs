@@ -1,5 +1,6 @@
-//! The mapping profiles that Aura ships against the code that reads files. Needs no service.
+//! The mapping profiles that Aura ships, and their guide, against the code that reads files. Needs no service.
 
+mod guide;
 mod samples;
 
 use std::path::{Path, PathBuf};
