@@ -34,16 +34,16 @@ const TABLES: [KeyTable; 7] = [
 const COLUMNS: &str = "## `[columns]`";
 
 fn guide() -> String {
-    std::fs::read_to_string(folder().join("README.md")).unwrap()
+    std::fs::read_to_string(folder().join("README.md")).expect("the guide")
 }
 
 fn parse(toml: &str) -> Result<MappingProfile, String> {
-    MappingProfile::parse("guide".parse().unwrap(), toml).map_err(|invalid| invalid.to_string())
+    MappingProfile::parse("guide".parse().expect("a name"), toml).map_err(|invalid| invalid.to_string())
 }
 
 /// The keys that a refusal names.
 fn known(unknown: &str) -> BTreeSet<String> {
-    let refusal = parse(unknown).unwrap_err();
+    let refusal = parse(unknown).expect_err("an unknown key");
     let (_, list) = refusal.split_once("expected one of ").unwrap_or_else(|| panic!("{refusal}"));
     list.split(", ").map(|key| key.trim_matches('`').to_owned()).collect()
 }
@@ -56,14 +56,14 @@ fn rows<'a>(guide: &'a str, heading: &str) -> Vec<(&'a str, &'a str)> {
     assert!(table.len() > 2, "the guide has no table below {heading}");
     let cells = |line: &'a str| {
         let mut cells = line.trim_matches('|').split(" | ").map(str::trim);
-        (cells.next().unwrap().trim_matches('`'), cells.next().unwrap())
+        (cells.next().expect("a key").trim_matches('`'), cells.next().expect("a second cell"))
     };
     table[2..].iter().map(|line| cells(line)).collect()
 }
 
 /// The guide's examples.
 fn examples(guide: &str) -> Vec<&str> {
-    guide.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+    guide.split("```toml\n").skip(1).map(|rest| rest.split("```").next().expect("an example")).collect()
 }
 
 #[test]

@@ -82,7 +82,7 @@ impl Accounts {
         if column == "account" {
             return self.amounts.contains_key(code).then(|| code.to_owned());
         }
-        let amount = |units: &i128| Amount::from_units(*units).unwrap().to_string();
+        let amount = |units: &i128| Amount::from_units(*units).expect("an amount").to_string();
         match column {
             "name" => self.texts.get(code)?.get("account_name").cloned(),
             _ => self.amounts.get(code)?.get(column).map(amount).or_else(|| self.texts.get(code)?.get(column).cloned()),
@@ -91,16 +91,17 @@ impl Accounts {
 }
 
 fn expectations() -> Vec<Expectation> {
-    let text = std::fs::read_to_string(folder().join("samples").join(EXPECTED)).unwrap();
-    toml::from_str::<Expectations>(&text).unwrap().slice
+    let text = std::fs::read_to_string(folder().join("samples").join(EXPECTED)).expect("the expectations");
+    toml::from_str::<Expectations>(&text).expect("expectations").slice
 }
 
 /// The samples by the name of their profile.
 fn samples() -> BTreeMap<String, PathBuf> {
-    let entries = std::fs::read_dir(folder().join("samples")).unwrap().map(|entry| entry.unwrap().path());
+    let entries =
+        std::fs::read_dir(folder().join("samples")).expect("the samples").map(|entry| entry.expect("a file").path());
     let mut samples = BTreeMap::new();
     for path in entries.filter(|path| !path.ends_with(EXPECTED)) {
-        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let name = path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
         assert!(samples.insert(name.clone(), path).is_none(), "{name} has two samples");
     }
     samples
@@ -119,7 +120,7 @@ fn read(path: &PathBuf, profile: &MappingProfile, slice: &Slice) -> Result<(Chec
             nil_tolerance: Amount::ZERO,
         };
         let mut accounts = Accounts::default();
-        let checked = trial_balance::read(File::open(path).unwrap(), &request, assumptions, &mut accounts)?;
+        let checked = trial_balance::read(File::open(path).expect("a sample"), &request, assumptions, &mut accounts)?;
         Ok((checked, accounts))
     })
 }
