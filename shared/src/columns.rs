@@ -36,6 +36,8 @@ pub struct FileColumns {
     pub names: Vec<String>,
     /// Those that Aura does not know.
     pub extra_columns: Vec<String>,
+    /// Those of them that are not kept.
+    pub left_columns: Vec<String>,
     /// The ledger's columns that are filled, by the file or by its profile.
     pub filled: Vec<&'static str>,
     /// Whether unknown columns are kept.

@@ -33,12 +33,21 @@ pub struct Layout {
     account_code: Value,
     amounts: [Option<AmountSource>; AMOUNTS.len()],
     texts: [Option<Value>; TEXTS],
+    contra: Option<Box<Contra>>,
     extra: Vec<usize>,
     keep: Vec<Filter>,
     drop: Vec<Filter>,
     end: Vec<Filter>,
     /// What the cells that are filled down held last.
     held: Vec<String>,
+}
+
+/// The columns of a second row that each record makes.
+#[derive(Debug)]
+struct Contra {
+    account_code: Value,
+    /// Those that differ from the first row's.
+    texts: [Option<Value>; TEXTS],
 }
 
 #[derive(Debug)]
@@ -86,6 +95,7 @@ impl Layout {
         let texts = std::array::from_fn(|place| {
             finder.named(ERP_TEXTS.get(place).unwrap_or_else(|| &REVIEW_TEXTS[place - ERP_TEXTS.len()]))
         });
+        let contra = finder.contra();
         let rows = &profile.rows;
         let (keep, drop, end) = (finder.filters(&rows.keep), finder.filters(&rows.drop), finder.filters(&rows.end));
 
@@ -99,6 +109,7 @@ impl Layout {
         let extra: Vec<usize> = unknown.iter().copied().filter(kept).collect();
         let columns = FileColumns {
             extra_columns: unknown.iter().map(|place| names[*place].clone()).collect(),
+            left_columns: unknown.iter().filter(|place| !kept(place)).map(|place| names[*place].clone()).collect(),
             keeps_extra: !extra.is_empty(),
             filled,
             names,
@@ -112,7 +123,7 @@ impl Layout {
             return Err(finder.fault(&columns, &missing, &twice));
         };
         let held = vec![String::new(); finder.fills];
-        Ok(Self { columns, entity, period, company_code, account_code, amounts, texts, extra, keep, drop, end, held })
+        Ok(Self { columns, entity, period, company_code, account_code, amounts, texts, contra, extra, keep, drop, end, held })
     }
 
     fn filled(
@@ -150,7 +161,18 @@ impl Layout {
 
     /// The texts of one record.
     pub fn values<'a>(&'a self, record: Record<'a>, slice: &'a Slice) -> Values<'a> {
-        Values { layout: self, record, slice }
+        Values { layout: self, record, slice, contra: None }
+    }
+
+    /// The texts of the second row that a record makes, if it makes one.
+    pub fn contra_values<'a>(&'a self, record: Record<'a>, slice: &'a Slice) -> Option<Values<'a>> {
+        let contra = self.contra.as_deref()?;
+        Some(Values { layout: self, record, slice, contra: Some(contra) })
+    }
+
+    /// Whether each record makes a second row.
+    pub fn has_contra(&self) -> bool {
+        self.contra.is_some()
     }
 }
 
@@ -167,7 +189,8 @@ impl<'a> Values<'a> {
 
     /// The account code; blank if the record has none.
     pub fn account_code(&self) -> Result<Cow<'a, str>, String> {
-        self.text(&self.layout.account_code).map(Option::unwrap_or_default)
+        let value = self.contra.map_or(&self.layout.account_code, |contra| &contra.account_code);
+        self.text(value).map(Option::unwrap_or_default)
     }
 
     /// The company code; blank if the record has none.
@@ -180,10 +203,16 @@ impl<'a> Values<'a> {
 
     /// A text by its place in [`ERP_TEXTS`] and then [`REVIEW_TEXTS`]; none if it is blank.
     pub fn named_text(&self, place: usize) -> Result<Option<Cow<'a, str>>, String> {
-        match &self.layout.texts[place] {
+        let own = self.contra.and_then(|contra| contra.texts[place].as_ref());
+        match own.or(self.layout.texts[place].as_ref()) {
             Some(value) => Ok(self.text(value)?.filter(|text| !text.trim().is_empty())),
             None => Ok(None),
         }
+    }
+
+    /// Whether the row is the record's second, whose signs are turned.
+    pub fn is_contra(&self) -> bool {
+        self.contra.is_some()
     }
 
     /// Where an amount comes from, by its place in [`AMOUNTS`].
@@ -284,6 +313,18 @@ impl Finder<'_> {
         value
     }
 
+    fn contra(&mut self) -> Option<Box<Contra>> {
+        let profile = self.profile;
+        let account = profile.contra.get(&Target::ACCOUNT_CODE)?;
+        let account_code = self.ruled(Target::ACCOUNT_CODE, account)?;
+        let texts = std::array::from_fn(|place| {
+            let name = ERP_TEXTS.get(place).unwrap_or_else(|| &REVIEW_TEXTS[place - ERP_TEXTS.len()]);
+            let (target, rule) = profile.contra.iter().find(|(target, _)| target.as_str() == *name)?;
+            self.ruled(*target, rule)
+        });
+        Some(Box::new(Contra { account_code, texts }))
+    }
+
     fn cell(&self, place: usize) -> Value {
         if self.profile.text.trim_cells { Value::Trimmed(place) } else { Value::Cell(place) }
     }
@@ -306,7 +347,8 @@ impl Finder<'_> {
             self.fills += 1;
             self.fills - 1
         });
-        Some(Value::Ruled(Box::new(value::Ruled { origin, rule: rule.clone(), slot })))
+        let decides = ["entity", "period", "bs_pl", "status"].contains(&target.as_str());
+        Some(Value::Ruled(Box::new(value::Ruled { origin, rule: rule.clone(), slot, decides })))
     }
 
     fn amount(&mut self, name: &'static str) -> Option<AmountSource> {
@@ -412,6 +454,11 @@ pub fn expected_names(profile: &MappingProfile) -> Vec<String> {
             Some(ValueRule::Column(columns) | ValueRule::Joined(columns, _)) => add(columns),
             Some(ValueRule::Constant(_) | ValueRule::Message(_)) => {}
             None => add(&[ColumnRef::Name(target.as_str().to_owned())]),
+        }
+    }
+    for rule in profile.contra.values() {
+        if let ValueRule::Column(columns) | ValueRule::Joined(columns, _) = &rule.value {
+            add(columns);
         }
     }
     for rule in [&profile.balance, &profile.balance_carryforward].into_iter().flatten() {

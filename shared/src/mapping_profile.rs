@@ -56,6 +56,9 @@ pub struct MappingProfile {
     pub balance: Option<BalanceRule>,
     /// Where the balance carried forward comes from, if it is more than one column.
     pub balance_carryforward: Option<BalanceRule>,
+    /// Columns of a second row that each record makes, on the contra account and with the sign turned: those
+    /// that differ from the first row's, the account code among them.
+    pub contra: BTreeMap<Target, ColumnRule>,
     /// Where each column of the ledger comes from; one that is not named here has its own name in the file.
     pub columns: BTreeMap<Target, ColumnRule>,
 }
@@ -123,6 +126,7 @@ impl Default for MappingProfile {
             amounts: AmountStyle::default(),
             balance: None,
             balance_carryforward: None,
+            contra: BTreeMap::new(),
             columns: BTreeMap::new(),
         }
     }
@@ -149,6 +153,9 @@ impl MappingProfile {
                 return Err(invalid(line_of(toml, target.as_str()), reason));
             }
         }
+        if let Some(fault) = contra_fault(&profile.contra) {
+            return Err(invalid(line_of(toml, "contra"), fault));
+        }
         if profile.text.header == HeaderLine::Absent && !profile.text.header_contains.is_empty() {
             let reason = "header = false goes with no header_contains".to_owned();
             return Err(invalid(line_of(toml, "header_contains"), reason));
@@ -163,7 +170,7 @@ impl MappingProfile {
 
     /// Whether it takes this from the job's message.
     pub fn asks_for(&self, from: FromMessage) -> bool {
-        self.columns.values().any(|rule| rule.value == ValueRule::Message(from))
+        self.columns.values().chain(self.contra.values()).any(|rule| rule.value == ValueRule::Message(from))
     }
 
     /// SHA-256 of the profile as it was understood: two jobs with the same one map alike.
@@ -171,6 +178,16 @@ impl MappingProfile {
         // A profile is a plain structure of texts and lists, which always has a canonical form.
         Fingerprint::of(&serde_json_canonicalizer::to_vec(self).unwrap_or_default())
     }
+}
+
+/// What is wrong with the columns of a contra row.
+fn contra_fault(contra: &BTreeMap<Target, ColumnRule>) -> Option<String> {
+    let allowed = |target: &Target| *target == Target::ACCOUNT_CODE || target.is_text();
+    if let Some(target) = contra.keys().find(|target| !allowed(target)) {
+        return Some(format!("{target} cannot stand under [contra], where account_code and texts can"));
+    }
+    let lacks_code = !contra.is_empty() && !contra.contains_key(&Target::ACCOUNT_CODE);
+    lacks_code.then(|| "[contra] needs the account_code of the contra account".to_owned())
 }
 
 /// The first line on which a key stands, from 1.

@@ -262,11 +262,16 @@ impl Reading<'_> {
         let profile = request.profile;
         let values = self.layout.values(record, request.slice);
         let line = record.line;
-        if profile.rows.without_key == WithoutKey::Skip
-            && values.account_code().is_ok_and(|code| code.trim().is_empty())
-        {
+        let skips = profile.rows.without_key == WithoutKey::Skip;
+        let keyless = skips && values.account_code().is_ok_and(|code| code.trim().is_empty());
+        let contra = self.layout.contra_values(record, request.slice);
+        // A record whose contra account is blank makes one row.
+        let has_contra = contra.is_some_and(|values| !values.account_code().is_ok_and(|code| code.trim().is_empty()));
+        if keyless {
             self.without_key += 1;
-            return Ok(Sifted::Dropped);
+            if !has_contra {
+                return Ok(Sifted::Dropped);
+            }
         }
         let belongs = belongs(&values, request.slice, whole);
         match belongs {
@@ -304,10 +309,26 @@ impl Reading<'_> {
             Belongs::HereIfAlone(_) => self.blank_rows += 1,
             Belongs::Here => {}
         }
+        if !keyless && self.row(record, false, sink)? == Sifted::Dropped {
+            return Ok(Sifted::Dropped);
+        }
+        if has_contra {
+            self.row(record, true, sink)?;
+        }
+        Ok(Sifted::Kept)
+    }
+
+    /// Takes the row that a record makes, or the second one, on its contra account.
+    fn row(&mut self, record: Record<'_>, contra: bool, sink: &mut impl RowSink) -> Result<Sifted, Stopped> {
+        let request = self.request;
+        let values = match self.layout.contra_values(record, request.slice).filter(|_| contra) {
+            Some(values) => values,
+            None => self.layout.values(record, request.slice),
+        };
         let mut amounts = AmountReading {
             reader: &self.amounts,
             decimal: self.decimal,
-            evidence: profile.amounts.decimal.is_none().then_some(&mut self.evidence),
+            evidence: request.profile.amounts.decimal.is_none().then_some(&mut self.evidence),
             thorough: self.assumptions.amounts == AmountsAre::Mixed,
         };
         match row(&values, request.slice, &mut amounts) {
@@ -319,13 +340,13 @@ impl Reading<'_> {
                 if self.bad_total == 0 || request.on_error == OnError::Quarantine {
                     sink.good(&row)?;
                 }
+                Ok(Sifted::Kept)
             }
             Err(bad) => {
                 self.weigh_amounts()?;
-                return self.refuse(bad, record.raw, sink);
+                self.refuse(bad, record.raw, sink)
             }
         }
-        Ok(Sifted::Kept)
     }
 
     /// The record with as many fields as the header, where the profile allows for it, and whether it is that long.
@@ -424,10 +445,12 @@ impl Reading<'_> {
             return Err(Failure::new(ErrorCode::OutOfBalance, Stage::Control, reason).into());
         }
         let mut warnings = Vec::new();
-        let extra = &self.layout.columns.extra_columns;
-        if !extra.is_empty() {
-            let kept = if self.layout.columns.keeps_extra { "are kept in extra" } else { "are left out" };
-            warnings.push(format!("columns that Aura does not know {kept}: {}", shortened(extra)));
+        let columns = &self.layout.columns;
+        let kept: Vec<_> = columns.extra_columns.iter().filter(|name| !columns.left_columns.contains(name)).cloned().collect();
+        for (names, what) in [(&kept, "are kept in extra"), (&columns.left_columns, "are left out")] {
+            if !names.is_empty() {
+                warnings.push(format!("columns that Aura does not know {what}: {}", shortened(names)));
+            }
         }
         if self.bad_total > 0 {
             warnings.push(format!("bad rows were put aside: {}", self.bad_total));
@@ -540,6 +563,11 @@ fn row<'a>(
         if let Some(source) = values.amount_source(place) {
             amounts[place] = source.read(values, reading).map_err(|reason| bad(name, reason))?;
         }
+    }
+    if values.is_contra() {
+        let turned = |amount: Option<Amount>| amount.and_then(|amount| Amount::from_units(-amount.units()));
+        let [balance, forward, debit, credit] = amounts;
+        amounts = [turned(balance), turned(forward), credit, debit];
     }
     let mut texts = [const { None }; TEXTS];
     for (place, name) in ERP_TEXTS.into_iter().chain(REVIEW_TEXTS).enumerate() {

@@ -45,6 +45,8 @@ struct Cells {
     encoding: Option<&'static str>,
     delimiter: Option<u8>,
     sheet: Option<String>,
+    /// Whether quotes stand where they surround nothing.
+    quotes_are_text: bool,
     records: Vec<Vec<String>>,
 }
 
@@ -84,19 +86,19 @@ fn cells(path: &Path, limits: FileLimits) -> Result<Cells, Failure> {
     if packing == Packing::Zip {
         let rows = SheetRows::read(input, None, limits.workbook, limits.record)?;
         let records = rows.first(RECORDS);
-        return Ok(Cells { encoding: None, delimiter: None, sheet: Some(rows.name), records });
+        return Ok(Cells { encoding: None, delimiter: None, sheet: Some(rows.name), quotes_are_text: false, records });
     }
     let mut bytes = Vec::new();
     let mut input = input.take(SAMPLE);
     input.read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
     let (text, encoding) = decoded(&bytes);
     let tried = DELIMITERS.map(|delimiter| (delimiter, records(&text, delimiter, limits)));
-    let best = tried.into_iter().max_by_key(|(_, records)| {
+    let best = tried.into_iter().max_by_key(|(_, (_, records))| {
         let width = usual_width(records);
         if width < 2 { 0 } else { width.min(50) * records.iter().filter(|record| record.len() == width).count() }
     });
-    let (delimiter, records) = best.unwrap_or((b',', Vec::new()));
-    Ok(Cells { encoding, delimiter: Some(delimiter), sheet: None, records })
+    let (delimiter, (quotes_are_text, records)) = best.unwrap_or((b',', (false, Vec::new())));
+    Ok(Cells { encoding, delimiter: Some(delimiter), sheet: None, quotes_are_text, records })
 }
 
 /// The text, and its encoding unless that is told by itself.
@@ -118,16 +120,25 @@ fn decoded(bytes: &[u8]) -> (String, Option<&'static str>) {
     (encoding.decode_without_bom_handling(bytes).0.into_owned(), Some(encoding.name()))
 }
 
-fn records(text: &str, delimiter: u8, limits: FileLimits) -> Vec<Vec<String>> {
-    let format = RecordFormat { delimiter, quote: Some(b'"'), line_breaks_in_quotes: true, line_end: LineEnd::Any };
-    let mut records = Records::new(text.as_bytes(), format, limits.record);
-    let mut found = Vec::new();
-    while found.len() < RECORDS
-        && let Ok(Some(record)) = records.next_record()
-    {
-        found.push(record.iter().map(str::to_owned).collect());
-    }
-    found
+/// The first records, and whether quotes had to be taken as text.
+fn records(text: &str, delimiter: u8, limits: FileLimits) -> (bool, Vec<Vec<String>>) {
+    let read = |quote| {
+        let format = RecordFormat { delimiter, quote, line_breaks_in_quotes: true, line_end: LineEnd::Any };
+        let mut records = Records::new(text.as_bytes(), format, limits.record);
+        let mut found = Vec::new();
+        while found.len() < RECORDS {
+            match records.next_record() {
+                Ok(Some(record)) => found.push(record.iter().map(str::to_owned).collect()),
+                Ok(None) => return (true, found),
+                Err(_) => return (false, found),
+            }
+        }
+        (true, found)
+    };
+    let (whole, quoted) = read(Some(b'"'));
+    let (_, plain) = if whole { (true, Vec::new()) } else { read(None) };
+    // A sample may end within quotes; only quotes in the midst of it say something.
+    if plain.len() > quoted.len() + 1 { (true, plain) } else { (false, quoted) }
 }
 
 /// The number of fields that most records have.
@@ -170,6 +181,9 @@ fn write(
     if let Some(delimiter) = cells.delimiter {
         let delimiter = if delimiter == b'\t' { "tab".to_owned() } else { char::from(delimiter).to_string() };
         writeln!(toml, "delimiter = {}", quoted(&delimiter))?;
+    }
+    if cells.quotes_are_text {
+        writeln!(toml, "quote = \"none\"                  # quotes stand within cells that they do not surround")?;
     }
     if let Some(sheet) = &cells.sheet {
         writeln!(toml, "sheet = {}", quoted(sheet))?;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Layout;
+use super::{Contra, Layout};
 use crate::{
     mapping_profile::{ColumnRule, FromMessage, Zeros},
     records::Record,
@@ -33,6 +33,8 @@ pub struct Ruled {
     pub(super) origin: Value,
     /// What is made of it.
     pub(super) rule: ColumnRule,
+    /// Whether a text that has no such part is bad: what it decides must not be left blank.
+    pub(super) decides: bool,
     /// Where the last one is held that was not blank, if it is filled down.
     pub(super) slot: Option<usize>,
 }
@@ -43,6 +45,7 @@ pub struct Values<'a> {
     /// The record.
     pub record: Record<'a>,
     pub(super) slice: &'a Slice,
+    pub(super) contra: Option<&'a Contra>,
 }
 
 impl Value {
@@ -115,7 +118,16 @@ impl Ruled {
 
     fn apply<'a>(&'a self, text: Cow<'a, str>, held: Option<&'a str>) -> Result<Cow<'a, str>, String> {
         let rule = &self.rule;
+        let is_blank = text.trim().is_empty();
         let mut text = self.part(text);
+        if text.is_empty() && !is_blank {
+            if let Some(otherwise) = &rule.otherwise {
+                return Ok(Cow::Borrowed(otherwise));
+            }
+            if self.decides && held.is_none() && rule.if_blank.is_none() {
+                return Err("has no such part as the mapping profile's part looks for".to_owned());
+            }
+        }
         if let (true, Some(held)) = (text.is_empty(), held) {
             text = Cow::Borrowed(held);
         }

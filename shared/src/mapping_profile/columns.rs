@@ -69,6 +69,8 @@ impl Target {
     pub const ENTITY: Self = Self("entity");
     /// The period.
     pub const PERIOD: Self = Self("period");
+    /// The account code.
+    pub const ACCOUNT_CODE: Self = Self("account_code");
     /// The balance.
     pub const BALANCE: Self = Self("balance");
     /// The balance carried forward.
@@ -77,6 +79,11 @@ impl Target {
     /// Its name.
     pub fn as_str(self) -> &'static str {
         self.0
+    }
+
+    /// Whether it is a text beside the key.
+    pub fn is_text(self) -> bool {
+        ERP_TEXTS.contains(&self.0) || REVIEW_TEXTS.contains(&self.0)
     }
 
     /// Every target.
