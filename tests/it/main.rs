@@ -13,6 +13,7 @@ mod wait;
 mod world;
 
 // What they prove.
+mod any_erp;
 mod columns;
 mod controls;
 mod crowd;

@@ -1,0 +1,226 @@
+//! Real exports load with a profile and without code, from compressed files and workbooks too.
+
+use std::io::Write;
+
+use flate2::{Compression, write::GzEncoder};
+use serde_json::{Value, json};
+
+use crate::{
+    stack::checkout,
+    world::{World, csv, job, with},
+};
+
+/// A sample of a shipped profile: its bytes.
+fn sample(source: &str) -> (String, Vec<u8>) {
+    let folder = checkout().join("deploy/sources/samples");
+    let entries = std::fs::read_dir(&folder).expect("samples").map(|entry| entry.expect("an entry").path());
+    let path = entries
+        .filter(|path| path.extension().is_some_and(|extension| extension != "toml" && extension != "md"))
+        .find(|path| path.file_stem().is_some_and(|stem| stem == source))
+        .unwrap_or_else(|| panic!("no sample of {source}"));
+    let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+    (name, std::fs::read(path).expect("a sample"))
+}
+
+fn expected() -> Vec<toml::Table> {
+    let text = std::fs::read_to_string(checkout().join("deploy/sources/samples/expected.toml")).expect("expectations");
+    let table: toml::Table = text.parse().expect("TOML");
+    table["slice"].as_array().expect("slices").iter().map(|slice| slice.as_table().expect("a slice").clone()).collect()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+    packer.write_all(bytes).expect("memory");
+    packer.finish().expect("memory")
+}
+
+#[tokio::test]
+async fn every_shipped_sample_reaches_the_ledger_with_the_figures_that_were_written() {
+    let (world, _worker) = World::with_worker().await;
+    for slice in expected() {
+        let text = |name: &str| slice[name].as_str().expect("a text").to_owned();
+        let (source, entity, period) = (text("source"), text("entity"), text("period"));
+        let (name, bytes) = sample(&source);
+        let file = world.write(&name, bytes);
+        let receipt = world.ends("success", with(job(&file, &entity, &period), json!({"source": source}))).await;
+        assert_eq!(receipt["rows"].as_i64(), slice["rows"].as_integer(), "{source}: {receipt:#}");
+        let (rows, sum) = world.slice(&entity, &period).await;
+        assert_eq!(Some(rows), slice["accounts"].as_integer(), "{source} {entity} {period}");
+        assert_eq!(sum, text("balance_sum"), "{source} {entity} {period}");
+        let balances = world.balances(&entity, &period).await;
+        for example in slice["examples"].as_array().expect("examples") {
+            let pair = (example["account"].as_str().unwrap().to_owned(), example["balance"].as_str().unwrap().to_owned());
+            assert!(balances.contains(&pair), "{source}: {pair:?} in {balances:?}");
+        }
+        // The next source may have the same slice, of which nothing is to stay.
+        world.postgres.batch_execute("DELETE FROM gl_accounts; DELETE FROM slices").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn rows_of_one_account_are_added_up_exactly_or_the_last_one_counts() {
+    let (world, _worker) = World::with_worker().await;
+    let sources = world.path().join("sources");
+    std::fs::create_dir(&sources).unwrap();
+    std::fs::write(sources.join("journal.toml"), "repeated_keys = 'sum'\nmode = 'replace'\n").unwrap();
+    std::fs::write(sources.join("versions.toml"), "repeated_keys = 'last'\n").unwrap();
+    let _other = world.worker(&[("AURA_SOURCES_DIR", sources.to_str().unwrap())]).await;
+    drop(_worker);
+    let postings: Vec<(&str, &str)> = vec![("10", "0.1"), ("20", "5"), ("10", "0.2"), ("10", "-0.0000000000000001"), ("20", "")];
+    let file = world.write("a.csv", csv("A", "2022-06", &postings));
+    let journal = with(job(&file, "A", "2022-06"), json!({"source": "journal", "control": {"rows": 5}}));
+    let receipt = world.ends("success", journal.clone()).await;
+    assert_eq!((&receipt["rows"], &receipt["inserted"]), (&json!(5), &json!(2)), "{receipt:#}");
+    let sums = vec![("10".to_owned(), "0.2999999999999999".to_owned()), ("20".to_owned(), "5".to_owned())];
+    assert_eq!(world.balances("A", "2022-06").await, sums);
+    let again = world.ends("success", with(journal, json!({"skip_duplicates": false}))).await;
+    assert_eq!((&again["unchanged"], &again["updated"]), (&json!(2), &json!(0)), "{again:#}");
+    let last = world.ends("success", with(job(&file, "A", "2022-06"), json!({"source": "versions"}))).await;
+    assert_eq!(last["updated"], 2, "{last:#}");
+    let versions = vec![("10".to_owned(), "-0.0000000000000001".to_owned()), ("20".to_owned(), "0".to_owned())];
+    assert_eq!(world.balances("A", "2022-06").await, versions);
+    let large: Vec<(&str, &str)> = vec![("10", "999999999999999999"), ("10", "999999999999999999")];
+    let file = world.write("large.csv", csv("B", "2022-06", &large));
+    let receipt = world.ends("failed", with(job(&file, "B", "2022-06"), json!({"source": "journal"}))).await;
+    assert_eq!(receipt["error"]["code"], "row_invalid", "{receipt:#}");
+}
+
+#[tokio::test]
+async fn compressed_files_load_and_damaged_ones_and_bombs_are_contained() {
+    let world = World::new().await;
+    let worker = world.worker(&[("AURA_MAX_EXPANDED_BYTES", "100000000")]).await;
+    let text = csv("A", "2022-06", &[("10", "5"), ("20", "-5")]);
+    for (name, bytes) in [("a.gz", gzip(text.as_bytes())), ("b.zst", zstd::encode_all(text.as_bytes(), 3).unwrap())] {
+        let file = world.write(name, bytes);
+        let loaded = with(job(&file, "A", "2022-06"), json!({"skip_duplicates": false}));
+        assert_eq!(world.ends("success", loaded).await["rows"], 2, "{name}");
+    }
+    let cut = gzip(text.as_bytes())[..40].to_vec();
+    let bomb = gzip(&[text.as_bytes(), &vec![b'\n'; 200_000_000]].concat());
+    let long_line = gzip(&vec![b'x'; 50_000_000]);
+    let zip = b"PK\x03\x04 but no workbook".to_vec();
+    let xls = [b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".as_slice(), &[0; 600]].concat();
+    for (name, bytes, code) in [
+        ("cut.gz", cut, "archive_invalid"),
+        ("bomb.gz", bomb, "file_too_large"),
+        ("line.gz", long_line, "file_too_large"),
+        ("no.xlsx", zip, "workbook_invalid"),
+        ("old.xls", xls, "workbook_invalid"),
+    ] {
+        let receipt = world.ends("failed", job(&world.write(name, bytes), "A", "2022-06")).await;
+        assert_eq!(receipt["error"]["code"], code, "{name}: {receipt:#}");
+        assert_eq!(receipt["attempt"], 1, "{name}");
+    }
+    let resident = worker.resident_bytes();
+    assert!(resident < 256 << 20, "the worker holds {resident} bytes");
+}
+
+#[tokio::test]
+async fn amounts_of_two_readings_are_refused_with_both_and_a_profile_decides() {
+    let (world, _worker) = World::with_worker().await;
+    let file = world.write("a.csv", csv("A", "2022-06", &[("10", "1.234"), ("20", "-5")]));
+    let receipt = world.ends("failed", job(&file, "A", "2022-06")).await;
+    assert_eq!(receipt["error"]["code"], "ambiguous_amounts", "{receipt:#}");
+    let message = receipt["error"]["message"].as_str().unwrap();
+    assert!(message.contains("line 2") && message.contains("1.234 with a decimal point and 1234 with a decimal comma"), "{message}");
+
+    let european = world.write("b.csv", csv("B", "2022-06", &[("10", "1.234"), ("20", "\"-5,50\"")]).replace(',', ",") );
+    world.ends("success", job(&european, "B", "2022-06")).await;
+    let balances = vec![("10".to_owned(), "1234".to_owned()), ("20".to_owned(), "-5.5".to_owned())];
+    assert_eq!(world.balances("B", "2022-06").await, balances, "the second row can only have a decimal comma");
+
+    let mixed = world.write("c.csv", csv("C", "2022-06", &[("10", "1.234"), ("20", "\"5,50\""), ("30", "5.50")]));
+    assert_eq!(world.ends("failed", job(&mixed, "C", "2022-06")).await["error"]["code"], "ambiguous_amounts");
+
+    // Another slice of the file may tell.
+    let told = csv("D", "2022-06", &[("10", "1.234")]) + "E,2022-06,10,x,0.5,BS,Assets\n";
+    world.ends("success", job(&world.write("d.csv", told), "D", "2022-06")).await;
+    assert_eq!(world.balances("D", "2022-06").await, vec![("10".to_owned(), "1.234".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_profile_that_is_not_there_or_not_valid_is_told_with_what_there_is() {
+    let world = World::new().await;
+    let sources = world.path().join("sources");
+    std::fs::create_dir(&sources).unwrap();
+    std::fs::write(sources.join("broken.toml"), "[text]\ndelimeter = ';'\n").unwrap();
+    let _worker = world.worker(&[("AURA_SOURCES_DIR", sources.to_str().unwrap())]).await;
+    let file = world.write("a.csv", csv("A", "2022-06", &[("10", "5")]));
+    let message = async |source: &str| {
+        let receipt = world.ends("failed", with(job(&file, "A", "2022-06"), json!({"source": source}))).await;
+        assert_eq!(receipt["error"]["code"], "unknown_source", "{receipt:#}");
+        receipt["error"]["message"].as_str().unwrap().to_owned()
+    };
+    assert!(message("sap").await.ends_with("the ones there are: default, broken"));
+    let broken = message("broken").await;
+    assert!(broken.contains("broken.toml: line 2: unknown field `delimeter`") && broken.contains("`delimiter`"), "{broken}");
+    // It is read anew for each job.
+    std::fs::write(sources.join("broken.toml"), "[text]\ndelimiter = ','\n").unwrap();
+    world.ends("success", with(job(&file, "A", "2022-06"), json!({"source": "broken"}))).await;
+}
+
+#[tokio::test]
+async fn check_tells_what_would_be_loaded_and_which_profile_fits() {
+    let world = World::new().await;
+    let (name, bytes) = sample("sap-bseg");
+    let file = world.write(&name, bytes);
+    let said = world.producer(&["check", &file, "--entity", "1000", "--period", "2022-06", "--json"]).await.expect(0).json();
+    assert_eq!(said["source"], "sap-bseg", "{said:#}");
+    assert_eq!(said["dialect"]["encoding"], "windows-1252");
+    let slice = expected().into_iter().find(|slice| slice["source"].as_str() == Some("sap-bseg")).unwrap();
+    assert_eq!(said["slices"][0]["balance_sum"].as_str(), slice["balance_sum"].as_str());
+    assert_eq!(said["slices"][0]["accounts"].as_i64(), slice["accounts"].as_integer());
+
+    let bad = world.write("bad.csv", csv("A", "2022-06", &[("10", "x"), ("20", "1"), ("20", "2")]));
+    let said = world.producer(&["check", &bad, "--json"]).await.expect(1).json();
+    assert_eq!(said["slices"][0]["bad_rows"][0], json!({"line": 2, "column": "balance", "reason": "is no decimal number"}));
+    assert_eq!(said["slices"][0]["repeated_keys"][0]["line"], 4, "{said:#}");
+    let told = world.producer(&["check", &bad]).await.expect(1);
+    assert!(told.stdout.contains("BAD: line 2, balance: is no decimal number"), "{}", told.stdout);
+    world.producer(&["check", "nowhere.csv"]).await.expect(2);
+}
+
+#[tokio::test]
+async fn a_drafted_profile_can_be_used_at_once_where_nothing_had_to_be_guessed() {
+    let (world, worker) = World::with_worker().await;
+    let text = "Trial balance of the group\n\nAccount No.;Account Name;Debit;Credit\n1000;\"Cash; petty\";1.234,50;\n2000;Debt;;1.234,50\n;Total;1.234,50;1.234,50\n";
+    let file = world.write("a.csv", text);
+    let draft = world.producer(&["check", &file, "--suggest"]).await.expect(0);
+    let sources = world.path().join("sources");
+    std::fs::create_dir(&sources).unwrap();
+    std::fs::write(sources.join("draft.toml"), &draft.stdout).unwrap();
+    drop(worker);
+    let _worker = world.worker(&[("AURA_SOURCES_DIR", sources.to_str().unwrap())]).await;
+    let receipt = world.ends("success", with(job(&file, "A", "2022-06"), json!({"source": "draft", "require_balanced": true}))).await;
+    assert_eq!(receipt["rows"], 2, "{receipt:#}\n{}", draft.stdout);
+    let balances = vec![("1000".to_owned(), "1234.5".to_owned()), ("2000".to_owned(), "-1234.5".to_owned())];
+    assert_eq!(world.balances("A", "2022-06").await, balances);
+}
+
+#[tokio::test]
+async fn a_file_of_many_slices_is_split_into_a_job_for_each() {
+    let (world, _worker) = World::with_worker().await;
+    let rows = ["A,2022-06", "B,2022-06", "A,2022-07", "A,2022-06"].iter().enumerate();
+    let rows: String = rows.map(|(code, slice)| format!("{slice},{code},x,{code},BS,Assets\n")).collect();
+    let file = world.write("group.csv", csv("A", "2022-05", &[("9", "9")]) + &rows);
+    let said = world.producer(&["publish", "--split", &file, "--wait", "--json"]).await.expect(0).json();
+    assert_eq!((&said["total"], &said["successful"]), (&json!(4), &json!(4)), "{said:#}");
+    for (entity, period, rows) in [("A", "2022-05", 1), ("A", "2022-06", 2), ("A", "2022-07", 1), ("B", "2022-06", 1)] {
+        assert_eq!(world.slice(entity, period).await.0, rows, "{entity} {period}");
+    }
+    let bad = world.write("bad.csv", csv("Total", "2022-05", &[("9", "9")]));
+    let refused = world.producer(&["publish", "--split", &bad]).await.expect(2);
+    assert!(refused.stderr.contains("is of") || refused.stderr.contains("entity"), "{}", refused.stderr);
+}
+
+#[tokio::test]
+async fn sources_are_listed_and_shown() {
+    let world = World::new().await;
+    let said = world.producer(&["sources", "list", "--json"]).await.expect(0).json();
+    let names: Vec<&Value> = said["sources"].as_array().unwrap().iter().map(|source| &source["name"]).collect();
+    assert!(names.len() > 10 && names[0] == "default", "{names:?}");
+    let shown = world.producer(&["sources", "show", "fec", "--json"]).await.expect(0).json();
+    assert_eq!(shown["profile"]["repeated_keys"], "sum", "{shown:#}");
+    let unknown = world.producer(&["sources", "show", "sap"]).await.expect(2);
+    assert!(unknown.stderr.contains("sap-bseg"), "{}", unknown.stderr);
+}
