@@ -1,6 +1,6 @@
 //! Why a command could not do what it was asked, and the exit code that says so.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 use shared::{
     amqp::AmqpError,
@@ -100,11 +100,11 @@ pub(crate) enum CommandError {
         /// What went wrong.
         source: Box<MongoError>,
     },
-    /// The folder of the Parquet cache cannot be read.
-    #[error("the cache's folder {folder} cannot be read")]
+    /// The Parquet cache cannot be read.
+    #[error("the cache {cache} cannot be read")]
     Cache {
-        /// The folder.
-        folder: PathBuf,
+        /// Where it is.
+        cache: String,
         /// Why not.
         source: std::io::Error,
     },
@@ -190,7 +190,7 @@ impl CommandError {
             }
             Self::Postgres { .. } => "check that it runs, and AURA_POSTGRES_URL",
             Self::Mongo { .. } => "check that it runs, and AURA_MONGODB_URL",
-            Self::Cache { .. } => "run it as a user who may read it, and check AURA_CACHE_URL",
+            Self::Cache { .. } => "run it as a user, or with the credentials of one, who may read it, and check AURA_CACHE_URL",
             Self::Input(_)
             | Self::Unknown(_)
             | Self::Faults { .. }

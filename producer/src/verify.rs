@@ -17,6 +17,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use shared::{
+    cache::CacheStore,
     postgres::PostgresError,
     settings::Settings,
     slice::{Entity, Period},
@@ -68,8 +69,11 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<V
     let stores = Stores::open(settings).await?;
     let scope = Scope { entity: args.entity, period: args.period };
     let report = verify(&stores, &scope, args.repair).await.map_err(|error| error.at(settings))?;
-    if !stores.cache.exists() && report.checked.rows > 0 {
-        let folder = stores.cache.display();
+    if let CacheStore::Folder(folder) = &stores.cache
+        && !folder.exists()
+        && report.checked.rows > 0
+    {
+        let folder = folder.display();
         answer::remark(&format!("there is no folder {folder}; is AURA_CACHE_URL that of the workers?"));
     }
     for finding in &report.findings {

@@ -1,8 +1,15 @@
 //! The Parquet cache: where it is, what its files are called, and what they say of themselves.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
-use crate::slice::{Entity, Period, Slice};
+use crate::{
+    roots::kind_of,
+    slice::{Entity, Period, Slice},
+    store::{Store, access::StoreAccess, object_url::ObjectUrl},
+};
 
 /// Names, in a file's key-value metadata, the job whose rows it holds.
 pub const JOB_ID: &str = "job_id";
@@ -15,13 +22,41 @@ pub const PERIOD: &str = "period";
 
 const ENDING: &str = "_ingested.parquet";
 
-/// The folder that a setting names: a path, which may be below `base`, or a `file://` URL. None if it
-/// is a URL of another scheme.
-pub fn folder(setting: &str, base: &Path) -> Option<PathBuf> {
-    match setting.split_once("://") {
-        None => Some(base.join(setting)),
-        Some(("file", path)) => Some(path.into()),
-        Some(_) => None,
+/// Where the cache's files are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CacheStore {
+    /// In a folder.
+    Folder(PathBuf),
+    /// Below a prefix in an object store.
+    Objects(Store),
+}
+
+impl CacheStore {
+    /// What a setting names: a path, which may be below `base`, a `file://` URL or a prefix in an object
+    /// store.
+    ///
+    /// # Errors
+    /// If it is a URL of another scheme, or the settings do not suffice to reach it.
+    pub fn open(setting: &str, base: &Path, access: &StoreAccess) -> Result<Self, String> {
+        if kind_of(setting).is_some() {
+            let url = ObjectUrl::parse(setting, true).map_err(|reason| format!("AURA_CACHE_URL {reason}"))?;
+            let store = Store::open(url, access).map_err(|error| crate::telemetry::chain(&error))?;
+            return Ok(Self::Objects(store));
+        }
+        match setting.split_once("://") {
+            None => Ok(Self::Folder(base.join(setting))),
+            Some(("file", path)) => Ok(Self::Folder(path.into())),
+            Some(_) => Err("AURA_CACHE_URL must be a folder, or a URL of file://, s3://, gs:// or az://".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for CacheStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path) => path.display().fmt(f),
+            Self::Objects(store) => store.fmt(f),
+        }
     }
 }
 
@@ -55,11 +90,17 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_is_a_path_or_a_file_url() {
-        let base = Path::new("/base");
-        assert_eq!(folder("data/processed", base), Some("/base/data/processed".into()));
-        assert_eq!(folder("/cache", base), Some("/cache".into()));
-        assert_eq!(folder("file:///cache", base), Some("/cache".into()));
-        assert_eq!(folder("s3://bucket/cache", base), None);
+    fn the_cache_is_a_folder_or_below_a_prefix() {
+        let open = |setting: &str| {
+            CacheStore::open(setting, Path::new("/base"), &StoreAccess::default()).map(|cache| cache.to_string())
+        };
+        assert_eq!(open("data/processed").unwrap(), "/base/data/processed");
+        assert_eq!(open("/cache").unwrap(), "/cache");
+        assert_eq!(open("file:///cache").unwrap(), "/cache");
+        assert_eq!(open("s3://bucket/cache/").unwrap(), "s3://bucket/cache");
+        assert_eq!(open("gs://bucket").unwrap(), "gs://bucket");
+        for other in ["http://bucket/cache", "s3://", "s3://bucket/../cache"] {
+            assert!(open(other).is_err(), "{other}");
+        }
     }
 }

@@ -1,81 +1,163 @@
 //! The input roots: files are read from below them and from nowhere else.
 
 use std::{
-    io,
+    fmt, io,
     path::{Component, Path, PathBuf},
 };
 
 use url::Url;
 
-use crate::failure::{ErrorCode, Failure, Stage};
+use crate::{
+    failure::{ErrorCode, Failure, Stage},
+    store::{Store, access::StoreAccess, object_url::{Kind, ObjectUrl}},
+};
 
-/// The folders from which files may be read.
+/// The folders and object stores from which files may be read.
 #[derive(Debug, Clone)]
-pub struct InputRoots(Vec<PathBuf>);
+pub struct InputRoots(Vec<Root>);
 
-/// A file below a root, named without any `..`, before links are resolved.
+/// A folder, or a prefix in an object store, below which files lie.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Root {
+    /// A folder, by its absolute path.
+    Folder(PathBuf),
+    /// A prefix in a bucket.
+    Store(Store),
+}
+
+/// A file below a root, by its name alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Location {
+pub enum Location {
+    /// A file, named without any `..`, before links are resolved.
+    File {
+        /// The folder below which it lies.
+        root: PathBuf,
+        /// The path, absolute.
+        path: PathBuf,
+    },
+    /// An object.
+    Object {
+        /// The prefix below which it lies.
+        store: Store,
+        /// Its URL.
+        object: ObjectUrl,
+    },
+}
+
+impl Location {
     /// The root below which it lies.
-    pub root: PathBuf,
-    /// The path, absolute.
-    pub path: PathBuf,
+    pub fn root(&self) -> Root {
+        match self {
+            Self::File { root, .. } => Root::Folder(root.clone()),
+            Self::Object { store, .. } => Root::Store(store.clone()),
+        }
+    }
+}
+
+impl fmt::Display for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path) => path.display().fmt(f),
+            Self::Store(store) => store.fmt(f),
+        }
+    }
 }
 
 impl InputRoots {
-    /// The roots as the settings give them: paths or `file://` URLs; relative ones are below `base`.
+    /// The roots as the settings give them: paths, `file://` URLs or prefixes in object stores;
+    /// relative paths are below `base`.
     ///
     /// # Errors
-    /// If a root is a URL of a scheme that is not read.
-    pub fn new(roots: &[String], base: &Path) -> Result<Self, String> {
+    /// If a root is a URL of a scheme that is not read, or the settings do not suffice to reach it.
+    pub fn new(roots: &[String], base: &Path, access: &StoreAccess) -> Result<Self, String> {
         let read = |root: &String| {
-            let path = path_of(root).ok_or_else(|| format!("{root} in AURA_INPUT_ROOTS is no path or file:// URL"))?;
-            normal(&base.join(path)).ok_or_else(|| format!("{root} in AURA_INPUT_ROOTS leads above the root folder"))
+            if kind_of(root).is_some() {
+                let fault = |reason: &str| format!("a URL in AURA_INPUT_ROOTS {reason}");
+                let url = ObjectUrl::parse(root, true).map_err(fault)?;
+                let store = Store::open(url, access).map_err(|error| crate::telemetry::chain(&error))?;
+                return Ok(Root::Store(store));
+            }
+            let path = path_of(root)
+                .ok_or_else(|| format!("{root} in AURA_INPUT_ROOTS is no path, file:// URL or object store"))?;
+            let path = normal(&base.join(path));
+            path.map(Root::Folder).ok_or_else(|| format!("{root} in AURA_INPUT_ROOTS leads above the root folder"))
         };
-        Ok(Self(roots.iter().map(read).collect::<Result<_, _>>()?))
+        Ok(Self(roots.iter().map(read).collect::<Result<_, String>>()?))
     }
 
     /// All roots.
-    pub fn all(&self) -> &[PathBuf] {
+    pub fn all(&self) -> &[Root] {
         &self.0
     }
 
     /// Places a message's file below a root, by its name alone; nothing is opened. A relative path is
-    /// looked for below `base`, and if that is outside every root, below the first root.
+    /// looked for below `base`, and if that is outside every root, below the first folder.
     ///
     /// # Errors
     /// `file_not_allowed` if the file has another scheme or lies outside the roots.
     pub fn locate(&self, file: &str, base: &Path) -> Result<Location, Failure> {
-        let refuse = |reason: String| Failure::new(ErrorCode::FileNotAllowed, Stage::Load, reason);
-        let named = path_of(file).ok_or_else(|| {
-            refuse("the file is named by a scheme that is not read; use a path or file:// URL".to_owned())
-        })?;
+        if kind_of(file).is_some() {
+            return self.locate_object(file);
+        }
+        let named = path_of(file)
+            .ok_or_else(|| refuse("the file is named by a scheme that is not read; use a path, or file://, s3://, gs:// or az://"))?;
         let absolute = normal(&base.join(&named));
         let below = |path: &PathBuf| {
-            let root = self.0.iter().filter(|root| path.starts_with(root)).max_by_key(|root| root.as_os_str().len())?;
-            Some(Location { root: root.clone(), path: path.clone() })
+            let root = self.folders().filter(|root| path.starts_with(root)).max_by_key(|root| root.as_os_str().len())?;
+            Some(Location::File { root: root.clone(), path: path.clone() })
         };
         let found = absolute.as_ref().and_then(below).or_else(|| {
-            let first = self.0.first()?;
+            let first = self.folders().next()?;
             let within = named.is_relative().then(|| normal(&first.join(&named))).flatten()?;
             below(&within)
         });
-        found.ok_or_else(|| refuse("the file lies outside AURA_INPUT_ROOTS; put it below one of them".to_owned()))
+        found.ok_or_else(outside)
+    }
+
+    fn locate_object(&self, file: &str) -> Result<Location, Failure> {
+        let object = ObjectUrl::parse(file, false)
+            .map_err(|reason| refuse(&format!("the file's URL {reason}; use one such as s3://bucket/folder/file.csv")))?;
+        let stores = self.0.iter().filter_map(|root| match root {
+            Root::Store(store) => Some(store),
+            Root::Folder(_) => None,
+        });
+        let above = stores.filter(|store| object.is_below(store.root())).max_by_key(|store| store.root().key().len());
+        let store = above.ok_or_else(outside)?.clone();
+        Ok(Location::Object { store, object })
+    }
+
+    fn folders(&self) -> impl Iterator<Item = &PathBuf> {
+        self.0.iter().filter_map(|root| match root {
+            Root::Folder(path) => Some(path),
+            Root::Store(_) => None,
+        })
     }
 }
 
-/// Resolves links and makes sure that the file still lies below its root.
+fn refuse(reason: &str) -> Failure {
+    Failure::new(ErrorCode::FileNotAllowed, Stage::Load, reason)
+}
+
+fn outside() -> Failure {
+    refuse("the file lies outside AURA_INPUT_ROOTS; put it below one of them")
+}
+
+/// The kind of object store whose URL a text is.
+pub(crate) fn kind_of(text: &str) -> Option<Kind> {
+    Kind::of_scheme(text.split_once("://")?.0)
+}
+
+/// Resolves a file's links and makes sure that it still lies below its root.
 ///
 /// # Errors
 /// If it does not exist or cannot be reached, or `Ok(Err)` with `file_not_allowed` if a link leads out.
-pub fn resolve(location: &Location) -> io::Result<Result<PathBuf, Failure>> {
-    let root = location.root.canonicalize()?;
-    let path = location.path.canonicalize()?;
+pub fn resolve(root: &Path, path: &Path) -> io::Result<Result<PathBuf, Failure>> {
+    let root = root.canonicalize()?;
+    let path = path.canonicalize()?;
     if path.starts_with(&root) {
         Ok(Ok(path))
     } else {
-        let reason = "a link leads out of AURA_INPUT_ROOTS; put the file itself below one of them";
-        Ok(Err(Failure::new(ErrorCode::FileNotAllowed, Stage::Load, reason)))
+        Ok(Err(refuse("a link leads out of AURA_INPUT_ROOTS; put the file itself below one of them")))
     }
 }
 
@@ -114,11 +196,66 @@ fn normal(path: &Path) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
+    fn roots(roots: &[&str]) -> InputRoots {
+        let roots: Vec<String> = roots.iter().map(|root| (*root).to_owned()).collect();
+        let key = |text: &str| Some(text.to_owned().into());
+        let access = StoreAccess {
+            s3_access_key_id: key("id"),
+            s3_secret_access_key: key("key"),
+            azure_account: Some("account".to_owned()),
+            azure_key: key("a2V5"),
+            ..StoreAccess::default()
+        };
+        InputRoots::new(&roots, Path::new("/srv"), &access).unwrap()
+    }
+
+    #[test]
+    fn an_object_lies_below_a_root_of_its_own_store_and_bucket() {
+        let roots = roots(&["/in", "s3://books/in/", "s3://books/in/eu", "az://books", "gs://books/in"]);
+        let located = |file: &str| match roots.locate(file, Path::new("/srv"))? {
+            Location::Object { store, object } => Ok::<_, Failure>(format!("{object} below {store}")),
+            Location::File { path, .. } => panic!("{} is no object", path.display()),
+        };
+        for (file, found) in [
+            ("s3://books/in/a.csv", "s3://books/in/a.csv below s3://books/in"),
+            ("S3://books/in/eu/a.csv", "s3://books/in/eu/a.csv below s3://books/in/eu"),
+            ("az://books/a.csv", "az://books/a.csv below az://books"),
+            ("gs://books/in/a.csv", "gs://books/in/a.csv below gs://books/in"),
+        ] {
+            assert_eq!(located(file).unwrap(), found);
+        }
+        for file in [
+            "s3://books/inner/a.csv",
+            "s3://other/in/a.csv",
+            "s3://books/in/../x/a.csv",
+            "s3://books/in/%2e%2e/x.csv",
+            "s3://books/in/a.csv?x",
+            "s3://id:key@books/in/a.csv",
+            "gs://books/a.csv",
+            "https://books/in/a.csv",
+            "s3:/books/in/a.csv",
+        ] {
+            assert_eq!(located(file).unwrap_err().code, ErrorCode::FileNotAllowed, "{file}");
+        }
+    }
+
+    #[test]
+    fn a_root_that_cannot_be_one_is_refused_and_not_shown() {
+        let fault = |root: &str| {
+            InputRoots::new(&[root.to_owned()], Path::new("/srv"), &StoreAccess::default()).unwrap_err()
+        };
+        assert!(!fault("s3://id:key@books/in").contains("key"));
+        assert!(fault("az://books/in").contains("az://books/in cannot be reached with these settings"));
+        assert!(fault("ftp://books/in").contains("is no path"));
+    }
+
     #[test]
     fn only_what_lies_below_a_root_is_located() {
-        let roots =
-            InputRoots::new(&["/in".into(), "file:///other/in".into(), "data".into()], Path::new("/srv")).unwrap();
-        let located = |file: &str| roots.locate(file, Path::new("/srv")).map(|l| l.path.display().to_string());
+        let roots = roots(&["s3://books/in", "/in", "file:///other/in", "data"]);
+        let located = |file: &str| match roots.locate(file, Path::new("/srv"))? {
+            Location::File { path, .. } => Ok::<_, Failure>(path.display().to_string()),
+            Location::Object { object, .. } => panic!("{object} is no file"),
+        };
         for (file, path) in [
             ("/in/a.csv", "/in/a.csv"),
             ("/in/../in/./a.csv", "/in/a.csv"),
@@ -136,6 +273,7 @@ mod tests {
             "../x.csv",
             "http://host/in/a.csv",
             "s3://b/a.csv",
+            "s3://books/a.csv",
             "file://host/in/a.csv",
             "ftp://in/a.csv",
             "data:text/csv,a",
@@ -154,7 +292,7 @@ mod tests {
         std::fs::write(root.join("a.csv"), "x").unwrap();
         std::os::unix::fs::symlink(folder.path().join("secret"), root.join("out.csv")).unwrap();
         std::os::unix::fs::symlink(root.join("a.csv"), root.join("in.csv")).unwrap();
-        let at = |name: &str| resolve(&Location { root: root.clone(), path: root.join(name) });
+        let at = |name: &str| resolve(&root, &root.join(name));
         assert_eq!(at("out.csv").unwrap().unwrap_err().code, ErrorCode::FileNotAllowed);
         assert!(at("in.csv").unwrap().unwrap().ends_with("a.csv"));
         assert!(at("none.csv").is_err());

@@ -13,7 +13,10 @@ use std::{
 use clap::{Arg, ArgMatches, Command};
 use url::Url;
 
-use crate::amount::Amount;
+use crate::{
+    amount::Amount,
+    store::access::{CloudVariables, Secret, StoreAccess},
+};
 
 /// The file that is read if it is there and `AURA_CONFIG` names no other.
 const DEFAULT_FILE: &str = "aura.toml";
@@ -42,9 +45,17 @@ pub const DEFINITIONS: &[Definition] = &[
     define(
         "input_roots",
         "data/input",
-        "comma-separated folders from which files may be read, and nothing outside them",
+        "comma-separated folders, and prefixes such as s3://bucket/in, from which files may be read",
     ),
-    define("cache_url", "data/processed", "folder of the Parquet cache"),
+    define("cache_url", "data/processed", "folder of the Parquet cache, or a prefix such as s3://bucket/cache"),
+    define("s3_endpoint", "", "address of an S3-compatible server, such as https://minio:9000; otherwise Amazon's own"),
+    define("s3_region", "", "region of the s3:// buckets; otherwise AWS_REGION"),
+    define("s3_access_key_id", "", "name of the access key for s3://; otherwise what the AWS_ variables say"),
+    define("s3_secret_access_key", "", "the access key for s3://; secret, so better not given as a flag"),
+    define("s3_session_token", "", "what a temporary access key for s3:// comes with; secret"),
+    define("gcs_service_account_path", "", "file of the service account for gs://; otherwise what GOOGLE_ variables say"),
+    define("azure_account", "", "storage account for az://; otherwise what the AZURE_ variables say"),
+    define("azure_key", "", "access key of the storage account for az://; secret"),
     define("sources_dir", "deploy/sources", "folder of the mapping profiles"),
     define("log_dir", "logs", "folder of aura.log, rotated daily"),
     define("log", "info", "which log lines are written: a level, or target=level pairs"),
@@ -154,8 +165,10 @@ pub struct Settings {
     pub mongodb_url: ServiceUrl,
     /// Where files may be read from, as given.
     pub input_roots: Vec<String>,
-    /// The folder of the Parquet cache.
+    /// The folder or prefix of the Parquet cache.
     pub cache_url: String,
+    /// How object stores are reached.
+    pub stores: StoreAccess,
     /// The folder of the mapping profiles.
     pub sources_dir: PathBuf,
     /// The folder of the log.
@@ -253,6 +266,7 @@ impl Settings {
         flags: Vec<(String, String)>,
     ) -> Result<Self, SettingsError> {
         let mut given = BTreeMap::new();
+        let clouds = CloudVariables::of(&environment);
         if let Some((path, text)) = file {
             read_file(&path, &text, &mut given)?;
         }
@@ -279,6 +293,7 @@ impl Settings {
             mongodb_url: reader.url("mongodb_url", &["mongodb", "mongodb+srv"])?,
             input_roots: reader.list("input_roots")?,
             cache_url: reader.nonempty("cache_url")?,
+            stores: reader.stores(clouds)?,
             sources_dir: reader.nonempty("sources_dir")?.into(),
             log_dir: reader.nonempty("log_dir")?.into(),
             log: reader.nonempty("log")?,
@@ -339,6 +354,24 @@ impl Values {
         self.check(key, |text| if text.is_empty() { Err("is empty".to_owned()) } else { Ok(text.to_owned()) })
     }
 
+    fn optional<T: From<String>>(&self, key: &str) -> Option<T> {
+        Some(self.get(key).0).filter(|text| !text.is_empty()).map(T::from)
+    }
+
+    fn stores(&self, environment: CloudVariables) -> Result<StoreAccess, SettingsError> {
+        Ok(StoreAccess {
+            s3_endpoint: self.check("s3_endpoint", endpoint)?,
+            s3_region: self.optional("s3_region"),
+            s3_access_key_id: self.optional("s3_access_key_id"),
+            s3_secret_access_key: self.optional("s3_secret_access_key"),
+            s3_session_token: self.optional("s3_session_token"),
+            gcs_service_account_path: self.optional("gcs_service_account_path"),
+            azure_account: self.optional("azure_account"),
+            azure_key: self.optional("azure_key"),
+            environment,
+        })
+    }
+
     fn list(&self, key: &str) -> Result<Vec<String>, SettingsError> {
         self.check(key, |text| {
             let items: Vec<String> =
@@ -397,6 +430,18 @@ fn namespace(text: &str) -> Result<String, String> {
     } else {
         Err("is not 1 to 64 of A-Z, a-z, 0-9, '_', '-', '.'".to_owned())
     }
+}
+
+/// The address of an S3-compatible server: no more than scheme, host, port and path.
+fn endpoint(text: &str) -> Result<Option<Secret>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let fault = "is no address such as https://minio:9000, without user, query and fragment";
+    let url = Url::parse(text).map_err(|_| fault.to_owned())?;
+    let is_plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+    let is_plain = is_plain && url.fragment().is_none() && url.has_host() && matches!(url.scheme(), "http" | "https");
+    if is_plain { Ok(Some(text.trim_end_matches('/').to_owned().into())) } else { Err(fault.to_owned()) }
 }
 
 fn or_else(text: &str, otherwise: fn() -> String) -> String {
@@ -474,6 +519,25 @@ mod tests {
             Settings::merge(None, pairs(&[("AURA_AMQP_URL", "amqp://u:secret@h:1/v?x=secret")]), vec![]).unwrap();
         assert!(!format!("{settings:?} {}", settings.amqp_url).contains("secret"));
         assert_eq!(settings.amqp_url.to_string(), "amqp://h:1/v");
+    }
+
+    #[test]
+    fn what_opens_an_object_store_is_never_shown() {
+        let environment = pairs(&[
+            ("AURA_S3_ENDPOINT", "http://127.0.0.1:9000/"),
+            ("AURA_S3_SECRET_ACCESS_KEY", "secret"),
+            ("AURA_S3_SESSION_TOKEN", "secret"),
+            ("AURA_AZURE_KEY", "secret"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ]);
+        let settings = Settings::merge(None, environment, vec![]).unwrap();
+        assert!(settings.stores.s3_secret_access_key.is_some() && settings.stores.s3_region.is_none());
+        let shown = format!("{settings:?}");
+        assert!(!shown.contains("secret\"") && !shown.contains("9000"), "{shown}");
+        for text in ["127.0.0.1:9000", "ftp://host", "http://user:secret@host", "http://host/?secret"] {
+            let error = Settings::merge(None, pairs(&[("AURA_S3_ENDPOINT", text)]), vec![]).unwrap_err().to_string();
+            assert!(error.starts_with("AURA_S3_ENDPOINT is no address") && !error.contains("secret"), "{error}");
+        }
     }
 
     #[test]

@@ -72,8 +72,12 @@ pub fn start(
     filter: &str,
     console: Console,
 ) -> Result<Telemetry, TelemetryError> {
-    // The broker's library tells of every lost connection itself; the supervisor tells it once.
-    let quiet = format!("{filter},lapin=off,opentelemetry_sdk=error,opentelemetry-otlp=error,refinery_core=warn");
+    crate::tls::use_ring();
+    // The broker's library tells of every lost connection itself; the supervisor tells it once. The
+    // object stores' library tells addresses.
+    let quiet = format!(
+        "{filter},lapin=off,object_store=off,opentelemetry_sdk=error,opentelemetry-otlp=error,refinery_core=warn"
+    );
     let filter = EnvFilter::try_new(quiet).map_err(TelemetryError::Filter)?;
     // The link aura.log would lead nowhere if it were given the relative path that it lies below.
     let folder = &std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());

@@ -6,7 +6,7 @@ use arrow::{
     array::{Array, AsArray},
     datatypes::{DataType, Decimal128Type},
 };
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::{arrow::arrow_reader::ParquetRecordBatchReaderBuilder, file::reader::ChunkReader};
 
 use crate::world::World;
 
@@ -32,14 +32,9 @@ impl Cached {
         pairs.sort();
         pairs
     }
-}
 
-impl World {
-    /// Reads a slice's Parquet file, once everything has reached it.
-    pub(crate) async fn cached(&self, entity: &str, period: &str) -> Cached {
-        self.settled().await;
-        let path = self.path().join("cache").join(format!("{entity}_{period}_ingested.parquet"));
-        let file = File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    /// Reads a Parquet file.
+    pub(crate) fn read(file: impl ChunkReader + 'static) -> Self {
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).expect("a Parquet file");
         let file = builder.metadata();
         let pairs = file.file_metadata().key_value_metadata().cloned().unwrap_or_default();
@@ -57,7 +52,16 @@ impl World {
                 columns.entry(field.name().clone()).or_default().extend(cells(array));
             }
         }
-        Cached { metadata, columns, types, compressions, rows }
+        Self { metadata, columns, types, compressions, rows }
+    }
+}
+
+impl World {
+    /// Reads a slice's Parquet file, once everything has reached it.
+    pub(crate) async fn cached(&self, entity: &str, period: &str) -> Cached {
+        self.settled().await;
+        let path = self.path().join("cache").join(format!("{entity}_{period}_ingested.parquet"));
+        Cached::read(File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
     }
 
     /// The names of the files in the cache.

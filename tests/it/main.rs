@@ -25,6 +25,7 @@ mod health;
 mod identity;
 mod ledger;
 mod limits;
+mod object_store;
 mod orders;
 mod publish;
 mod quarantine;

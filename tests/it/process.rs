@@ -83,7 +83,7 @@ impl Worker {
 
     /// What it answers over HTTP: the status and the text, if it answers at all.
     pub(crate) async fn get(&self, path: &str) -> Option<(u16, String)> {
-        let response = reqwest::get(format!("{}{path}", self.http)).await.ok()?;
+        let response = tests::http::client().get(format!("{}{path}", self.http)).send().await.ok()?;
         Some((response.status().as_u16(), response.text().await.ok()?))
     }
 

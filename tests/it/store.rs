@@ -53,7 +53,7 @@ pub(crate) async fn mongodb() -> mongodb::Client {
 pub(crate) async fn management(method: Method, path: &str, body: Value) -> Value {
     // The user stands in the URL.
     let url = stack().management.join(&format!("/api/{path}")).expect("a path");
-    let request = reqwest::Client::new().request(method, url);
+    let request = tests::http::client().request(method, url);
     let request = if body.is_null() { request } else { request.json(&body) };
     let response = request.send().await.unwrap_or_else(|error| {
         panic!("RabbitMQ's management does not answer ({error}); start the services with 'deploy/local up'")

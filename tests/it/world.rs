@@ -98,6 +98,11 @@ impl World {
         run_with_input(command, input.as_bytes(), Duration::from_secs(120)).await
     }
 
+    /// Lays other settings over those of this world, for all of its programs.
+    pub(crate) fn lay_over(&mut self, more: &[(&str, &str)]) {
+        self.settings = self.settings_with(more);
+    }
+
     /// The settings of this world, with others laid over them.
     pub(crate) fn settings_with(&self, more: &[(&str, &str)]) -> Vec<(String, String)> {
         let more = more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -106,7 +111,7 @@ impl World {
 
     /// One of this world's settings.
     pub(crate) fn setting(&self, name: &str) -> &str {
-        &self.settings.iter().find(|(key, _)| key == name).expect("a setting of the world").1
+        &self.settings.iter().rfind(|(key, _)| key == name).expect("a setting of the world").1
     }
 
     /// The folder of this world.

@@ -1,5 +1,6 @@
 //! Sample trial balances, generated from a seed, so that the same seed gives the same bytes; and
-//! [`faults`], what it takes to break a running system and to hold what is left against a model.
+//! [`faults`], what it takes to break a running system and to hold what is left against a model; and
+//! [`object_server`], which holds files as an object store does.
 //!
 //! Nothing here uses Aura's code. Tests, demo and benchmark take their files from it, and what the
 //! files hold is told beside them, so that what Aura makes of them can be held against it.
@@ -8,7 +9,9 @@ pub mod account;
 pub mod amount;
 pub mod broken;
 pub mod faults;
+pub mod http;
 pub mod month_end;
+pub mod object_server;
 pub mod random;
 pub mod trial_balance;
 pub mod wait;

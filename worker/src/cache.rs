@@ -7,26 +7,32 @@
 //!    publisher had the lock. A job that committed, stalled, and goes on after a newer one was
 //!    published finds no task left, or writes the newer state again.
 //! 2. A publisher can lose its lock without noticing: its session is gone, it sleeps with a
-//!    finished file, and another one publishes a newer state. That is what the turn is for, a lock
-//!    on a file of the folder, which the system holds for a process exactly as long as it lives.
+//!    finished file, and another one publishes a newer state. In a folder that is what the turn is for,
+//!    a lock on a file of the folder, which the system holds for a process exactly as long as it lives.
 //!    Within its turn a publisher makes sure that its transaction, and with it the advisory lock,
 //!    still stands, and renames. If it does stand, nobody else has begun to read the slice yet;
 //!    whoever does later has its turn later. So files are renamed in the order in which they were read.
-//! 3. Tasks are deleted in the transaction that holds the lock, after the rename. Whatever fails
+//!    In an object store the put is conditional: it fails if the object is no longer the one that
+//!    lay there after the publisher had the lock and before it read the slice.
+//! 3. Tasks are deleted in the transaction that holds the lock, after the file is in place. Whatever fails
 //!    before its commit leaves them standing, and the relay does the slice again.
 
+mod place;
 pub(crate) mod upkeep;
 
 use std::{
-    fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
 };
 
 use deadpool_postgres::{Pool, Transaction};
 use futures_util::TryStreamExt;
-use shared::{postgres::PostgresError, slice::Slice};
+use shared::{
+    cache::CacheStore,
+    postgres::PostgresError,
+    slice::Slice,
+    store::{Trouble, object_url::ObjectUrl},
+};
 use tokio::{
     sync::mpsc,
     task::{JoinError, spawn_blocking},
@@ -34,6 +40,7 @@ use tokio::{
 use tokio_postgres::{IsolationLevel, types::ToSql};
 use uuid::Uuid;
 
+use self::place::{Draft, Place, Unplaced};
 use crate::{
     cache_table::{TableError, TableWriter, names},
     copied_rows::{CopiedRows, Malformed},
@@ -52,10 +59,6 @@ const PIECE: usize = 256 << 10;
 const PIECES: usize = 4;
 /// How often a slice is read again because a job committed meanwhile.
 const READS: u32 = 5;
-/// How long a publisher waits for its turn to rename.
-const TURN_TIMEOUT: Duration = Duration::from_secs(5);
-/// The file whose lock is the turn.
-const TURN: &str = ".turn";
 
 /// The cache file of a slice was not written. Its tasks stand, so it will be.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +81,16 @@ pub(crate) enum CacheError {
         path: PathBuf,
         /// Why not.
         source: io::Error,
+    },
+    /// The object store did not do what it was asked.
+    #[error("cannot {what} {object}")]
+    Store {
+        /// What was to be done with it.
+        what: &'static str,
+        /// The object.
+        object: ObjectUrl,
+        /// Why not.
+        source: Trouble,
     },
     /// Jobs committed faster than the slice could be read.
     #[error("the slice changed each of the {READS} times it was read")]
@@ -111,35 +124,23 @@ struct Head {
     fingerprint: String,
 }
 
-/// A file that is not finished, and goes away with this value unless it was renamed.
-struct Unfinished {
-    path: PathBuf,
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        // What cannot be removed now is swept later.
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
 /// Writes a slice's cache file if a job has committed since it was last written.
 ///
 /// # Errors
 /// If anything fails; the slice's tasks then stand.
-pub(crate) async fn publish(pool: &Pool, folder: &Path, slice: &Slice) -> Result<Published, CacheError> {
-    publish_with(pool, folder, slice, LOCK).await
+pub(crate) async fn publish(pool: &Pool, cache: &CacheStore, slice: &Slice) -> Result<Published, CacheError> {
+    publish_with(pool, cache, slice, LOCK).await
 }
 
 /// Like [`publish`], unless somebody else is at this slice.
 ///
 /// # Errors
 /// If anything fails; the slice's tasks then stand.
-pub(crate) async fn publish_if_free(pool: &Pool, folder: &Path, slice: &Slice) -> Result<Published, CacheError> {
-    publish_with(pool, folder, slice, TRY_LOCK).await
+pub(crate) async fn publish_if_free(pool: &Pool, cache: &CacheStore, slice: &Slice) -> Result<Published, CacheError> {
+    publish_with(pool, cache, slice, TRY_LOCK).await
 }
 
-async fn publish_with(pool: &Pool, folder: &Path, slice: &Slice, lock: &str) -> Result<Published, CacheError> {
+async fn publish_with(pool: &Pool, cache: &CacheStore, slice: &Slice, lock: &str) -> Result<Published, CacheError> {
     let key: [&(dyn ToSql + Sync); 2] = [&slice.entity.as_str(), &slice.period.as_str()];
     let mut client = pool.get().await.map_err(PostgresError::from)?;
     // Each statement has to see what was committed before it, those after the lock above all.
@@ -155,14 +156,16 @@ async fn publish_with(pool: &Pool, folder: &Path, slice: &Slice, lock: &str) -> 
     if tasks.is_empty() {
         return Ok(Published::NothingToDo);
     }
+    // Before anything is read, so that what lies there is not newer than what will be.
+    let place = Place::of(cache, slice).await?;
     let mut published = Published::NothingToDo;
     let mut reads = 0;
     while let Some(head) = head(&transaction, slice).await? {
-        let (file, rows) = write(&transaction, folder, slice, &head).await?;
+        let (file, rows) = write(&transaction, place.draft(slice), slice, &head).await?;
         failpoint::reach_for("cache_written", slice);
         // Rows and head are of one commit only if the head is the same after the rows were read.
         if self::head(&transaction, slice).await?.as_ref() == Some(&head) {
-            put_in_place(&transaction, file, folder, slice).await?;
+            place.take(&transaction, file).await?;
             failpoint::reach_for("cache_renamed", slice);
             published = Published::Written { job_id: head.job_id, rows };
             break;
@@ -184,14 +187,13 @@ async fn head(transaction: &Transaction<'_>, slice: &Slice) -> Result<Option<Hea
     Ok(row.map(|row| Head { job_id: row.get(0), fingerprint: row.get::<_, Option<String>>(1).unwrap_or_default() }))
 }
 
-/// Writes what the slice holds into a file beside the final one, synced to disk.
+/// Writes what the slice holds into a file that is not in its place yet.
 async fn write(
     transaction: &Transaction<'_>,
-    folder: &Path,
+    draft: Draft,
     slice: &Slice,
     head: &Head,
-) -> Result<(Unfinished, u64), CacheError> {
-    let path = folder.join(format!(".{}_{}_ingested.{}.tmp", slice.entity, slice.period, Uuid::new_v4()));
+) -> Result<(Unplaced, u64), CacheError> {
     let metadata = [
         (shared::cache::JOB_ID, head.job_id.to_string()),
         (shared::cache::FINGERPRINT, head.fingerprint.clone()),
@@ -200,7 +202,7 @@ async fn write(
     ];
     let (sender, receiver) = mpsc::channel(PIECES);
     // The file belongs to the writer, so that it goes away even if nobody waits for it any more.
-    let writer = spawn_blocking(move || write_pieces(path, &metadata, receiver));
+    let writer = spawn_blocking(move || write_pieces(&draft, &metadata, receiver));
     let copied = copy(transaction, slice, sender).await;
     let written = writer.await?;
     copied?;
@@ -235,17 +237,13 @@ async fn copy(
 }
 
 fn write_pieces(
-    path: PathBuf,
+    draft: &Draft,
     metadata: &[(&str, String)],
     mut pieces: mpsc::Receiver<Vec<u8>>,
-) -> Result<(Unfinished, u64), CacheError> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(failed_to("create", folder))?;
-    }
-    let unfinished = Unfinished { path };
-    let file = File::create_new(&unfinished.path).map_err(failed_to("create", &unfinished.path))?;
+) -> Result<(Unplaced, u64), CacheError> {
+    let unplaced = draft.begin()?;
     let metadata: Vec<(&str, &str)> = metadata.iter().map(|(key, value)| (*key, value.as_str())).collect();
-    let mut table = TableWriter::new(file, &metadata)?;
+    let mut table = TableWriter::new(unplaced.writer()?, &metadata)?;
     let mut rows = CopiedRows::new(names().len());
     while let Some(piece) = pieces.blocking_recv() {
         rows.push(&piece);
@@ -254,47 +252,8 @@ fn write_pieces(
         }
     }
     rows.finish()?;
-    let (file, count) = table.finish()?;
-    file.sync_all().map_err(failed_to("sync", &unfinished.path))?;
-    Ok((unfinished, count))
-}
-
-/// Gives a finished file its final name: the one place that knows what kind of store the cache is.
-async fn put_in_place(
-    transaction: &Transaction<'_>,
-    file: Unfinished,
-    folder: &Path,
-    slice: &Slice,
-) -> Result<(), CacheError> {
-    let turn = turn(folder).await?;
-    // Fails if the session has ended, and with it the advisory lock.
-    transaction.execute("SELECT 1", &[]).await.map_err(PostgresError::in_("keep a cache file locked"))?;
-    let (folder, name) = (folder.to_owned(), shared::cache::file_name(slice));
-    // The turn goes along: it must last until the rename has happened, even if nobody waits for that.
-    let rename = spawn_blocking(move || {
-        let place = folder.join(name);
-        fs::rename(&file.path, &place).map_err(failed_to("rename a finished file to", &place))?;
-        drop(turn);
-        File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed_to("sync", &folder))
-    });
-    rename.await?
-}
-
-/// Waits until nobody else renames files in the folder; others wait until the returned file is closed.
-async fn turn(folder: &Path) -> Result<File, CacheError> {
-    let path = folder.join(TURN);
-    let file = File::options().create(true).append(true).open(&path).map_err(failed_to("open", &path))?;
-    let begun = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if begun.elapsed() < TURN_TIMEOUT => {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-            Err(TryLockError::WouldBlock) => return Err(CacheError::Turn(folder.to_owned())),
-            Err(TryLockError::Error(source)) => return Err(failed_to("lock", &path)(source)),
-        }
-    }
+    let (_, count) = table.finish()?;
+    Ok((unplaced.finish()?, count))
 }
 
 /// Names the file that could not be worked with.

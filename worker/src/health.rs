@@ -58,7 +58,7 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
     is_ready &= note("rabbitmq_consume", *health.consuming.borrow(), "no jobs are being taken");
     is_ready &= note("rabbitmq_publish", health.services.publisher.is_ready().await, "the broker takes no messages");
     for root in outages.roots_away() {
-        is_ready &= note(&format!("input_root {}", root.display()), false, "does not answer; its jobs are paused");
+        is_ready &= note(&format!("input_root {root}"), false, "does not answer; its jobs are paused");
     }
     let backlog = health.relay.snapshot();
     if !backlog.mongodb_ok {
@@ -89,7 +89,7 @@ async fn metrics(State(health): State<Health>) -> impl IntoResponse {
     services.metrics.pause("mongodb", !backlog.mongodb_ok);
     let away = services.outages.roots_away();
     for root in services.roots.all() {
-        services.metrics.pause(&format!("input_root {}", root.display()), away.contains(root));
+        services.metrics.pause(&format!("input_root {root}"), away.contains(root));
     }
     services.metrics.backlog(
         backlog.outbox_depth,

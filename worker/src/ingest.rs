@@ -15,7 +15,7 @@ use shared::{
     mapping_profile::MappingProfile,
     postgres::PostgresError,
     receipt::{Receipt, Status},
-    roots::Location,
+    roots::Root,
     trial_balance::CheckedSlice,
 };
 use uuid::Uuid;
@@ -107,7 +107,7 @@ async fn stages(
         return end(tx, attempt, Status::Cancelled, None).await;
     }
     let (mode, mapping_hash, profile) = mapping(services, attempt).await?;
-    let (location, loaded) = load(services, attempt, mode).await?;
+    let (root, loaded) = load(services, attempt, mode).await?;
 
     attempt.stage = Stage::Verdict;
     let export = [loaded.fingerprint.to_string(), job.source.to_string(), mapping_hash, mode.to_string()];
@@ -126,7 +126,7 @@ async fn stages(
     let mut rows = tx.savepoint("rows").await.map_err(PostgresError::in_("set a savepoint")).map_err(writing)?;
     let (checked, applied) = tokio::select! {
         applied = ledger::apply(&mut rows, job, mode, &profile, &loaded, &services.limits) => applied?,
-        () = services.outages.root_goes(&location.root) => return Err(Interrupted::RootAway(location.root)),
+        () = services.outages.root_goes(&root) => return Err(Interrupted::RootAway(root)),
     };
     failpoint::reach_for("copied", &job.slice);
     loaded.check_unchanged()?;
@@ -171,19 +171,20 @@ async fn mapping(
 }
 
 /// Finds the file, reads it and compares its fingerprint.
-async fn load(services: &Services, attempt: &mut Attempt<'_>, mode: Mode) -> Result<(Location, Loaded), Interrupted> {
+async fn load(services: &Services, attempt: &mut Attempt<'_>, mode: Mode) -> Result<(Root, Loaded), Interrupted> {
     let job = attempt.job;
     attempt.stage = Stage::Load;
     let location = services.roots.locate(&job.file, &services.base)?;
-    if services.outages.root_is_away(&location.root) {
-        return Err(Interrupted::RootAway(location.root));
+    let root = location.root();
+    if services.outages.root_is_away(&root) {
+        return Err(Interrupted::RootAway(root));
     }
     attempt.tell(attempt.event(EventType::FileUploaded).with("file", job.file.as_str()));
     let started = attempt.event(EventType::IngestionStarted).with("source", job.source.as_str());
     attempt.tell(started.with("mode", mode.as_str()));
     let loaded = tokio::select! {
         loaded = source::load(&location, services.limits.file_bytes) => loaded?,
-        () = services.outages.root_goes(&location.root) => return Err(Interrupted::RootAway(location.root)),
+        () = services.outages.root_goes(&root) => return Err(Interrupted::RootAway(root)),
     };
     attempt.stage = Stage::Fingerprint;
     attempt.fingerprint = Some(loaded.fingerprint);
@@ -193,7 +194,7 @@ async fn load(services: &Services, attempt: &mut Attempt<'_>, mode: Mode) -> Res
     }
     attempt.tell(attempt.event(EventType::FingerprintCreated).with("bytes", loaded.bytes));
     failpoint::reach_for("loaded", &job.slice);
-    Ok((location, loaded))
+    Ok((root, loaded))
 }
 
 fn tell_of_rows(attempt: &mut Attempt<'_>, checked: &CheckedSlice, applied: &Applied) {

@@ -23,7 +23,7 @@ pub(crate) async fn settle_interruption(
         Interrupted::Failed(failure) => {
             if failure.code == ErrorCode::StorageUnavailable
                 && let Ok(location) = services.roots.locate(&attempt.job.file, &services.base)
-                && !services.outages.probe_root(&location.root).await
+                && !services.outages.probe_root(&location.root()).await
             {
                 return Outcome::Outage(Outage::InputRoot(claim));
             }

@@ -30,6 +30,7 @@ use anyhow::Context;
 use clap::Command;
 use shared::{
     amqp::Publisher,
+    cache::CacheStore,
     postgres::{self, PoolOptions},
     roots::InputRoots,
     settings::{self, Settings},
@@ -144,9 +145,8 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
 
 fn build(settings: &Settings) -> anyhow::Result<Services> {
     let base = std::env::current_dir().context("the current folder is not there")?;
-    let roots = InputRoots::new(&settings.input_roots, &base).map_err(anyhow::Error::msg)?;
-    let cache = shared::cache::folder(&settings.cache_url, &base)
-        .context("AURA_CACHE_URL must be a folder or a file:// URL")?;
+    let roots = InputRoots::new(&settings.input_roots, &base, &settings.stores).map_err(anyhow::Error::msg)?;
+    let cache = CacheStore::open(&settings.cache_url, &base, &settings.stores).map_err(anyhow::Error::msg)?;
     let options = PoolOptions {
         size: settings.concurrency * CONNECTIONS_PER_JOB + SPARE_CONNECTIONS,
         statement_timeout: settings.job_timeout,

@@ -2,14 +2,18 @@
 
 use std::{
     collections::BTreeSet,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use deadpool_postgres::Pool;
 use futures_util::future::join_all;
-use shared::postgres::{self, PostgresError};
+use shared::{
+    postgres::{self, PostgresError},
+    roots::Root,
+    store::{Store, Trouble},
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -24,7 +28,7 @@ const ROOT_TIMEOUT: Duration = Duration::from_secs(2);
 /// What does not answer at present.
 pub(crate) struct Outages {
     postgres_away: watch::Sender<bool>,
-    roots_away: Mutex<BTreeSet<PathBuf>>,
+    roots_away: Mutex<BTreeSet<Root>>,
     /// Claims of jobs that were given back while PostgreSQL could not be told.
     unreleased: Mutex<Vec<Uuid>>,
 }
@@ -80,19 +84,23 @@ impl Outages {
     }
 
     /// Whether an input root is away.
-    pub(crate) fn root_is_away(&self, root: &Path) -> bool {
+    pub(crate) fn root_is_away(&self, root: &Root) -> bool {
         self.roots_away.lock().unwrap_or_else(PoisonError::into_inner).contains(root)
     }
 
     /// Notes that an input root does not answer.
-    pub(crate) fn root_failed(&self, root: &Path) {
-        if self.roots_away.lock().unwrap_or_else(PoisonError::into_inner).insert(root.to_owned()) {
-            tracing::error!(root = %root.display(), "the input root does not answer; its jobs are paused until it does");
+    pub(crate) fn root_failed(&self, root: &Root) {
+        self.root_failed_because(root, "it cannot be read");
+    }
+
+    fn root_failed_because(&self, root: &Root, reason: &str) {
+        if self.roots_away.lock().unwrap_or_else(PoisonError::into_inner).insert(root.clone()) {
+            tracing::error!(%root, reason, "the input root does not answer; its jobs are paused until it does");
         }
     }
 
     /// The input roots that are away.
-    pub(crate) fn roots_away(&self) -> Vec<PathBuf> {
+    pub(crate) fn roots_away(&self) -> Vec<Root> {
         self.roots_away.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
@@ -114,50 +122,79 @@ impl Outages {
     }
 
     /// Asks an input root whether it answers, and notes it if it does not.
-    pub(crate) async fn probe_root(&self, root: &Path) -> bool {
-        let path = root.to_owned();
-        let look = tokio::task::spawn_blocking(move || path.is_dir());
-        let answers = matches!(tokio::time::timeout(ROOT_TIMEOUT, look).await, Ok(Ok(true)));
-        if !answers {
-            self.root_failed(root);
+    pub(crate) async fn probe_root(&self, root: &Root) -> bool {
+        match root {
+            Root::Folder(path) => {
+                let path = path.clone();
+                let look = tokio::task::spawn_blocking(move || path.is_dir());
+                let answers = matches!(tokio::time::timeout(ROOT_TIMEOUT, look).await, Ok(Ok(true)));
+                if !answers {
+                    self.root_failed(root);
+                }
+                answers
+            }
+            Root::Store(store) => {
+                let answer = probe_store(store).await;
+                if let Err(trouble) = &answer {
+                    self.root_failed_because(root, &trouble.to_string());
+                }
+                answer.is_ok()
+            }
         }
-        answers
     }
 
     /// Waits until an input root is away.
-    pub(crate) async fn root_goes(&self, root: &Path) {
+    pub(crate) async fn root_goes(&self, root: &Root) {
         while !self.root_is_away(root) {
             tokio::time::sleep(INTERVAL / 2).await;
         }
     }
 
-    fn root_answered(&self, root: &Path) {
+    fn root_answered(&self, root: &Root) {
         if self.roots_away.lock().unwrap_or_else(PoisonError::into_inner).remove(root) {
-            tracing::info!(root = %root.display(), "the input root answers again; its jobs go on");
+            tracing::info!(%root, "the input root answers again; its jobs go on");
         }
     }
 
-    /// Asks one input root again and again whether it answers. A root that hangs is asked once until it
-    /// does, so that threads do not pile up behind it.
-    async fn watch_root(&self, root: &Path) {
+    /// Asks one input root again and again whether it answers.
+    async fn watch_root(&self, root: &Root) {
         loop {
-            let path = root.to_owned();
-            let mut look = tokio::task::spawn_blocking(move || path.is_dir());
-            let answer = match tokio::time::timeout(ROOT_TIMEOUT, &mut look).await {
-                Ok(answer) => answer,
-                Err(_) => {
-                    self.root_failed(root);
-                    look.await
+            match root {
+                Root::Folder(path) => self.look_at_folder(root, path).await,
+                Root::Store(_) => {
+                    if self.probe_root(root).await {
+                        self.root_answered(root);
+                    }
                 }
-            };
-            if answer.unwrap_or(false) {
-                self.root_answered(root);
-            } else {
-                self.root_failed(root);
             }
             tokio::time::sleep(INTERVAL).await;
         }
     }
+
+    /// Asks a folder whether it answers. One that hangs is asked once until it does, so that threads do
+    /// not pile up behind it.
+    async fn look_at_folder(&self, root: &Root, path: &Path) {
+        let path = path.to_owned();
+        let mut look = tokio::task::spawn_blocking(move || path.is_dir());
+        let answer = match tokio::time::timeout(ROOT_TIMEOUT, &mut look).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.root_failed(root);
+                look.await
+            }
+        };
+        if answer.unwrap_or(false) {
+            self.root_answered(root);
+        } else {
+            self.root_failed(root);
+        }
+    }
+}
+
+/// Asks an object store whether it answers, within the time that a root has.
+async fn probe_store(store: &Store) -> Result<(), Trouble> {
+    let late = || Err(Trouble::Away("did not answer in time".to_owned()));
+    tokio::time::timeout(ROOT_TIMEOUT, store.probe()).await.unwrap_or_else(|_| late())
 }
 
 /// Asks again and again whether everything answers, until told to stop.

@@ -8,8 +8,15 @@ use std::{
 
 use deadpool_postgres::Pool;
 use shared::{
-    amount::Amount, amqp::Publisher, dialect::FileLimits, failure::Failure, roots::InputRoots, settings::Settings,
-    sources::Sources, topology::Topology,
+    amount::Amount,
+    amqp::Publisher,
+    cache::CacheStore,
+    dialect::FileLimits,
+    failure::Failure,
+    roots::{InputRoots, Root},
+    settings::Settings,
+    sources::Sources,
+    topology::Topology,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -31,8 +38,8 @@ pub(crate) struct Services {
     pub(crate) sources: Sources,
     /// The folder that relative paths are looked up from.
     pub(crate) base: PathBuf,
-    /// The folder of the Parquet cache.
-    pub(crate) cache: PathBuf,
+    /// Where the Parquet cache is.
+    pub(crate) cache: CacheStore,
     /// The name of this worker.
     pub(crate) worker: String,
     /// The limits of a file.
@@ -101,7 +108,7 @@ pub(crate) enum Interrupted {
     /// PostgreSQL failed in this stage.
     Postgres(shared::failure::Stage, shared::postgres::PostgresError),
     /// The input root does not answer.
-    RootAway(PathBuf),
+    RootAway(Root),
     /// The reply to the commit never came: it may have happened.
     CommitUnknown(shared::postgres::PostgresError),
     /// The claim was taken over by another worker.

@@ -1,4 +1,4 @@
-//! The source: a file's bytes, hashed and parsed from one opened file.
+//! The source: a file's bytes, hashed and parsed from one opened file, or one copy of an object.
 
 use std::{
     fs::{File, OpenOptions},
@@ -12,7 +12,12 @@ use std::{
 use shared::{
     failure::{ErrorCode, Failure, Stage},
     fingerprint::{Fingerprint, Fingerprinter},
-    roots::{self, Location},
+    roots::{self, Location, Root},
+    store::{
+        Store, Trouble,
+        copy::{self, CopyError, Limits, copy},
+        object_url::ObjectUrl,
+    },
 };
 
 use crate::services::Interrupted;
@@ -31,8 +36,8 @@ pub(crate) struct Loaded {
     /// How many there are.
     pub(crate) bytes: u64,
     content: Content,
-    file: Arc<File>,
-    seen: Seen,
+    /// The file, to which its writer may still write; none where the content is a copy.
+    file: Option<(Arc<File>, Seen)>,
 }
 
 /// How large the file was and when it was last written, as its opening showed it.
@@ -52,21 +57,24 @@ impl Seen {
 #[derive(Debug, Clone)]
 enum Content {
     Held(Arc<[u8]>),
-    Opened,
+    Opened(Arc<File>),
 }
 
-/// Opens a file, reads it once and computes its fingerprint.
+/// Opens a file or copies an object, reads it once and computes its fingerprint.
 ///
 /// # Errors
 /// If it is not there, is no regular file, is too large or cannot be read, or its root is away.
 pub(crate) async fn load(location: &Location, max_bytes: u64) -> Result<Loaded, Interrupted> {
-    let location = location.clone();
+    let (root, path) = match location {
+        Location::File { root, path } => (root.clone(), path.clone()),
+        Location::Object { store, object } => return Ok(load_object(store, object, max_bytes).await?),
+    };
     let reading = tokio::task::spawn_blocking(move || {
-        let path = match roots::resolve(&location) {
+        let path = match roots::resolve(&root, &path) {
             Ok(resolved) => resolved?,
-            Err(error) => return Err(unreadable(&error, &location)),
+            Err(error) => return Err(unreadable(&error, &root)),
         };
-        read(&path, max_bytes).unwrap_or_else(|error| Err(unreadable(&error, &location)))
+        read(&path, max_bytes).unwrap_or_else(|error| Err(unreadable(&error, &root)))
     });
     reading.await.unwrap_or_else(|panic| {
         let reason = format!("reading the file broke off: {panic}");
@@ -74,8 +82,45 @@ pub(crate) async fn load(location: &Location, max_bytes: u64) -> Result<Loaded, 
     })
 }
 
+async fn load_object(store: &Store, object: &ObjectUrl, max_bytes: u64) -> Result<Loaded, Failure> {
+    let limits = Limits { bytes: max_bytes, held: HELD as usize };
+    let copied = copy(store, object, limits).await.map_err(|error| not_copied(&error, max_bytes))?;
+    let content = match copied.content {
+        copy::Content::Held(bytes) => Content::Held(bytes.into()),
+        copy::Content::Spilled(file) => Content::Opened(Arc::new(file)),
+    };
+    Ok(Loaded { fingerprint: copied.fingerprint, bytes: copied.bytes, content, file: None })
+}
+
+/// What it means that an object could not be copied.
+fn not_copied(error: &CopyError, max_bytes: u64) -> Failure {
+    let (code, reason) = match error {
+        CopyError::Store(Trouble::Missing) => {
+            (ErrorCode::FileNotFound, "the object is not there; put it there and replay the job".to_owned())
+        }
+        CopyError::Store(Trouble::Refused) => {
+            let reason = "the store refuses the object to this worker's credentials; let them read and list what lies \
+                          below the input root, or mend the settings, and replay the job";
+            (ErrorCode::StorageUnavailable, reason.to_owned())
+        }
+        CopyError::Store(Trouble::Replaced) => {
+            let reason = "the object was replaced while it was read; give each export a key of its own";
+            (ErrorCode::FileChanged, reason.to_owned())
+        }
+        CopyError::Store(trouble @ Trouble::Away(_)) => {
+            (ErrorCode::StorageUnavailable, format!("the object cannot be read: {trouble}"))
+        }
+        CopyError::TooLarge(bytes) => (ErrorCode::FileTooLarge, too_large(*bytes, max_bytes)),
+        CopyError::Disk(source) => {
+            let reason = format!("{error} ({source}); make room there, or set TMPDIR to where there is");
+            (ErrorCode::StorageUnavailable, reason)
+        }
+    };
+    Failure::new(code, Stage::Load, reason)
+}
+
 fn read(path: &Path, max_bytes: u64) -> io::Result<Result<Loaded, Interrupted>> {
-    let mut file = OpenOptions::new().read(true).custom_flags(OPEN_FLAGS).open(path)?;
+    let file = OpenOptions::new().read(true).custom_flags(OPEN_FLAGS).open(path)?;
     let metadata = file.metadata()?;
     let refuse = |code, reason: String| Ok(Err(Failure::new(code, Stage::Load, reason).into()));
     if !metadata.is_file() {
@@ -84,17 +129,17 @@ fn read(path: &Path, max_bytes: u64) -> io::Result<Result<Loaded, Interrupted>> 
     if metadata.len() > max_bytes {
         return refuse(ErrorCode::FileTooLarge, too_large(metadata.len(), max_bytes));
     }
-    let seen = Seen::of(&file)?;
+    let (seen, file) = (Seen::of(&file)?, Arc::new(file));
     let (fingerprint, bytes, content) = if metadata.len() <= HELD {
         let mut held = Vec::with_capacity(metadata.len() as usize + 1);
         // One byte more than was announced tells a file that grows.
-        (&file).take(metadata.len() + 1).read_to_end(&mut held)?;
+        (&*file).take(metadata.len() + 1).read_to_end(&mut held)?;
         (Fingerprint::of(&held), held.len() as u64, Content::Held(held.into()))
     } else {
-        let (fingerprint, bytes) = hash(&mut file, metadata.len() + 1)?;
-        (fingerprint, bytes, Content::Opened)
+        let (fingerprint, bytes) = hash(&file, metadata.len() + 1)?;
+        (fingerprint, bytes, Content::Opened(Arc::clone(&file)))
     };
-    let loaded = Loaded { fingerprint, bytes, content, file: Arc::new(file), seen };
+    let loaded = Loaded { fingerprint, bytes, content, file: Some((file, seen)) };
     if bytes != seen.bytes {
         return Ok(Err(changed(Stage::Load).into()));
     }
@@ -102,7 +147,7 @@ fn read(path: &Path, max_bytes: u64) -> io::Result<Result<Loaded, Interrupted>> 
 }
 
 /// The SHA-256 of a file's bytes, at most so many of them, and how many they are.
-fn hash(file: &mut File, most: u64) -> io::Result<(Fingerprint, u64)> {
+fn hash(file: &File, most: u64) -> io::Result<(Fingerprint, u64)> {
     let (mut fingerprinter, mut bytes, mut chunk) = (Fingerprinter::default(), 0, vec![0; CHUNK]);
     let mut reader = file.take(most);
     loop {
@@ -129,11 +174,11 @@ fn too_large(bytes: u64, max: u64) -> String {
 
 /// What an I/O error means: the file may come yet, its root may be away, or it cannot be read.
 #[expect(clippy::wildcard_enum_match_arm, reason = "every other error means that the file cannot be read")]
-fn unreadable(error: &io::Error, location: &Location) -> Interrupted {
+fn unreadable(error: &io::Error, root: &Path) -> Interrupted {
     let failure = |code, reason| Failure::new(code, Stage::Load, reason).into();
     match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory if !location.root.is_dir() => {
-            Interrupted::RootAway(location.root.clone())
+        ErrorKind::NotFound | ErrorKind::NotADirectory if !root.is_dir() => {
+            Interrupted::RootAway(Root::Folder(root.to_owned()))
         }
         ErrorKind::NotFound | ErrorKind::NotADirectory => {
             failure(ErrorCode::FileNotFound, "the file is not there; put it there and replay the job".to_owned())
@@ -152,8 +197,9 @@ impl Loaded {
     /// # Errors
     /// `file_changed` if somebody has, or the file cannot be asked any more.
     pub(crate) fn check_unchanged(&self) -> Result<(), Failure> {
-        match Seen::of(&self.file) {
-            Ok(seen) if seen == self.seen => Ok(()),
+        let Some((file, seen)) = &self.file else { return Ok(()) };
+        match Seen::of(file) {
+            Ok(now) if now == *seen => Ok(()),
             Ok(_) | Err(_) => Err(changed(Stage::Load)),
         }
     }
@@ -169,12 +215,12 @@ impl Loaded {
     ) -> Result<T, E> {
         match &self.content {
             Content::Held(bytes) => work(&mut Cursor::new(bytes)),
-            Content::Opened => {
+            Content::Opened(file) => {
                 let failed = |error: io::Error| {
                     let reason = format!("the file cannot be read again: {error}");
                     E::from(Failure::new(ErrorCode::StorageUnavailable, Stage::Parse, reason))
                 };
-                let mut reader = Hashing { file: &self.file, fingerprinter: Fingerprinter::default() };
+                let mut reader = Hashing { file, fingerprinter: Fingerprinter::default() };
                 reader.file.rewind().map_err(failed)?;
                 let outcome = work(&mut reader);
                 io::copy(&mut reader, &mut io::sink()).map_err(failed)?;

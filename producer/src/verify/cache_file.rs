@@ -1,11 +1,6 @@
 //! A cache file, read row by row on a thread of its own.
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs::File, io};
 
 use arrow::{
     array::{Array, AsArray, RecordBatch},
@@ -14,13 +9,23 @@ use arrow::{
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 use shared::{
     amount::SCALE,
+    cache::{self, CacheStore},
     columns::{AMOUNTS, ERP_TEXTS},
+    slice::Slice,
+    store::{
+        Trouble,
+        copy::{Content, Copied, CopyError, Limits, copy},
+    },
 };
 use tokio::{sync::mpsc, task::spawn_blocking};
+
+use super::stores::StoreError;
 
 /// Rows that are decoded, and pieces that wait, at a time.
 const BATCH_ROWS: usize = 1024;
 const PIECES: usize = 2;
+/// A copy may be as long as it takes, and lies on disk.
+const WHOLE: Limits = Limits { bytes: u64::MAX, held: 0 };
 
 /// What a compared column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,11 +84,31 @@ pub(super) struct CacheFile {
 }
 
 impl CacheFile {
-    /// Opens a file; none if there is none.
-    pub(super) async fn open(path: PathBuf) -> Result<Option<Self>, Unreadable> {
+    /// Opens a slice's file, or a copy of its object; none if there is none.
+    ///
+    /// # Errors
+    /// If an object store does not hand it out.
+    pub(super) async fn open(cache: &CacheStore, slice: &Slice) -> Result<Result<Option<Self>, Unreadable>, StoreError> {
+        let name = cache::file_name(slice);
+        match cache {
+            CacheStore::Folder(folder) => {
+                let path = folder.join(name);
+                Ok(Self::begin(move || File::open(path)).await)
+            }
+            CacheStore::Objects(store) => match copy(store, &store.root().join(&name), WHOLE).await {
+                Ok(Copied { content: Content::Spilled(file), .. }) => Ok(Self::begin(move || Ok(file)).await),
+                Ok(Copied { content: Content::Held(_), .. }) => Ok(Err(Unreadable("it is empty".to_owned()))),
+                Err(CopyError::Store(Trouble::Missing)) => Ok(Ok(None)),
+                Err(CopyError::Store(trouble @ Trouble::Replaced)) => Ok(Err(Unreadable(trouble.to_string()))),
+                Err(error) => Err(StoreError::of_cache(cache)(error)),
+            },
+        }
+    }
+
+    async fn begin(open: impl FnOnce() -> io::Result<File> + Send + 'static) -> Result<Option<Self>, Unreadable> {
         let (sender, mut pieces) = mpsc::channel(PIECES);
         spawn_blocking(move || {
-            if let Err(reason) = read(&path, &sender) {
+            if let Err(reason) = read(open(), &sender) {
                 let _ = sender.blocking_send(Piece::Unreadable(reason));
             }
         });
@@ -129,8 +154,8 @@ impl CacheFile {
     }
 }
 
-fn read(path: &Path, pieces: &mpsc::Sender<Piece>) -> Result<(), String> {
-    let file = match File::open(path) {
+fn read(opened: io::Result<File>, pieces: &mpsc::Sender<Piece>) -> Result<(), String> {
+    let file = match opened {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let _ = pieces.blocking_send(Piece::Missing);

@@ -20,7 +20,7 @@ use super::{
     cache_file::{BALANCE, CacheFile, Cell, KEYS, Kind, Unreadable, compared},
     finding::{Code, Findings},
     known::{Current, Known},
-    stores::{Stores, query},
+    stores::{StoreError, Stores, query},
 };
 
 const TOTALS: &str = include_str!("totals.sql");
@@ -122,11 +122,11 @@ pub(super) async fn check_file(
     totals: &Totals,
     slice: &Slice,
     findings: &mut Findings,
-) -> Result<bool, PostgresError> {
+) -> Result<bool, StoreError> {
     if known.cache_waits {
         return Ok(false);
     }
-    let file = CacheFile::open(stores.cache.join(cache::file_name(slice))).await;
+    let file = CacheFile::open(&stores.cache, slice).await?;
     let (file, current) = match (file, &known.current) {
         (Ok(None), None) => return Ok(false),
         (Ok(None), Some(current)) => {

@@ -1,11 +1,13 @@
 //! Which chains and slices there are, in any of the stores.
 
-use std::{collections::BTreeSet, fs, io};
+use std::{collections::BTreeSet, fs, io, path::Path};
 
 use bson::{Bson, Document, doc};
 use shared::{
-    cache, chain,
+    cache::{self, CacheStore},
+    chain,
     slice::{Entity, Period},
+    store::{Store, Trouble, path_of},
 };
 
 use super::{
@@ -63,7 +65,7 @@ pub(super) async fn all(stores: &Stores<'_>, scope: &Scope) -> Result<(Vec<Name>
     }
     drop(client);
     of_mongo(stores, scope, &mut names, &mut findings).await?;
-    of_files(stores, scope, &mut names, &mut findings)?;
+    of_files(stores, scope, &mut names, &mut findings).await?;
     if scope.is_everything() {
         names.insert(Name { entity: chain::SYSTEM_ENTITY.to_owned(), period: chain::SYSTEM_PERIOD.to_owned() });
     }
@@ -100,20 +102,17 @@ async fn of_mongo(
     Ok(())
 }
 
-fn of_files(
+async fn of_files(
     stores: &Stores<'_>,
     scope: &Scope,
     names: &mut BTreeSet<Name>,
     findings: &mut Findings,
 ) -> Result<(), StoreError> {
-    let failed = |source| StoreError::Cache { folder: stores.cache.clone(), source };
-    let files = match fs::read_dir(&stores.cache) {
-        // A cache that is not there has no file of any slice, which each slice tells.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        files => files.map_err(failed)?,
+    let files = match &stores.cache {
+        CacheStore::Folder(folder) => in_folder(folder).map_err(StoreError::of_cache(&stores.cache))?,
+        CacheStore::Objects(store) => below(store).await.map_err(StoreError::of_cache(&stores.cache))?,
     };
     for file in files {
-        let file = file.map_err(failed)?.file_name().to_string_lossy().into_owned();
         match cache::slice_of(&file) {
             Some(slice) => {
                 let name = Name::from(&slice);
@@ -128,4 +127,25 @@ fn of_files(
         }
     }
     Ok(())
+}
+
+/// The names of a folder's files.
+fn in_folder(folder: &Path) -> io::Result<Vec<String>> {
+    let files = match fs::read_dir(folder) {
+        // A cache that is not there has no file of any slice, which each slice tells.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        files => files?,
+    };
+    files.map(|file| Ok(file?.file_name().to_string_lossy().into_owned())).collect()
+}
+
+/// The names of the objects directly below a prefix.
+async fn below(store: &Store) -> Result<Vec<String>, Trouble> {
+    let prefix = match store.root().key() {
+        "" => None,
+        _ => Some(path_of(store.root())?),
+    };
+    let listed = store.client().list_with_delimiter(prefix.as_ref()).await?;
+    let names = listed.objects.iter().filter_map(|object| object.location.filename());
+    Ok(names.map(str::to_owned).collect())
 }

@@ -1,13 +1,13 @@
 //! The three stores, as `verify` reads them.
 
-use std::{path::PathBuf, time::Duration};
+use std::{error::Error, time::Duration};
 
 use bson::Document;
 use deadpool_postgres::{GenericClient, Pool};
 use futures_util::TryStreamExt;
 use mongodb::{Collection, Cursor};
 use shared::{
-    cache,
+    cache::CacheStore,
     mongo::{Mongo, MongoError},
     postgres::{AsConflict, PoolOptions, PostgresError, pool},
     settings::Settings,
@@ -33,9 +33,9 @@ pub(super) enum StoreError {
     Postgres(#[from] PostgresError),
     #[error(transparent)]
     Mongo(#[from] MongoError),
-    /// The folder of the cache cannot be read.
-    #[error("the cache's folder {folder} cannot be read")]
-    Cache { folder: PathBuf, source: std::io::Error },
+    /// The cache cannot be read.
+    #[error("the cache {cache} cannot be read")]
+    Cache { cache: String, source: std::io::Error },
 }
 
 impl AsConflict for StoreError {
@@ -48,22 +48,28 @@ impl AsConflict for StoreError {
 }
 
 impl StoreError {
+    /// Says which cache it is that cannot be read.
+    pub(super) fn of_cache<E: Into<Box<dyn Error + Send + Sync>>>(cache: &CacheStore) -> impl Fn(E) -> Self {
+        let cache = cache.to_string();
+        move |source| Self::Cache { cache: cache.clone(), source: std::io::Error::other(source) }
+    }
+
     /// Says where the store is that failed.
     pub(super) fn at(self, settings: &Settings) -> CommandError {
         match self {
             Self::Postgres(source) => CommandError::postgres(settings)(source),
             Self::Mongo(source) => CommandError::mongo(settings)(source),
-            Self::Cache { folder, source } => CommandError::Cache { folder, source },
+            Self::Cache { cache, source } => CommandError::Cache { cache, source },
         }
     }
 }
 
-/// PostgreSQL, MongoDB and the cache's folder.
+/// PostgreSQL, MongoDB and the cache.
 pub(super) struct Stores<'a> {
     pub(super) settings: &'a Settings,
     pub(super) pool: Pool,
     pub(super) mongo: Mongo,
-    pub(super) cache: PathBuf,
+    pub(super) cache: CacheStore,
 }
 
 impl<'a> Stores<'a> {
@@ -72,8 +78,7 @@ impl<'a> Stores<'a> {
         let base = std::env::current_dir().map_err(|error| {
             CommandError::Input(format!("the current folder is not there ({error}); change to one that is"))
         })?;
-        let cache = cache::folder(&settings.cache_url, &base)
-            .ok_or_else(|| CommandError::Input("AURA_CACHE_URL must be a folder or a file:// URL".to_owned()))?;
+        let cache = CacheStore::open(&settings.cache_url, &base, &settings.stores).map_err(CommandError::Input)?;
         let options = PoolOptions { size: PARALLEL + 2, statement_timeout: PATIENCE };
         let pool = pool(&settings.postgres_url, "aura-producer", options).map_err(CommandError::postgres(settings))?;
         shared::postgres::probe(&pool).await.map_err(CommandError::postgres(settings))?;

@@ -91,7 +91,7 @@ impl Worker {
 
     /// What `/readyz` says: its status and its JSON.
     pub async fn readyz(&self) -> Option<(u16, Value)> {
-        let request = reqwest::Client::new().get(format!("{}/readyz", self.http()?));
+        let request = crate::http::client().get(format!("{}/readyz", self.http()?));
         let answer = request.timeout(Duration::from_secs(5)).send().await.ok()?;
         Some((answer.status().as_u16(), answer.json().await.unwrap_or_default()))
     }

@@ -235,7 +235,7 @@ impl Services {
     pub async fn manage(&self, method: reqwest::Method, path: &str, body: &Value) -> Option<Value> {
         // The user stands in the URL.
         let url = self.management.join(&format!("/api/{path}")).expect("a path");
-        let request = reqwest::Client::new().request(method, url).timeout(Duration::from_secs(10));
+        let request = crate::http::client().request(method, url).timeout(Duration::from_secs(10));
         let request = if body.is_null() { request } else { request.json(body) };
         let answer = request.send().await.ok()?;
         if !answer.status().is_success() {

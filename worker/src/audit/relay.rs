@@ -3,10 +3,11 @@
 //! Jobs never wait for it. Each of its parts goes on whatever becomes of the others, so that
 //! without MongoDB events still get their places and cache files are still written.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use deadpool_postgres::Pool;
 use shared::{
+    cache::CacheStore,
     mongo::{self, Mongo, MongoError},
     postgres::PostgresError,
     settings::ServiceUrl,
@@ -42,7 +43,7 @@ const LAST_ROUND: Duration = Duration::from_secs(5);
 pub(crate) struct Relay {
     pool: Pool,
     mongodb_url: ServiceUrl,
-    folder: PathBuf,
+    cache: CacheStore,
     state: Arc<RelayState>,
 }
 
@@ -105,9 +106,9 @@ impl Relay {
     ///
     /// # Errors
     /// If the URL of MongoDB cannot be used.
-    pub(crate) fn new(pool: Pool, mongodb_url: &ServiceUrl, folder: PathBuf) -> Result<Self, MongoError> {
+    pub(crate) fn new(pool: Pool, mongodb_url: &ServiceUrl, cache: CacheStore) -> Result<Self, MongoError> {
         mongo::check(mongodb_url)?;
-        Ok(Self { pool, mongodb_url: mongodb_url.clone(), folder, state: Arc::new(RelayState::new()) })
+        Ok(Self { pool, mongodb_url: mongodb_url.clone(), cache, state: Arc::new(RelayState::new()) })
     }
 
     /// What health and metrics tell of it.
@@ -244,12 +245,12 @@ impl Relay {
 
     async fn keep_cache(&self) {
         let mut trouble = Trouble::with("writing the cache");
-        if let Err(error) = sweep(&self.folder).await {
+        if let Err(error) = sweep(&self.cache).await {
             trouble.begins(&error);
         }
         let mut place = Place::default();
         loop {
-            let pause = match catch_up(&self.pool, &self.folder, &mut place, CACHE_LIMIT).await {
+            let pause = match catch_up(&self.pool, &self.cache, &mut place, CACHE_LIMIT).await {
                 Ok(caught_up) if caught_up.failed.is_empty() => {
                     trouble.is_over();
                     if caught_up.more { Duration::ZERO } else { CACHE_PAUSE }

@@ -2,12 +2,11 @@
 
 use std::{
     fs,
-    path::Path,
     time::{Duration, SystemTime},
 };
 
 use deadpool_postgres::Pool;
-use shared::{postgres::PostgresError, slice::Slice};
+use shared::{cache::CacheStore, postgres::PostgresError, slice::Slice};
 use tokio::task::spawn_blocking;
 
 use super::{CacheError, Published, failed_to, publish_if_free};
@@ -39,7 +38,7 @@ pub(crate) struct CaughtUp {
 /// If PostgreSQL does not tell which they are. What fails for one slice is in the answer.
 pub(crate) async fn catch_up(
     pool: &Pool,
-    folder: &Path,
+    cache: &CacheStore,
     place: &mut Place,
     limit: i64,
 ) -> Result<CaughtUp, PostgresError> {
@@ -53,7 +52,7 @@ pub(crate) async fn catch_up(
         *place = Place { entity: row.get(0), period: row.get(1) };
         let (Ok(entity), Ok(period)) = (place.entity.parse(), place.period.parse()) else { continue };
         let slice = Slice { entity, period };
-        match publish_if_free(pool, folder, &slice).await {
+        match publish_if_free(pool, cache, &slice).await {
             Ok(Published::Written { job_id, rows }) => {
                 let Slice { entity, period } = &slice;
                 tracing::info!(%entity, %period, %job_id, rows, "wrote a cache file that another process had left");
@@ -68,12 +67,14 @@ pub(crate) async fn catch_up(
     Ok(caught_up)
 }
 
-/// Removes temporary files that a process left when it died; returns how many.
+/// Removes temporary files that a process left when it died; returns how many. In an object store there
+/// are none.
 ///
 /// # Errors
 /// If the folder cannot be made or read.
-pub(crate) async fn sweep(folder: &Path) -> Result<usize, CacheError> {
-    let folder = folder.to_owned();
+pub(crate) async fn sweep(cache: &CacheStore) -> Result<usize, CacheError> {
+    let CacheStore::Folder(folder) = cache else { return Ok(0) };
+    let folder = folder.clone();
     spawn_blocking(move || {
         fs::create_dir_all(&folder).map_err(failed_to("create", &folder))?;
         let entries = fs::read_dir(&folder).map_err(failed_to("list", &folder))?;
@@ -111,7 +112,7 @@ mod tests {
         ] {
             File::create(folder.path().join(name)).unwrap().set_modified(modified).unwrap();
         }
-        assert_eq!(sweep(folder.path()).await.unwrap(), 1);
+        assert_eq!(sweep(&CacheStore::Folder(folder.path().to_owned())).await.unwrap(), 1);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
     }
 }

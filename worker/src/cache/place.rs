@@ -1,0 +1,298 @@
+//! Where a slice's file is made and put: the one module that knows what kind of store the cache is.
+//!
+//! In a folder a finished file is renamed into place, within a turn. In an object store it is put as
+//! one object, on the condition that what lies there is still what lay there when the slice was locked:
+//! a publisher that lost its lock finds that a newer one has been there.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{Read, Seek},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use deadpool_postgres::Transaction;
+use object_store::{
+    MultipartUpload, ObjectMeta, ObjectStoreExt, PutMode, PutPayload, UpdateVersion, path::Path as ObjectPath,
+};
+use shared::{
+    cache::{CacheStore, file_name},
+    postgres::PostgresError,
+    slice::Slice,
+    store::{Store, Trouble, object_url::ObjectUrl, path_of},
+};
+use tokio::task::spawn_blocking;
+use uuid::Uuid;
+
+use super::{CacheError, failed_to};
+
+/// How long a publisher waits for its turn to rename.
+const TURN_TIMEOUT: Duration = Duration::from_secs(5);
+/// The file whose lock is the turn.
+const TURN: &str = ".turn";
+/// How long an object store may take to tell what lies in a place.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes that are sent at a time; what is not longer is one request. No store takes smaller parts.
+const PART: u64 = 5 << 20;
+
+/// The place of a slice's file.
+pub(super) enum Place<'a> {
+    /// A name in a folder.
+    Folder { folder: &'a Path, name: String },
+    /// An object, and what lay in its place when it was looked at.
+    Object { store: &'a Store, object: ObjectUrl, before: Option<UpdateVersion> },
+}
+
+/// Where a file is while it is made.
+#[derive(Debug, Clone)]
+pub(super) enum Draft {
+    /// Beside its place, under a name of its own.
+    Beside(PathBuf),
+    /// Nowhere: a file without a name.
+    Unnamed,
+}
+
+/// A file that was not put in its place yet, and goes away with this value unless it is.
+pub(super) struct Unplaced {
+    file: File,
+    name: Option<Unfinished>,
+}
+
+/// The name of a file that is not finished.
+struct Unfinished(PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // What cannot be removed now is swept later.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+impl Draft {
+    /// Begins the file. What it returns removes it.
+    pub(super) fn begin(&self) -> Result<Unplaced, CacheError> {
+        match self {
+            Self::Beside(path) => {
+                if let Some(folder) = path.parent() {
+                    fs::create_dir_all(folder).map_err(failed_to("create", folder))?;
+                }
+                let name = Unfinished(path.clone());
+                let file = File::create_new(path).map_err(failed_to("create", path))?;
+                Ok(Unplaced { file, name: Some(name) })
+            }
+            Self::Unnamed => {
+                let file = tempfile::tempfile().map_err(failed_to("create a file in", &std::env::temp_dir()))?;
+                Ok(Unplaced { file, name: None })
+            }
+        }
+    }
+}
+
+impl Unplaced {
+    /// The file, to be written.
+    pub(super) fn writer(&self) -> Result<File, CacheError> {
+        self.file.try_clone().map_err(failed_to("open", self.path()))
+    }
+
+    /// Makes sure that what was written is there.
+    pub(super) fn finish(mut self) -> Result<Self, CacheError> {
+        match &self.name {
+            Some(Unfinished(path)) => self.file.sync_all().map_err(failed_to("sync", path))?,
+            None => self.file.rewind().map_err(failed_to("rewind a file of", &std::env::temp_dir()))?,
+        }
+        Ok(self)
+    }
+
+    fn path(&self) -> &Path {
+        self.name.as_ref().map_or(Path::new("a temporary file"), |name| &name.0)
+    }
+}
+
+impl<'a> Place<'a> {
+    /// The place of a slice's file, as it is now.
+    ///
+    /// # Errors
+    /// If an object store does not tell.
+    pub(super) async fn of(cache: &'a CacheStore, slice: &Slice) -> Result<Self, CacheError> {
+        match cache {
+            CacheStore::Folder(folder) => Ok(Self::Folder { folder, name: file_name(slice) }),
+            CacheStore::Objects(store) => {
+                let object = store.root().join(&file_name(slice));
+                let before = look(store, &object).await.map_err(failed_at("look at", &object))?;
+                Ok(Self::Object { store, object, before })
+            }
+        }
+    }
+
+    /// Where its file is made.
+    pub(super) fn draft(&self, slice: &Slice) -> Draft {
+        match self {
+            Self::Folder { folder, .. } => {
+                let name = format!(".{}_{}_ingested.{}.tmp", slice.entity, slice.period, Uuid::new_v4());
+                Draft::Beside(folder.join(name))
+            }
+            Self::Object { .. } => Draft::Unnamed,
+        }
+    }
+
+    /// Puts a finished file in its place, if the slice is still locked by this transaction.
+    ///
+    /// # Errors
+    /// If the lock is gone, somebody else has been there, or the store fails.
+    pub(super) async fn take(self, transaction: &Transaction<'_>, file: Unplaced) -> Result<(), CacheError> {
+        match self {
+            Self::Folder { folder, name } => rename(transaction, file, folder, name).await,
+            Self::Object { store, object, before } => put(transaction, file.file, store, &object, before).await,
+        }
+    }
+}
+
+/// Fails if the session has ended, and with it the advisory lock.
+async fn is_locked(transaction: &Transaction<'_>) -> Result<(), CacheError> {
+    transaction.execute("SELECT 1", &[]).await.map_err(PostgresError::in_("keep a cache file locked"))?;
+    Ok(())
+}
+
+async fn rename(
+    transaction: &Transaction<'_>,
+    file: Unplaced,
+    folder: &Path,
+    name: String,
+) -> Result<(), CacheError> {
+    let turn = turn(folder).await?;
+    is_locked(transaction).await?;
+    let folder = folder.to_owned();
+    // The turn goes along: it must last until the rename has happened, even if nobody waits for that.
+    let rename = spawn_blocking(move || {
+        let place = folder.join(name);
+        fs::rename(file.path(), &place).map_err(failed_to("rename a finished file to", &place))?;
+        drop(turn);
+        File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed_to("sync", &folder))
+    });
+    rename.await?
+}
+
+/// Waits until nobody else renames files in the folder; others wait until the returned file is closed.
+async fn turn(folder: &Path) -> Result<File, CacheError> {
+    let path = folder.join(TURN);
+    let file = File::options().create(true).append(true).open(&path).map_err(failed_to("open", &path))?;
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if begun.elapsed() < TURN_TIMEOUT => {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            Err(TryLockError::WouldBlock) => return Err(CacheError::Turn(folder.to_owned())),
+            Err(TryLockError::Error(source)) => return Err(failed_to("lock", &path)(source)),
+        }
+    }
+}
+
+/// What lies in a place.
+async fn look(store: &Store, object: &ObjectUrl) -> Result<Option<UpdateVersion>, Trouble> {
+    let path = path_of(object)?;
+    let late = |_| Trouble::Away("did not answer in time".to_owned());
+    match tokio::time::timeout(LOOK_TIMEOUT, store.client().head(&path)).await.map_err(late)? {
+        Ok(ObjectMeta { e_tag, version, .. }) => Ok(Some(UpdateVersion { e_tag, version })),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn put(
+    transaction: &Transaction<'_>,
+    mut file: File,
+    store: &Store,
+    object: &ObjectUrl,
+    before: Option<UpdateVersion>,
+) -> Result<(), CacheError> {
+    let path = path_of(object).map_err(failed_at("put", object))?;
+    let length = file.metadata().map_err(failed_to("look at a file of", &std::env::temp_dir()))?.len();
+    if length > PART {
+        return put_in_parts(transaction, file, store, object, before).await;
+    }
+    let (_, bytes) = spawn_blocking(move || part(&mut file).map(|bytes| (file, bytes))).await??;
+    is_locked(transaction).await?;
+    let mode = before.map_or(PutMode::Create, PutMode::Update);
+    let done = store.client().put_opts(&path, PutPayload::from(bytes), mode.into()).await;
+    done.map_err(Trouble::from).map_err(failed_at("put", object))?;
+    Ok(())
+}
+
+/// Puts a file that is too long for one request. Stores take no condition for that, so that what lies
+/// there is looked at once more before the parts become the object.
+async fn put_in_parts(
+    transaction: &Transaction<'_>,
+    mut file: File,
+    store: &Store,
+    object: &ObjectUrl,
+    before: Option<UpdateVersion>,
+) -> Result<(), CacheError> {
+    let failed = || failed_at("put", object);
+    let path: ObjectPath = path_of(object).map_err(failed())?;
+    let mut upload = Upload::begin(store, &path).await.map_err(failed())?;
+    loop {
+        let (rest, bytes) = spawn_blocking(move || part(&mut file).map(|bytes| (file, bytes))).await??;
+        if bytes.is_empty() {
+            break;
+        }
+        upload.send(bytes).await.map_err(failed())?;
+        file = rest;
+    }
+    is_locked(transaction).await?;
+    let now = look(store, object).await.map_err(failed())?;
+    if now.map(|now| now.e_tag) != before.map(|before| before.e_tag) {
+        return Err(failed()(Trouble::Replaced));
+    }
+    upload.complete().await.map_err(failed())
+}
+
+/// The next bytes of a file; none at its end.
+fn part(file: &mut File) -> Result<Vec<u8>, CacheError> {
+    let mut bytes = Vec::new();
+    file.take(PART).read_to_end(&mut bytes).map_err(failed_to("read a file of", &std::env::temp_dir()))?;
+    Ok(bytes)
+}
+
+/// An upload in parts, which is aborted with this value unless it was completed.
+struct Upload(Option<Box<dyn MultipartUpload>>);
+
+impl Upload {
+    async fn begin(store: &Store, path: &ObjectPath) -> Result<Self, Trouble> {
+        Ok(Self(Some(store.client().put_multipart(path).await?)))
+    }
+
+    async fn send(&mut self, bytes: Vec<u8>) -> Result<(), Trouble> {
+        match &mut self.0 {
+            Some(upload) => Ok(upload.put_part(bytes.into()).await?),
+            None => Ok(()),
+        }
+    }
+
+    async fn complete(mut self) -> Result<(), Trouble> {
+        if let Some(upload) = &mut self.0 {
+            upload.complete().await?;
+        }
+        self.0 = None;
+        Ok(())
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if let (Some(mut upload), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move {
+                if let Err(error) = upload.abort().await {
+                    let trouble = Trouble::from(error);
+                    tracing::warn!(%trouble, "an upload that broke off was not aborted; its parts stay in the bucket");
+                }
+            });
+        }
+    }
+}
+
+/// Names the object that could not be worked with.
+fn failed_at(what: &'static str, object: &ObjectUrl) -> impl FnOnce(Trouble) -> CacheError {
+    move |source| CacheError::Store { what, object: object.clone(), source }
+}
