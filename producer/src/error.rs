@@ -190,7 +190,9 @@ impl CommandError {
             }
             Self::Postgres { .. } => "check that it runs, and AURA_POSTGRES_URL",
             Self::Mongo { .. } => "check that it runs, and AURA_MONGODB_URL",
-            Self::Cache { .. } => "run it as a user, or with the credentials of one, who may read it, and check AURA_CACHE_URL",
+            Self::Cache { .. } => {
+                "run it as a user, or with the credentials of one, who may read it, and check AURA_CACHE_URL"
+            }
             Self::Input(_)
             | Self::Unknown(_)
             | Self::Faults { .. }

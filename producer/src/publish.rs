@@ -54,9 +54,10 @@ pub(crate) struct Args {
     /// A list of jobs: CSV whose header names message fields, or JSON lines; `-` reads stdin
     #[arg(long, value_name = "FILE|-")]
     manifest: Option<PathBuf>,
-    /// Every file of a folder whose whole name fits --pattern, sorted by name
-    #[arg(long, value_name = "DIR", requires = "pattern")]
-    scan: Option<PathBuf>,
+    /// Every file of a folder, or object directly below s3://bucket/prefix, whose whole name fits
+    /// --pattern, sorted by name
+    #[arg(long, value_name = "DIR|URL", requires = "pattern")]
+    scan: Option<String>,
     /// What the file names of --scan look like: text with {entity} and {period}
     #[arg(long, conflicts_with_all = ["file", "manifest"])]
     pattern: Option<String>,
@@ -95,7 +96,7 @@ pub(crate) struct Drafts {
 
 /// Publishes, and follows the batch if that is asked for.
 pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
-    let Drafts { drafts, unmatched } = read(&args, settings)?;
+    let Drafts { drafts, unmatched } = read(&args, settings).await?;
     let topology = Topology::new(&settings.namespace);
     let id = args.fields.batch_id.or_else(|| drafts.iter().find_map(Draft::batch_id));
     let batch = Batch::new(id.unwrap_or_else(Uuid::now_v7), args.fields.given(), &topology)?;
@@ -141,7 +142,7 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<V
     Ok(verdict)
 }
 
-fn read(args: &Args, settings: &Settings) -> Result<Drafts, CommandError> {
+async fn read(args: &Args, settings: &Settings) -> Result<Drafts, CommandError> {
     if let Some(path) = &args.manifest {
         return manifest::read(path);
     }
@@ -149,7 +150,7 @@ fn read(args: &Args, settings: &Settings) -> Result<Drafts, CommandError> {
         return split::read(path, &args.fields.given(), settings);
     }
     if let (Some(folder), Some(pattern)) = (&args.scan, &args.pattern) {
-        return scan::read(folder, pattern, &args.fields.given());
+        return scan::read(folder, pattern, &args.fields.given(), &settings.stores).await;
     }
     let mut fields = Map::new();
     set(&mut fields, "file", args.file.as_ref());

@@ -9,7 +9,11 @@ use url::Url;
 
 use crate::{
     failure::{ErrorCode, Failure, Stage},
-    store::{Store, access::StoreAccess, object_url::{Kind, ObjectUrl}},
+    store::{
+        Store,
+        access::StoreAccess,
+        object_url::{Kind, ObjectUrl},
+    },
 };
 
 /// The folders and object stores from which files may be read.
@@ -99,11 +103,13 @@ impl InputRoots {
         if kind_of(file).is_some() {
             return self.locate_object(file);
         }
-        let named = path_of(file)
-            .ok_or_else(|| refuse("the file is named by a scheme that is not read; use a path, or file://, s3://, gs:// or az://"))?;
+        let named = path_of(file).ok_or_else(|| {
+            refuse("the file is named by a scheme that is not read; use a path, or file://, s3://, gs:// or az://")
+        })?;
         let absolute = normal(&base.join(&named));
         let below = |path: &PathBuf| {
-            let root = self.folders().filter(|root| path.starts_with(root)).max_by_key(|root| root.as_os_str().len())?;
+            let root =
+                self.folders().filter(|root| path.starts_with(root)).max_by_key(|root| root.as_os_str().len())?;
             Some(Location::File { root: root.clone(), path: path.clone() })
         };
         let found = absolute.as_ref().and_then(below).or_else(|| {
@@ -115,8 +121,9 @@ impl InputRoots {
     }
 
     fn locate_object(&self, file: &str) -> Result<Location, Failure> {
-        let object = ObjectUrl::parse(file, false)
-            .map_err(|reason| refuse(&format!("the file's URL {reason}; use one such as s3://bucket/folder/file.csv")))?;
+        let object = ObjectUrl::parse(file, false).map_err(|reason| {
+            refuse(&format!("the file's URL {reason}; use one such as s3://bucket/folder/file.csv"))
+        })?;
         let stores = self.0.iter().filter_map(|root| match root {
             Root::Store(store) => Some(store),
             Root::Folder(_) => None,
@@ -241,9 +248,8 @@ mod tests {
 
     #[test]
     fn a_root_that_cannot_be_one_is_refused_and_not_shown() {
-        let fault = |root: &str| {
-            InputRoots::new(&[root.to_owned()], Path::new("/srv"), &StoreAccess::default()).unwrap_err()
-        };
+        let fault =
+            |root: &str| InputRoots::new(&[root.to_owned()], Path::new("/srv"), &StoreAccess::default()).unwrap_err();
         assert!(!fault("s3://id:key@books/in").contains("key"));
         assert!(fault("az://books/in").contains("az://books/in cannot be reached with these settings"));
         assert!(fault("ftp://books/in").contains("is no path"));

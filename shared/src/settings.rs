@@ -53,7 +53,11 @@ pub const DEFINITIONS: &[Definition] = &[
     define("s3_access_key_id", "", "name of the access key for s3://; otherwise what the AWS_ variables say"),
     define("s3_secret_access_key", "", "the access key for s3://; secret, so better not given as a flag"),
     define("s3_session_token", "", "what a temporary access key for s3:// comes with; secret"),
-    define("gcs_service_account_path", "", "file of the service account for gs://; otherwise what GOOGLE_ variables say"),
+    define(
+        "gcs_service_account_path",
+        "",
+        "file of the service account for gs://; otherwise what GOOGLE_ variables say",
+    ),
     define("azure_account", "", "storage account for az://; otherwise what the AZURE_ variables say"),
     define("azure_key", "", "access key of the storage account for az://; secret"),
     define("sources_dir", "deploy/sources", "folder of the mapping profiles"),

@@ -29,7 +29,7 @@ pub struct Store {
 #[error("{root} cannot be reached with these settings")]
 pub struct StoreError {
     root: ObjectUrl,
-    source: object_store::Error,
+    source: Box<object_store::Error>,
 }
 
 /// Why a store did not do what it was asked.
@@ -58,7 +58,7 @@ impl Store {
         crate::tls::use_ring();
         match access.client(&root) {
             Ok(client) => Ok(Self { root, client }),
-            Err(source) => Err(StoreError { root, source }),
+            Err(source) => Err(StoreError { root, source: Box::new(source) }),
         }
     }
 
@@ -70,6 +70,20 @@ impl Store {
     /// The client of its bucket.
     pub fn client(&self) -> &dyn ObjectStore {
         &*self.client
+    }
+
+    /// The names of the objects directly below the root.
+    ///
+    /// # Errors
+    /// If the store does not list them.
+    pub async fn names(&self) -> Result<Vec<String>, Trouble> {
+        let prefix = match self.root.key() {
+            "" => None,
+            _ => Some(path_of(&self.root)?),
+        };
+        let listed = self.client.list_with_delimiter(prefix.as_ref()).await?;
+        let names = listed.objects.iter().filter_map(|object| object.location.filename());
+        Ok(names.map(str::to_owned).collect())
     }
 
     /// Asks whether the store answers; a refusal is an answer.

@@ -14,7 +14,7 @@ use crate::{
     cache::Cached,
     process::Worker,
     wait::{SOON, until},
-    world::{World, csv, job, with},
+    world::{World, csv, job},
 };
 
 const ACCOUNTS: [(&str, &str); 2] = [("10", "5.25"), ("20", "-5.25")];
@@ -83,7 +83,8 @@ impl Bucket {
         self.world.settled().await;
         let chain = self.world.chain("A", "2022-06").await;
         let failed = chain.iter().filter(|event| text(event, "event_type") == "error_occurred");
-        let code = |event: &bson::Document| event.get_document("metadata").ok()?.get_str("code").ok().map(str::to_owned);
+        let code =
+            |event: &bson::Document| event.get_document("metadata").ok()?.get_str("code").ok().map(str::to_owned);
         failed.map(|event| code(event).unwrap_or_else(|| panic!("no code in {event}"))).collect()
     }
 }
@@ -98,7 +99,10 @@ async fn a_file_in_a_bucket_is_loaded_and_cached_there_and_verify_finds_nothing(
     let file = bucket.put("in/2022/a.csv", "A").await;
     let receipt = bucket.world.ends("success", job(&file, "A", "2022-06")).await;
     assert_eq!(receipt["file"], file);
-    assert_eq!(bucket.world.balances("A", "2022-06").await, [("10".into(), "5.25".into()), ("20".into(), "-5.25".into())]);
+    assert_eq!(
+        bucket.world.balances("A", "2022-06").await,
+        [("10".into(), "5.25".into()), ("20".into(), "-5.25".into())]
+    );
     let cached = bucket.cached("A").await;
     assert_eq!(cached.balances(), bucket.world.balances("A", "2022-06").await);
     assert_eq!(cached.metadata["job_id"], receipt["job_id"].as_str().unwrap());
@@ -125,8 +129,16 @@ async fn a_file_larger_than_memory_may_hold_is_read_from_a_copy_and_its_parquet_
     let (bucket, _worker) = Bucket::with_worker().await;
     let sample = TrialBalance::new("A", "2022-06", 150_000, 7);
     let file = bucket.server.put("in/big.csv", sample.text()).await;
+    bucket.server.refuse(Refusing::Parts);
     let receipt = bucket.world.ends("success", job(&file, "A", "2022-06")).await;
     assert_eq!(receipt["rows"], 150_000);
+    until("the upload that broke off is aborted", SOON, async || {
+        (bucket.server.asked("DELETE /books/cache/A_2022-06_ingested.parquet?uploadId=") > 0).then_some(())
+    })
+    .await;
+    assert!(bucket.server.get("cache/A_2022-06_ingested.parquet").await.is_none(), "no reader sees a part");
+
+    bucket.server.refuse(Refusing::Nothing);
     assert_eq!(bucket.world.slice("A", "2022-06").await.1, sample.totals().sum_text());
     assert_eq!(bucket.cached("A").await.rows, 150_000);
     assert!(bucket.server.asked("PUT /books/cache/A_2022-06_ingested.parquet?partNumber=2") > 0, "it went in parts");
@@ -173,6 +185,41 @@ async fn an_object_outside_the_roots_is_refused_before_anything_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_transfer_that_stands_still_is_given_up_and_gone_on_with() {
+    let (bucket, worker) = Bucket::with_worker().await;
+    let file = bucket.put_sample("in/a.csv", 5_000, 1).await;
+    let mut standing = bucket.server.cut_after(BEGINNING);
+    let id = bucket.world.send(job(&file, "A", "2022-06")).await;
+    standing.stands().await;
+    // Nobody ever lets it go on, and the store answers everybody else.
+    ended(&bucket.world.broker.receipt(id).await, "success", 1);
+    assert_eq!(bucket.server.asked("GET /books/in/a.csv"), 2);
+    assert!(!worker.text().contains("the input root does not answer"));
+}
+
+#[tokio::test]
+async fn a_publisher_that_lost_its_lock_does_not_put_an_older_file_over_a_newer_one() {
+    let (bucket, worker) = Bucket::with_worker().await;
+    let old = bucket.put("in/old.csv", "A").await;
+    let new = bucket.server.put("in/new.csv", csv("A", "2022-06", &[("10", "7")])).await;
+    let mut standing = bucket.server.hold_put();
+    let first = bucket.world.send(job(&old, "A", "2022-06")).await;
+    standing.stands().await;
+    // The session that holds the lock on the slice's file ends, and its owner does not notice.
+    let holder = "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND granted \
+                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+                  AND (classid::bigint << 32 | objid::bigint) = hashtextextended('cache:A:2022-06', 0)";
+    assert_eq!(bucket.world.one::<i64>(holder, &[]).await, 1);
+    let second = bucket.world.ends("success", job(&new, "A", "2022-06")).await;
+    bucket.world.settled().await;
+    standing.go_on();
+    ended(&bucket.world.broker.receipt(first).await, "success", 1);
+    assert!(worker.text().contains("it was replaced meanwhile"), "{}", worker.tail());
+    assert_eq!(bucket.cached("A").await.metadata["job_id"], second["job_id"].as_str().unwrap());
+    assert_eq!(bucket.verify(&[]).await, (0, vec![]));
+}
+
+#[tokio::test]
 async fn an_object_that_is_too_large_is_not_fetched() {
     let bucket = Bucket::new().await;
     let _worker = bucket.world.worker(&[("AURA_MAX_FILE_BYTES", "100")]).await;
@@ -185,11 +232,11 @@ async fn an_object_that_is_too_large_is_not_fetched() {
 async fn an_object_that_is_replaced_between_two_reads_has_changed_and_the_next_attempt_loads_the_new_one() {
     let (bucket, _worker) = Bucket::with_worker().await;
     let file = bucket.put_sample("in/a.csv", 5_000, 1).await;
-    let mut breaking = bucket.server.cut_after(BEGINNING);
+    let mut standing = bucket.server.cut_after(BEGINNING);
     let id = bucket.world.send(job(&file, "A", "2022-06")).await;
-    breaking.stands().await;
+    standing.stands().await;
     bucket.put_sample("in/a.csv", 6_000, 2).await;
-    breaking.break_off();
+    standing.go_on();
     let receipt = bucket.world.broker.receipt(id).await;
     ended(&receipt, "success", 2);
     assert_eq!(receipt["rows"], 6_000);
@@ -200,11 +247,11 @@ async fn an_object_that_is_replaced_between_two_reads_has_changed_and_the_next_a
 async fn an_object_that_is_replaced_by_a_shorter_one_has_changed_too() {
     let (bucket, _worker) = Bucket::with_worker().await;
     let file = bucket.put_sample("in/a.csv", 5_000, 1).await;
-    let mut breaking = bucket.server.cut_after(BEGINNING);
+    let mut standing = bucket.server.cut_after(BEGINNING);
     let id = bucket.world.send(job(&file, "A", "2022-06")).await;
-    breaking.stands().await;
+    standing.stands().await;
     bucket.put("in/a.csv", "A").await;
-    breaking.break_off();
+    standing.go_on();
     ended(&bucket.world.broker.receipt(id).await, "success", 2);
     assert_eq!(bucket.failures().await, ["file_changed"]);
 }
@@ -214,10 +261,10 @@ async fn a_transfer_that_is_cut_off_goes_on_where_it_was() {
     let (bucket, _worker) = Bucket::with_worker().await;
     let file = bucket.put_sample("in/a.csv", 5_000, 1).await;
     for _ in 0..2 {
-        let mut breaking = bucket.server.cut_after(BEGINNING);
+        let mut standing = bucket.server.cut_after(BEGINNING);
         tokio::spawn(async move {
-            breaking.stands().await;
-            breaking.break_off();
+            standing.stands().await;
+            standing.go_on();
         });
     }
     let receipt = bucket.world.run(job(&file, "A", "2022-06")).await;
@@ -278,6 +325,7 @@ async fn a_store_that_answers_503_to_everything_is_waited_for() {
     bucket.server.refuse(Refusing::Everything);
     let id = bucket.world.send(job(&file, "A", "2022-06")).await;
     says(&worker, false, "input_root s3://books/in").await;
+    parked(&worker, 1).await;
     bucket.server.refuse(Refusing::Nothing);
     ended(&bucket.world.broker.receipt(id).await, "success", 1);
     assert_eq!(bucket.failures().await, Vec::<String>::new());
@@ -289,6 +337,16 @@ async fn says(worker: &Worker, ready: bool, part: &str) {
     until(&format!("/readyz says {ready} and {part}"), SOON, async || {
         let (code, body) = worker.get("/readyz").await?;
         ((code == 200) == ready && (ready || body.contains(part))).then_some(())
+    })
+    .await;
+}
+
+/// Waits until jobs were parked so often.
+async fn parked(worker: &Worker, times: u64) {
+    until(&format!("jobs were parked {times} times"), SOON, async || {
+        let metrics = worker.get("/metrics").await?.1;
+        let parked = metrics.lines().find_map(|line| line.strip_prefix("aura_parked_total ")?.parse::<u64>().ok());
+        parked.filter(|parked| *parked >= times)
     })
     .await;
 }
@@ -310,13 +368,8 @@ async fn while_a_store_is_away_its_jobs_wait_unspent_and_those_of_other_roots_go
     ended(&bucket.world.run(job(&beside, "B", "2022-06")).await, "success", 1);
     assert!(bucket.world.one::<i64>("SELECT count(*) FROM cache_tasks", &[]).await > 0);
     assert!(bucket.world.broker.receipts_of(id).is_empty());
-    // What has parked once has been taken again, and found the store still away.
-    until("the job was parked more than once", SOON, async || {
-        let metrics = worker.get("/metrics").await?.1;
-        let parked = metrics.lines().find_map(|line| line.strip_prefix("aura_parked_total ")?.parse::<u64>().ok());
-        (parked? > 1).then_some(())
-    })
-    .await;
+    // What was parked once has been taken again, and has found the store still away.
+    parked(&worker, 2).await;
 
     bucket.relay.set(Way::Open);
     ended(&bucket.world.broker.receipt(id).await, "success", 1);
@@ -334,13 +387,13 @@ async fn while_a_store_is_away_its_jobs_wait_unspent_and_those_of_other_roots_go
 async fn a_store_that_stands_still_in_the_middle_of_a_transfer_is_given_up_and_waited_for() {
     let (bucket, worker) = Bucket::with_worker().await;
     let file = bucket.put_sample("in/a.csv", 5_000, 1).await;
-    let mut breaking = bucket.server.cut_after(BEGINNING);
+    let mut standing = bucket.server.cut_after(BEGINNING);
     let id = bucket.world.send(job(&file, "A", "2022-06")).await;
-    breaking.stands().await;
+    standing.stands().await;
     bucket.relay.set(Way::Hole);
     says(&worker, false, "input_root s3://books/in").await;
-    until("the job is parked", SOON, async || (bucket.world.broker.depth("aura.retry.1s").await > 0).then_some(())).await;
-    breaking.break_off();
+    parked(&worker, 1).await;
+    standing.go_on();
     bucket.relay.cut();
     bucket.relay.set(Way::Open);
     ended(&bucket.world.broker.receipt(id).await, "success", 1);
@@ -380,7 +433,8 @@ async fn an_object_of_the_cache_that_is_gone_older_or_broken_is_found_and_put_ba
     bucket.server.put(&key("B"), old.clone()).await;
     bucket.server.put(&key("C"), old.slice(..old.len() - 20)).await;
     bucket.server.put("cache/unnamed.parquet", old).await;
-    let found = ["parquet_unknown", "parquet_missing", "parquet_stale", "parquet_unreadable"].map(str::to_owned).to_vec();
+    let found =
+        ["parquet_unknown", "parquet_missing", "parquet_stale", "parquet_unreadable"].map(str::to_owned).to_vec();
     assert_eq!(bucket.verify(&["--repair"]).await, (1, found));
     bucket.world.settled().await;
     assert_eq!(bucket.verify(&[]).await, (1, vec!["parquet_unknown".to_owned()]));
@@ -406,12 +460,17 @@ async fn a_worker_that_cannot_build_a_client_says_so_and_ends_with_2() {
 }
 
 #[tokio::test]
-async fn a_batch_of_a_buckets_files_is_published_and_waited_for() {
+async fn a_buckets_files_are_published_by_name_or_by_pattern() {
     let (bucket, _worker) = Bucket::with_worker().await;
-    let file = bucket.put("in/a.csv", "A").await;
+    let file = bucket.put("in/A_2022-06.csv", "A").await;
     let arguments = ["publish", "--file", &file, "--entity", "A", "--period", "2022-06", "--wait", "--json"];
-    let said = bucket.world.producer(&arguments).await.expect(0);
-    assert_eq!(said.json()["successful"], 1, "{}", said.stdout);
-    let sent = with(job(&file, "A", "2022-06"), json!({"skip_duplicates": false}));
-    bucket.world.ends("success", sent).await;
+    let said = bucket.world.producer(&arguments).await.expect(0).json();
+    assert_eq!(said["successful"], 1, "{said:#}");
+
+    bucket.put("in/B_2022-06.csv", "B").await;
+    bucket.put("in/deeper/C_2022-06.csv", "C").await;
+    let scan = |prefix| ["publish", "--scan", prefix, "--pattern", "{entity}_{period}.csv", "--wait", "--json"];
+    let said = bucket.world.producer(&scan("s3://books/in/")).await.expect(0).json();
+    assert_eq!((&said["total"], &said["successful"], &said["skipped"]), (&json!(2), &json!(1), &json!(1)), "{said:#}");
+    bucket.world.producer(&scan("s3://books/none")).await.expect(2);
 }

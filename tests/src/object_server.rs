@@ -43,6 +43,8 @@ pub enum Refusing {
     Nothing,
     /// Those that read an object's content.
     Reads,
+    /// Those that put a part of an object, but for its first.
+    Parts,
     /// All.
     Everything,
 }
@@ -62,6 +64,7 @@ pub struct ObjectServer {
 struct Faults {
     refusing: Mutex<Refusing>,
     cuts: Mutex<VecDeque<Cut>>,
+    holds: Mutex<VecDeque<Halt>>,
     asked: Mutex<Vec<String>>,
 }
 
@@ -69,19 +72,37 @@ struct Faults {
 #[derive(Debug)]
 struct Cut {
     bytes: usize,
+    halt: Halt,
+}
+
+/// The server's end of a [`Standing`].
+#[derive(Debug)]
+struct Halt {
     reached: oneshot::Sender<()>,
     go: oneshot::Receiver<()>,
 }
 
-/// An answer that will stand still in the middle, until it is told to break off.
+impl Halt {
+    async fn stand(self) {
+        let _ = self.reached.send(());
+        let _ = self.go.await;
+    }
+}
+
+/// A request or answer that will stand still until it is told to go on.
 #[derive(Debug)]
-pub struct Breaking {
+pub struct Standing {
     reached: oneshot::Receiver<()>,
     go: oneshot::Sender<()>,
 }
 
-impl Breaking {
-    /// Waits until the answer stands still.
+impl Standing {
+    fn new() -> (Self, Halt) {
+        let ((told, reached), (go, going)) = (oneshot::channel(), oneshot::channel());
+        (Self { reached, go }, Halt { reached: told, go: going })
+    }
+
+    /// Waits until it stands still.
     ///
     /// # Panics
     /// If the server ends before.
@@ -89,8 +110,8 @@ impl Breaking {
         (&mut self.reached).await.expect("the server lives");
     }
 
-    /// Breaks the answer off, and its connection with it.
-    pub fn break_off(self) {
+    /// Lets it go on.
+    pub fn go_on(self) {
         let _ = self.go.send(());
     }
 }
@@ -110,6 +131,7 @@ impl ObjectServer {
         let faults = Arc::new(Faults {
             refusing: Mutex::new(Refusing::Nothing),
             cuts: Mutex::default(),
+            holds: Mutex::default(),
             asked: Mutex::default(),
         });
         let shared = Arc::clone(&faults);
@@ -128,12 +150,19 @@ impl ObjectServer {
         *self.faults.refusing.lock().unwrap_or_else(PoisonError::into_inner) = refusing;
     }
 
-    /// Breaks off the next answer that has more than so many bytes of an object's content.
-    pub fn cut_after(&self, bytes: usize) -> Breaking {
-        let ((told, reached), (go, going)) = (oneshot::channel(), oneshot::channel());
-        let cut = Cut { bytes, reached: told, go: going };
-        self.faults.cuts.lock().unwrap_or_else(PoisonError::into_inner).push_back(cut);
-        Breaking { reached, go }
+    /// Breaks off the next answer that has more than so many bytes of an object's content, after these
+    /// bytes and once it is told to go on.
+    pub fn cut_after(&self, bytes: usize) -> Standing {
+        let (standing, halt) = Standing::new();
+        self.faults.cuts.lock().unwrap_or_else(PoisonError::into_inner).push_back(Cut { bytes, halt });
+        standing
+    }
+
+    /// Holds the next request that puts an object, before anything is done about it.
+    pub fn hold_put(&self) -> Standing {
+        let (standing, halt) = Standing::new();
+        self.faults.holds.lock().unwrap_or_else(PoisonError::into_inner).push_back(halt);
+        standing
     }
 
     /// How many requests there were whose method and path begin so.
@@ -215,8 +244,24 @@ async fn answer(
         asked.push(format!("{} {}", request.method(), request.uri()));
         *faults.refusing.lock().unwrap_or_else(PoisonError::into_inner)
     };
-    if refusing == Refusing::Everything || refusing == Refusing::Reads && reads {
+    let is_refused = match refusing {
+        Refusing::Nothing => false,
+        Refusing::Reads => reads,
+        Refusing::Parts => {
+            let number = request.uri().query().and_then(|query| query.split_once("partNumber="));
+            number.is_some_and(|(_, number)| !number.starts_with("1&") && number != "1")
+        }
+        Refusing::Everything => true,
+    };
+    if is_refused {
         return Ok(status(503));
+    }
+    let hold = match *request.method() == Method::PUT {
+        true => faults.holds.lock().unwrap_or_else(PoisonError::into_inner).pop_front(),
+        false => None,
+    };
+    if let Some(hold) = hold {
+        hold.stand().await;
     }
     let Ok(response) = service.call(request.map(Body::from)).await else { return Ok(status(500)) };
     let length = response.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
@@ -239,12 +284,11 @@ fn status(code: u16) -> Response<Body> {
 
 /// The beginning of a body, and then an error, which ends the connection.
 fn broken_off(body: Body, cut: Cut) -> impl Stream<Item = io::Result<Frame<Bytes>>> + Send {
-    let state = (body.into_data_stream(), cut.bytes, Some((cut.reached, cut.go)));
+    let state = (body.into_data_stream(), cut.bytes, Some(cut.halt));
     futures_util::stream::unfold(state, |(mut pieces, mut left, mut waiting)| async move {
         if left == 0 {
-            if let Some((reached, go)) = waiting.take() {
-                let _ = reached.send(());
-                let _ = go.await;
+            if let Some(halt) = waiting.take() {
+                halt.stand().await;
             }
             return Some((Err(io::ErrorKind::ConnectionAborted.into()), (pieces, left, waiting)));
         }

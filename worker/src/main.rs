@@ -129,7 +129,8 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
         postgres = %settings.postgres_url,
         rabbitmq = %settings.amqp_url,
         mongodb = %settings.mongodb_url,
-        roots = ?services.roots.all(),
+        roots = ?services.roots.all().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        cache = %services.cache,
         "starting"
     );
     migrate(&services, &stop).await?;

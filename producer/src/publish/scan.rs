@@ -1,9 +1,17 @@
 //! The files of a folder whose names tell their slices.
 
-use std::{fs, path::Path};
+use std::{ffi::OsString, fs, io, path::Path};
 
 use serde_json::{Map, Value};
-use shared::slice::{Entity, Period};
+use shared::{
+    slice::{Entity, Period},
+    store::{
+        Store,
+        access::StoreAccess,
+        object_url::{Kind, ObjectUrl},
+    },
+    telemetry::chain,
+};
 
 use super::{Draft, Drafts, fields::set};
 use crate::error::CommandError;
@@ -88,11 +96,16 @@ impl<'a> Pattern<'a> {
     }
 }
 
-/// Drafts a job for each fitting file of the folder, sorted by name.
+/// Drafts a job for each fitting file of a folder, or object directly below a prefix, sorted by name.
 ///
 /// # Errors
-/// If the pattern is none, the folder cannot be read, or no file fits.
-pub(crate) fn read(folder: &Path, pattern: &str, given: &Map<String, Value>) -> Result<Drafts, CommandError> {
+/// If the pattern is none, the folder or prefix cannot be read, or no file fits.
+pub(crate) async fn read(
+    folder: &str,
+    pattern: &str,
+    given: &Map<String, Value>,
+    access: &StoreAccess,
+) -> Result<Drafts, CommandError> {
     let parsed =
         Pattern::parse(pattern).map_err(|reason| CommandError::Input(format!("--pattern {pattern:?} {reason}")))?;
     for (part, placeholder, field) in [(Part::Entity, ENTITY, "entity"), (Part::Period, PERIOD, "period")] {
@@ -101,16 +114,17 @@ pub(crate) fn read(folder: &Path, pattern: &str, given: &Map<String, Value>) -> 
             return Err(CommandError::Input(reason));
         }
     }
-    let cannot = |error: std::io::Error| CommandError::Input(format!("cannot read {}: {error}", folder.display()));
+    let cannot = |reason: String| CommandError::Input(format!("cannot read {folder}: {reason}"));
     let mut found = Drafts::default();
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(cannot)? {
-        let entry = entry.map_err(cannot)?;
-        // A link counts as what it leads to; one that leads nowhere is a file that is not there yet.
-        if !entry.path().is_dir() {
-            names.push(entry.file_name());
-        }
-    }
+    let is_prefix = folder.split_once("://").is_some_and(|(scheme, _)| Kind::of_scheme(scheme).is_some());
+    let mut names = if is_prefix {
+        let prefix =
+            ObjectUrl::parse(folder, true).map_err(|reason| CommandError::Input(format!("--scan {reason}")))?;
+        let store = Store::open(prefix, access).map_err(|error| cannot(chain(&error)))?;
+        store.names().await.map_err(|trouble| cannot(trouble.to_string()))?.into_iter().map(OsString::from).collect()
+    } else {
+        in_folder(Path::new(folder)).map_err(|error| cannot(error.to_string()))?
+    };
     names.sort();
     for name in names {
         let Some(text) = name.to_str() else {
@@ -120,7 +134,7 @@ pub(crate) fn read(folder: &Path, pattern: &str, given: &Map<String, Value>) -> 
         match parsed.read(text) {
             Ok((entity, period)) => {
                 let mut fields = Map::new();
-                set(&mut fields, "file", folder.join(text).to_str());
+                set(&mut fields, "file", Path::new(folder).join(text).to_str());
                 set(&mut fields, "entity", entity);
                 set(&mut fields, "period", period);
                 found.drafts.push(Draft { place: text.to_owned(), fields: Ok(fields) });
@@ -130,10 +144,23 @@ pub(crate) fn read(folder: &Path, pattern: &str, given: &Map<String, Value>) -> 
     }
     if found.drafts.is_empty() {
         let others = found.unmatched.len();
-        let reason = format!("no file of {} fits {pattern:?} ({others} do not)", folder.display());
+        let reason = format!("no file of {folder} fits {pattern:?} ({others} do not)");
         return Err(CommandError::Faults { what: reason, faults: found.unmatched.into_iter().take(20).collect() });
     }
     Ok(found)
+}
+
+/// The names of a folder's files.
+fn in_folder(folder: &Path) -> io::Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        // A link counts as what it leads to; one that leads nowhere is a file that is not there yet.
+        if !entry.path().is_dir() {
+            names.push(entry.file_name());
+        }
+    }
+    Ok(names)
 }
 
 #[cfg(test)]

@@ -88,7 +88,10 @@ impl CacheFile {
     ///
     /// # Errors
     /// If an object store does not hand it out.
-    pub(super) async fn open(cache: &CacheStore, slice: &Slice) -> Result<Result<Option<Self>, Unreadable>, StoreError> {
+    pub(super) async fn open(
+        cache: &CacheStore,
+        slice: &Slice,
+    ) -> Result<Result<Option<Self>, Unreadable>, StoreError> {
         let name = cache::file_name(slice);
         match cache {
             CacheStore::Folder(folder) => {

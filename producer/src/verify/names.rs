@@ -7,7 +7,6 @@ use shared::{
     cache::{self, CacheStore},
     chain,
     slice::{Entity, Period},
-    store::{Store, Trouble, path_of},
 };
 
 use super::{
@@ -110,7 +109,7 @@ async fn of_files(
 ) -> Result<(), StoreError> {
     let files = match &stores.cache {
         CacheStore::Folder(folder) => in_folder(folder).map_err(StoreError::of_cache(&stores.cache))?,
-        CacheStore::Objects(store) => below(store).await.map_err(StoreError::of_cache(&stores.cache))?,
+        CacheStore::Objects(store) => store.names().await.map_err(StoreError::of_cache(&stores.cache))?,
     };
     for file in files {
         match cache::slice_of(&file) {
@@ -137,15 +136,4 @@ fn in_folder(folder: &Path) -> io::Result<Vec<String>> {
         files => files?,
     };
     files.map(|file| Ok(file?.file_name().to_string_lossy().into_owned())).collect()
-}
-
-/// The names of the objects directly below a prefix.
-async fn below(store: &Store) -> Result<Vec<String>, Trouble> {
-    let prefix = match store.root().key() {
-        "" => None,
-        _ => Some(path_of(store.root())?),
-    };
-    let listed = store.client().list_with_delimiter(prefix.as_ref()).await?;
-    let names = listed.objects.iter().filter_map(|object| object.location.filename());
-    Ok(names.map(str::to_owned).collect())
 }

@@ -114,7 +114,8 @@ impl StoreAccess {
         for (name, value) in self.environment.named("AWS_") {
             let Ok(key) = name.parse() else { continue };
             // A key of one's own does not go with somebody else's token.
-            let of_a_key = [AmazonS3ConfigKey::AccessKeyId, AmazonS3ConfigKey::SecretAccessKey, AmazonS3ConfigKey::Token];
+            let of_a_key =
+                [AmazonS3ConfigKey::AccessKeyId, AmazonS3ConfigKey::SecretAccessKey, AmazonS3ConfigKey::Token];
             if !(is_ours && of_a_key.contains(&key)) {
                 builder = builder.with_config(key, value);
             }

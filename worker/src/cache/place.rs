@@ -153,12 +153,7 @@ async fn is_locked(transaction: &Transaction<'_>) -> Result<(), CacheError> {
     Ok(())
 }
 
-async fn rename(
-    transaction: &Transaction<'_>,
-    file: Unplaced,
-    folder: &Path,
-    name: String,
-) -> Result<(), CacheError> {
+async fn rename(transaction: &Transaction<'_>, file: Unplaced, folder: &Path, name: String) -> Result<(), CacheError> {
     let turn = turn(folder).await?;
     is_locked(transaction).await?;
     let folder = folder.to_owned();
