@@ -516,12 +516,12 @@ mod tests {
     #[test]
     fn a_password_is_never_shown() {
         let environment =
-            pairs(&[("AURA_AMQP_URL", "amqp://u:secret@h:1/v"), ("AURA_POSTGRES_URL", "mysql://u:secret@h/d")]);
+            pairs(&[("AURA_AMQP_URL", "amqp://u:hidden@h:1/v"), ("AURA_POSTGRES_URL", "mysql://u:hidden@h/d")]);
         let error = Settings::merge(None, environment, vec![]).unwrap_err();
         assert_eq!(error.to_string(), "AURA_POSTGRES_URL must start with postgres:// or postgresql://");
         let settings =
-            Settings::merge(None, pairs(&[("AURA_AMQP_URL", "amqp://u:secret@h:1/v?x=secret")]), vec![]).unwrap();
-        assert!(!format!("{settings:?} {}", settings.amqp_url).contains("secret"));
+            Settings::merge(None, pairs(&[("AURA_AMQP_URL", "amqp://u:hidden@h:1/v?x=hidden")]), vec![]).unwrap();
+        assert!(!format!("{settings:?} {}", settings.amqp_url).contains("hidden"));
         assert_eq!(settings.amqp_url.to_string(), "amqp://h:1/v");
     }
 
@@ -529,18 +529,18 @@ mod tests {
     fn what_opens_an_object_store_is_never_shown() {
         let environment = pairs(&[
             ("AURA_S3_ENDPOINT", "http://127.0.0.1:9000/"),
-            ("AURA_S3_SECRET_ACCESS_KEY", "secret"),
-            ("AURA_S3_SESSION_TOKEN", "secret"),
-            ("AURA_AZURE_KEY", "secret"),
-            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AURA_S3_SECRET_ACCESS_KEY", "hidden"),
+            ("AURA_S3_SESSION_TOKEN", "hidden"),
+            ("AURA_AZURE_KEY", "hidden"),
+            ("AWS_SECRET_ACCESS_KEY", "hidden"),
         ]);
         let settings = Settings::merge(None, environment, vec![]).unwrap();
         assert!(settings.stores.s3_secret_access_key.is_some() && settings.stores.s3_region.is_none());
         let shown = format!("{settings:?}");
-        assert!(!shown.contains("secret\"") && !shown.contains("9000"), "{shown}");
-        for text in ["127.0.0.1:9000", "ftp://host", "http://user:secret@host", "http://host/?secret"] {
+        assert!(!shown.contains("hidden") && !shown.contains("9000"), "{shown}");
+        for text in ["127.0.0.1:9000", "ftp://host", "http://user:hidden@host", "http://host/?hidden"] {
             let error = Settings::merge(None, pairs(&[("AURA_S3_ENDPOINT", text)]), vec![]).unwrap_err().to_string();
-            assert!(error.starts_with("AURA_S3_ENDPOINT is no address") && !error.contains("secret"), "{error}");
+            assert!(error.starts_with("AURA_S3_ENDPOINT is no address") && !error.contains("hidden"), "{error}");
         }
     }
 
