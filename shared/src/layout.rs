@@ -123,7 +123,21 @@ impl Layout {
             return Err(finder.fault(&columns, &missing, &twice));
         };
         let held = vec![String::new(); finder.fills];
-        Ok(Self { columns, entity, period, company_code, account_code, amounts, texts, contra, extra, keep, drop, end, held })
+        Ok(Self {
+            columns,
+            entity,
+            period,
+            company_code,
+            account_code,
+            amounts,
+            texts,
+            contra,
+            extra,
+            keep,
+            drop,
+            end,
+            held,
+        })
     }
 
     fn filled(

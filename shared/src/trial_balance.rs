@@ -446,7 +446,8 @@ impl Reading<'_> {
         }
         let mut warnings = Vec::new();
         let columns = &self.layout.columns;
-        let kept: Vec<_> = columns.extra_columns.iter().filter(|name| !columns.left_columns.contains(name)).cloned().collect();
+        let kept: Vec<_> =
+            columns.extra_columns.iter().filter(|name| !columns.left_columns.contains(name)).cloned().collect();
         for (names, what) in [(&kept, "are kept in extra"), (&columns.left_columns, "are left out")] {
             if !names.is_empty() {
                 warnings.push(format!("columns that Aura does not know {what}: {}", shortened(names)));

@@ -49,7 +49,8 @@ async fn every_shipped_sample_reaches_the_ledger_with_the_figures_that_were_writ
         assert_eq!(sum, text("balance_sum"), "{source} {entity} {period}");
         let balances = world.balances(&entity, &period).await;
         for example in slice["examples"].as_array().expect("examples") {
-            let pair = (example["account"].as_str().unwrap().to_owned(), example["balance"].as_str().unwrap().to_owned());
+            let pair =
+                (example["account"].as_str().unwrap().to_owned(), example["balance"].as_str().unwrap().to_owned());
             assert!(balances.contains(&pair), "{source}: {pair:?} in {balances:?}");
         }
         // The next source may have the same slice, of which nothing is to stay.
@@ -66,7 +67,8 @@ async fn rows_of_one_account_are_added_up_exactly_or_the_last_one_counts() {
     std::fs::write(sources.join("versions.toml"), "repeated_keys = 'last'\n").unwrap();
     let _other = world.worker(&[("AURA_SOURCES_DIR", sources.to_str().unwrap())]).await;
     drop(_worker);
-    let postings: Vec<(&str, &str)> = vec![("10", "0.1"), ("20", "5"), ("10", "0.2"), ("10", "-0.0000000000000001"), ("20", "")];
+    let postings: Vec<(&str, &str)> =
+        vec![("10", "0.1"), ("20", "5"), ("10", "0.2"), ("10", "-0.0000000000000001"), ("20", "")];
     let file = world.write("a.csv", csv("A", "2022-06", &postings));
     let journal = with(job(&file, "A", "2022-06"), json!({"source": "journal", "control": {"rows": 5}}));
     let receipt = world.ends("success", journal.clone()).await;
@@ -122,9 +124,12 @@ async fn amounts_of_two_readings_are_refused_with_both_and_a_profile_decides() {
     let receipt = world.ends("failed", job(&file, "A", "2022-06")).await;
     assert_eq!(receipt["error"]["code"], "ambiguous_amounts", "{receipt:#}");
     let message = receipt["error"]["message"].as_str().unwrap();
-    assert!(message.contains("line 2") && message.contains("1.234 with a decimal point and 1234 with a decimal comma"), "{message}");
+    assert!(
+        message.contains("line 2") && message.contains("1.234 with a decimal point and 1234 with a decimal comma"),
+        "{message}"
+    );
 
-    let european = world.write("b.csv", csv("B", "2022-06", &[("10", "1.234"), ("20", "\"-5,50\"")]).replace(',', ",") );
+    let european = world.write("b.csv", csv("B", "2022-06", &[("10", "1.234"), ("20", "\"-5,50\"")]).replace(',', ","));
     world.ends("success", job(&european, "B", "2022-06")).await;
     let balances = vec![("10".to_owned(), "1234".to_owned()), ("20".to_owned(), "-5.5".to_owned())];
     assert_eq!(world.balances("B", "2022-06").await, balances, "the second row can only have a decimal comma");
@@ -153,7 +158,10 @@ async fn a_profile_that_is_not_there_or_not_valid_is_told_with_what_there_is() {
     };
     assert!(message("sap").await.ends_with("the ones there are: default, broken"));
     let broken = message("broken").await;
-    assert!(broken.contains("broken.toml: line 2: unknown field `delimeter`") && broken.contains("`delimiter`"), "{broken}");
+    assert!(
+        broken.contains("broken.toml: line 2: unknown field `delimeter`") && broken.contains("`delimiter`"),
+        "{broken}"
+    );
     // It is read anew for each job.
     std::fs::write(sources.join("broken.toml"), "[text]\ndelimiter = ','\n").unwrap();
     world.ends("success", with(job(&file, "A", "2022-06"), json!({"source": "broken"}))).await;
@@ -164,7 +172,8 @@ async fn check_tells_what_would_be_loaded_and_which_profile_fits() {
     let world = World::new().await;
     let (name, bytes) = sample("sap-bseg");
     let file = world.write(&name, bytes);
-    let said = world.producer(&["check", &file, "--entity", "1000", "--period", "2022-06", "--json"]).await.expect(0).json();
+    let said =
+        world.producer(&["check", &file, "--entity", "1000", "--period", "2022-06", "--json"]).await.expect(0).json();
     assert_eq!(said["source"], "sap-bseg", "{said:#}");
     assert_eq!(said["dialect"]["encoding"], "windows-1252");
     let slice = expected().into_iter().find(|slice| slice["source"].as_str() == Some("sap-bseg")).unwrap();
@@ -173,7 +182,10 @@ async fn check_tells_what_would_be_loaded_and_which_profile_fits() {
 
     let bad = world.write("bad.csv", csv("A", "2022-06", &[("10", "x"), ("20", "1"), ("20", "2")]));
     let said = world.producer(&["check", &bad, "--json"]).await.expect(1).json();
-    assert_eq!(said["slices"][0]["bad_rows"][0], json!({"line": 2, "column": "balance", "reason": "is no decimal number"}));
+    assert_eq!(
+        said["slices"][0]["bad_rows"][0],
+        json!({"line": 2, "column": "balance", "reason": "is no decimal number"})
+    );
     assert_eq!(said["slices"][0]["repeated_keys"][0]["line"], 4, "{said:#}");
     let told = world.producer(&["check", &bad]).await.expect(1);
     assert!(told.stdout.contains("BAD: line 2, balance: is no decimal number"), "{}", told.stdout);
@@ -191,7 +203,9 @@ async fn a_drafted_profile_can_be_used_at_once_where_nothing_had_to_be_guessed()
     std::fs::write(sources.join("draft.toml"), &draft.stdout).unwrap();
     drop(worker);
     let _worker = world.worker(&[("AURA_SOURCES_DIR", sources.to_str().unwrap())]).await;
-    let receipt = world.ends("success", with(job(&file, "A", "2022-06"), json!({"source": "draft", "require_balanced": true}))).await;
+    let receipt = world
+        .ends("success", with(job(&file, "A", "2022-06"), json!({"source": "draft", "require_balanced": true})))
+        .await;
     assert_eq!(receipt["rows"], 2, "{receipt:#}\n{}", draft.stdout);
     let balances = vec![("1000".to_owned(), "1234.5".to_owned()), ("2000".to_owned(), "-1234.5".to_owned())];
     assert_eq!(world.balances("A", "2022-06").await, balances);
