@@ -338,7 +338,7 @@ impl<R: Read> Records<R> {
         let malformed = |reason| Err(Failure::new(ErrorCode::CsvMalformed, Stage::Parse, reason));
         if let Some(offset) = memchr::memchr(0, raw) {
             let (line, column) = place(raw, offset, line);
-            return malformed(format!("line {line}, byte {column}: holds a NUL character"));
+            return malformed(format!("line {line}, byte {column}: holds a NUL character; if the file is UTF-16, a mapping profile has to say so"));
         }
         let Some(quote) = self.format.quote.filter(|quote| strictly && memchr::memchr(*quote, raw).is_some()) else {
             return Ok(());

@@ -9,7 +9,7 @@ use crate::failure::{ErrorCode, Failure, Stage};
 /// Unpacked bytes up to which no ratio is asked: small files of blanks shrink a lot.
 const UNASKED: u64 = 64 << 20;
 /// The largest window of a zstd frame, as a power of two: memory that its reader takes.
-const ZSTD_WINDOW: u32 = 27;
+const ZSTD_WINDOW: u32 = 25;
 /// As many first bytes tell what a file is.
 const MAGIC: usize = 4;
 
