@@ -107,9 +107,9 @@ fn placeholder(entity: Option<&Entity>, period: Option<&Period>) -> Result<Slice
 /// Opens a file as the worker would: a regular one.
 pub(crate) fn open(path: &Path) -> Result<BufReader<File>, CommandError> {
     let cannot = |reason: String| CommandError::Input(format!("{} {reason}", path.display()));
-    let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => cannot("is not there".to_owned()),
-        _ => cannot(format!("cannot be read: {error}")),
+    let metadata = std::fs::metadata(path).map_err(|error| {
+        let absent = error.kind() == ErrorKind::NotFound;
+        cannot(if absent { "is not there".to_owned() } else { format!("cannot be read: {error}") })
     })?;
     if !metadata.is_file() {
         return Err(cannot("is no regular file".to_owned()));

@@ -338,7 +338,9 @@ impl<R: Read> Records<R> {
         let malformed = |reason| Err(Failure::new(ErrorCode::CsvMalformed, Stage::Parse, reason));
         if let Some(offset) = memchr::memchr(0, raw) {
             let (line, column) = place(raw, offset, line);
-            return malformed(format!("line {line}, byte {column}: holds a NUL character; if the file is UTF-16, a mapping profile has to say so"));
+            return malformed(format!(
+                "line {line}, byte {column}: holds a NUL character; if the file is UTF-16, a mapping profile has to say so"
+            ));
         }
         let Some(quote) = self.format.quote.filter(|quote| strictly && memchr::memchr(*quote, raw).is_some()) else {
             return Ok(());
@@ -494,7 +496,10 @@ mod tests {
             "csv_malformed: line 2, byte 4: a quote stands neither around a field nor doubled within one"
         );
         assert!(fault(b"a,b\n\"1\"x,2\n").starts_with("csv_malformed: line 2, byte 3"));
-        assert_eq!(fault(b"a,b\n1,\0\n"), "csv_malformed: line 2, byte 3: holds a NUL character");
+        assert_eq!(
+            fault(b"a,b\n1,\0\n"),
+            "csv_malformed: line 2, byte 3: holds a NUL character; if the file is UTF-16, a mapping profile has to say so"
+        );
         assert!(fault(b"a,b\n1,\xe9\n").starts_with("encoding_invalid: line 2, byte 3"));
     }
 

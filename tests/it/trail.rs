@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::{
     audit::text,
+    wait::{SOON, until},
     world::{World, csv, job, with},
 };
 
@@ -108,8 +109,12 @@ async fn events_of_no_slice_form_the_systems_chain() {
     let (world, _worker) = World::with_worker().await;
     world.broker.publish(b"garbage").await;
     world.broker.dead(1).await;
-    let events = world.events("_system", "-").await;
-    assert!(events.contains(&"dead_lettered".to_owned()), "{events:?}");
+    // A letter is written down after it was published.
+    until("the refusal is told", SOON, async || {
+        let events = world.events("_system", "-").await;
+        events.contains(&"dead_lettered".to_owned()).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

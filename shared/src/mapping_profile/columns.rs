@@ -309,7 +309,9 @@ pub(super) mod one_or_more {
         let rule = ColumnRule::deserialize(deserializer)?;
         match rule.value {
             ValueRule::Column(ref columns) if rule.is_plain() => Ok(columns.clone()),
-            _ => Err(serde::de::Error::custom("expected a column's name or place, or a list of them")),
+            ValueRule::Column(_) | ValueRule::Joined(..) | ValueRule::Constant(_) | ValueRule::Message(_) => {
+                Err(serde::de::Error::custom("expected a column's name or place, or a list of them"))
+            }
         }
     }
 }
