@@ -227,6 +227,20 @@ fn without_edges(record: Record<'_>, leading: bool, trailing: bool) -> Record<'_
     record
 }
 
+/// How many columns a record has between the delimiters at its ends, as of [`without_edges`].
+fn columns_of(cells: &[String], text: &TextFormat) -> usize {
+    let mut cells = cells;
+    if let ([first, rest @ ..], true) = (cells, text.leading_delimiter && cells.len() > 1)
+        && first.trim().is_empty()
+    {
+        cells = rest;
+    }
+    match cells {
+        [rest @ .., last] if text.trailing_delimiter && !rest.is_empty() && last.trim().is_empty() => rest.len(),
+        _ => cells.len(),
+    }
+}
+
 fn contains(record: &Record<'_>, wanted: &[String]) -> bool {
     wanted.iter().all(|wanted| record.iter().any(|cell| key_of(cell) == *wanted))
 }
@@ -245,7 +259,7 @@ fn joined(upper: &[String], lower: &[String]) -> Vec<String> {
     cells.collect()
 }
 
-/// Finds the delimiter and how many records stand before the header; without a header, how many fields
+/// Finds the delimiter and how many records stand before the header; without a header, how many columns
 /// the first record has.
 fn survey(sample: &[u8], profile: &MappingProfile) -> (u8, usize) {
     let text = &profile.text;
@@ -260,8 +274,9 @@ fn survey(sample: &[u8], profile: &MappingProfile) -> (u8, usize) {
         let (score, place) = match text.header {
             HeaderLine::Absent => {
                 let width = records.first().map_or(0, Vec::len);
+                let columns = header_place(profile, &records);
                 let alike = records.iter().take(20).filter(|record| record.len() == width).count();
-                (if width > 1 { width * alike } else { 0 }, width)
+                (if width > 1 { width * alike } else { 0 }, columns)
             }
             HeaderLine::Present if !text.header_contains.is_empty() => {
                 let wanted: Vec<String> = text.header_contains.iter().map(|cell| key_of(cell)).collect();
@@ -288,7 +303,7 @@ fn survey(sample: &[u8], profile: &MappingProfile) -> (u8, usize) {
 /// lines if a record below them has all required columns.
 fn header_place(profile: &MappingProfile, records: &[Vec<String>]) -> usize {
     match profile.text.header {
-        HeaderLine::Absent => return records.first().map_or(0, Vec::len),
+        HeaderLine::Absent => return records.first().map_or(0, |cells| columns_of(cells, &profile.text)),
         HeaderLine::Present if !profile.is_default() => return 0,
         HeaderLine::Present => {}
     }

@@ -677,6 +677,16 @@ mod tests {
         (read, sink)
     }
 
+    /// The rows that a profile makes of a whole file.
+    fn rows_through(toml: &str, text: &str) -> Result<Vec<String>, Failure> {
+        let (slice, profile) = (slice(), MappingProfile::parse("erp".parse().unwrap(), toml).unwrap());
+        let request = request(&slice, &profile);
+        read_until_settled(|assumptions| {
+            let mut sink = Collected::default();
+            read(text.as_bytes(), &request, assumptions, &mut sink).map(|_| sink.0)
+        })
+    }
+
     fn failure(rows: &str, change: impl FnOnce(&mut Request<'_>)) -> Failure {
         read_with(rows, change).0.unwrap_err()
     }
@@ -743,6 +753,20 @@ mod tests {
         let (read, sink) = read_with(&rows, |_| {});
         assert_eq!(sink.0[1], r#"{"Segment":" x\\y"}"#);
         assert_eq!(read.unwrap().warnings, ["columns that Aura does not know are kept in extra: Segment"]);
+    }
+
+    #[test]
+    fn columns_by_place_are_counted_between_the_delimiters_at_the_ends() {
+        let columns = "[columns]\naccount_code = 1\naccount_name = 2\nbalance = 3\nentity = { message = 'entity' }\n\
+                       period = { message = 'period' }\nbs_pl = { value = 'BS' }\nstatus = { value = 'x' }\n";
+        for (ends, text) in [
+            ("leading_delimiter = true\ntrailing_delimiter = true", "|1|a|5|\n|2|b|6|\n"),
+            ("leading_delimiter = true", "|1|a|5\n|2|b|6\n"),
+            ("trailing_delimiter = true", "1|a|5|\n2|b|6|\n"),
+        ] {
+            let rows = rows_through(&format!("[text]\nheader = false\n{ends}\n{columns}"), text);
+            assert_eq!(rows.unwrap(), ["1:A/1=5", "2:A/2=6"], "{text}");
+        }
     }
 
     #[test]
