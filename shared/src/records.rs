@@ -190,7 +190,7 @@ impl<R: Read> Records<R> {
         for _ in 0..lines {
             let mut searched = self.next;
             let end = loop {
-                if let Some(found) = memchr::memchr2(b'\n', b'\r', &self.buffer[searched..]) {
+                if let Some(found) = end_of_line(&self.buffer[searched..], self.format.line_end) {
                     break searched + found;
                 }
                 if self.at_end {
@@ -224,7 +224,7 @@ impl<R: Read> Records<R> {
     /// Counts the lines that end in what was taken in, and lets it go.
     fn take_in(&mut self) {
         let taken_in = &self.buffer[self.start..self.next];
-        self.line += line_ends(taken_in, self.after_return);
+        self.line += line_ends(taken_in, self.after_return, self.format.line_end);
         self.after_return = taken_in.last().map_or(self.after_return, |byte| *byte == b'\r');
         self.start = self.next;
     }
@@ -269,15 +269,19 @@ impl<R: Read> Records<R> {
             return Err(self.too_wide());
         }
         let raw = &self.buffer[self.start..self.next];
-        let lead = raw.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        let line = self.line + line_ends(&raw[..lead], self.after_return);
-        let trail = raw[lead..].iter().rev().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        let raw = &raw[lead..raw.len() - trail];
-        self.check(raw, line, strictly)?;
-        if self.format.line_end == LineEnd::Lf && count > 0 && text > 0 && self.fields[text - 1] == b'\r' {
+        let line_end = self.format.line_end;
+        let ends_line = |byte: &&u8| **byte == b'\n' || **byte == b'\r' && line_end == LineEnd::Any;
+        let lead = raw.iter().take_while(ends_line).count();
+        let line = self.line + line_ends(&raw[..lead], self.after_return, line_end);
+        let trail = raw[lead..].iter().rev().take_while(ends_line).count();
+        let mut raw = &raw[lead..raw.len() - trail];
+        if let (LineEnd::Lf, Some(without)) = (line_end, raw.strip_suffix(b"\r")) {
+            // The reader takes a carriage return before the line feed for the last field's end.
+            raw = without;
             text -= 1;
-            self.ends[count - 1] = text.max(if count > 1 { self.ends[count - 2] } else { 0 });
+            self.ends[count - 1] -= 1;
         }
+        self.check(raw, line, strictly)?;
         let invalid = |column: usize| {
             let reason = format!("line {line}, byte {column}: is no UTF-8; name the encoding in a mapping profile");
             Failure::new(ErrorCode::EncodingInvalid, Stage::Parse, reason)
@@ -323,7 +327,7 @@ impl<R: Read> Records<R> {
     fn too_long(&self) -> Failure {
         let raw = &self.buffer[self.start..self.next];
         match self.format.quote.and_then(|quote| quote_fault(raw, self.format.delimiter, quote)) {
-            Some(QuoteFault::Unclosed(offset)) => unclosed(raw, offset, self.line),
+            Some(QuoteFault::Unclosed(offset)) => self.unclosed(raw, offset, self.line),
             Some(QuoteFault::Lone(_)) | None => self.longer(),
         }
     }
@@ -333,11 +337,17 @@ impl<R: Read> Records<R> {
         Failure::new(ErrorCode::FileTooLarge, Stage::Parse, reason)
     }
 
+    fn unclosed(&self, raw: &[u8], offset: usize, line: u64) -> Failure {
+        let (line, column) = place(raw, offset, line, self.format.line_end);
+        let reason = format!("line {line}, byte {column}: a quote is opened and never closed");
+        Failure::new(ErrorCode::CsvMalformed, Stage::Parse, reason)
+    }
+
     /// Refuses what `csv` would take in silently: NUL characters and quotes out of place.
     fn check(&self, raw: &[u8], line: u64, strictly: bool) -> Result<(), Failure> {
         let malformed = |reason| Err(Failure::new(ErrorCode::CsvMalformed, Stage::Parse, reason));
         if let Some(offset) = memchr::memchr(0, raw) {
-            let (line, column) = place(raw, offset, line);
+            let (line, column) = place(raw, offset, line, self.format.line_end);
             return malformed(format!(
                 "line {line}, byte {column}: holds a NUL character; if the file is UTF-16, a mapping profile has to say so"
             ));
@@ -347,27 +357,38 @@ impl<R: Read> Records<R> {
         };
         match quote_fault(raw, self.format.delimiter, quote) {
             None => {}
-            Some(QuoteFault::Unclosed(offset)) => return Err(unclosed(raw, offset, line)),
+            Some(QuoteFault::Unclosed(offset)) => return Err(self.unclosed(raw, offset, line)),
             Some(QuoteFault::Lone(offset)) => {
-                let (line, column) = place(raw, offset, line);
+                let (line, column) = place(raw, offset, line, self.format.line_end);
                 return malformed(format!(
                     "line {line}, byte {column}: a quote stands neither around a field nor doubled within one"
                 ));
             }
         }
-        match memchr::memchr2(b'\n', b'\r', raw).filter(|_| !self.format.line_breaks_in_quotes) {
+        match end_of_line(raw, self.format.line_end).filter(|_| !self.format.line_breaks_in_quotes) {
             None => Ok(()),
             Some(offset) => {
-                let (line, column) = place(raw, offset, line);
+                let (line, column) = place(raw, offset, line, self.format.line_end);
                 malformed(format!("line {line}, byte {column}: the line ends within quotes"))
             }
         }
     }
 }
 
-/// How many lines end in these bytes: at `\n`, `\r\n` or `\r`. A line feed right at the start ends none if
-/// a carriage return stood before it.
-fn line_ends(bytes: &[u8], after_return: bool) -> u64 {
+/// Where the first line ends.
+fn end_of_line(bytes: &[u8], line_end: LineEnd) -> Option<usize> {
+    match line_end {
+        LineEnd::Any => memchr::memchr2(b'\n', b'\r', bytes),
+        LineEnd::Lf => memchr::memchr(b'\n', bytes),
+    }
+}
+
+/// How many lines end in these bytes: at `\n`, `\r\n` or `\r`, or at `\n` alone. A line feed right at the
+/// start ends none if a carriage return that ends one stood before it.
+fn line_ends(bytes: &[u8], after_return: bool, line_end: LineEnd) -> u64 {
+    if line_end == LineEnd::Lf {
+        return memchr::memchr_iter(b'\n', bytes).count() as u64;
+    }
     let ends = memchr::memchr2_iter(b'\n', b'\r', bytes).filter(|at| {
         let follows_return = if *at == 0 { after_return } else { bytes[at - 1] == b'\r' };
         bytes[*at] == b'\r' || !follows_return
@@ -375,17 +396,14 @@ fn line_ends(bytes: &[u8], after_return: bool) -> u64 {
     ends.count() as u64
 }
 
-fn unclosed(raw: &[u8], offset: usize, line: u64) -> Failure {
-    let (line, column) = place(raw, offset, line);
-    let reason = format!("line {line}, byte {column}: a quote is opened and never closed");
-    Failure::new(ErrorCode::CsvMalformed, Stage::Parse, reason)
-}
-
 /// Line and byte column of an offset into a record that starts on `line`.
-fn place(raw: &[u8], offset: usize, line: u64) -> (u64, usize) {
+fn place(raw: &[u8], offset: usize, line: u64, line_end: LineEnd) -> (u64, usize) {
     let before = &raw[..offset];
-    let line_start = memchr::memrchr2(b'\n', b'\r', before).map_or(0, |end| end + 1);
-    (line + line_ends(before, false), offset - line_start + 1)
+    let line_start = match line_end {
+        LineEnd::Any => memchr::memrchr2(b'\n', b'\r', before),
+        LineEnd::Lf => memchr::memrchr(b'\n', before),
+    };
+    (line + line_ends(before, false, line_end), offset - line_start.map_or(0, |end| end + 1) + 1)
 }
 
 enum QuoteFault {
@@ -482,6 +500,22 @@ mod tests {
                 let read: Vec<_> = read(text.as_bytes(), drip).unwrap().into_iter().map(|(line, _)| line).collect();
                 assert_eq!(read, lines, "{text:?}, {drip} bytes at a time");
             }
+        }
+    }
+
+    #[test]
+    fn a_carriage_return_is_text_where_only_a_line_feed_ends_a_line() {
+        let format = RecordFormat { line_end: LineEnd::Lf, ..RecordFormat::default() };
+        let text = b"ti\rtle\r\na,b\r\n\"x\r\",\n\r\n\ry,\"z\r\"\n\"u\rv\",\"w\"\r\nlast,\r";
+        for drip in [1, 2, 3, 100] {
+            let mut records = Records::new(Drip(text, drip), format, LIMITS);
+            records.skip_lines(1).unwrap();
+            let mut all = Vec::new();
+            while let Some(record) = records.next_record().unwrap() {
+                all.push((record.line, record.iter().collect::<Vec<_>>().join("|")));
+            }
+            let lines = [(2, "a|b"), (3, "x\r|"), (4, ""), (5, "\ry|z\r"), (6, "u\rv|w"), (7, "last|")];
+            assert_eq!(all, lines.map(|(line, fields)| (line, fields.to_owned())), "{drip} bytes at a time");
         }
     }
 
