@@ -85,22 +85,24 @@ pub struct Record<'a> {
     start: usize,
     /// Which fields are numbers of a workbook; none in a text.
     numbers: &'a [bool],
+    /// Blank fields behind those.
+    padding: usize,
 }
 
 impl<'a> Record<'a> {
     /// How many fields it has.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.ends.len() + self.padding
     }
 
     /// Whether it has no field.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.len() == 0
     }
 
     /// A field, if the record is that long.
     pub fn get(&self, place: usize) -> Option<&'a str> {
-        let end = *self.ends.get(place)?;
+        let Some(&end) = self.ends.get(place) else { return (place < self.len()).then_some("") };
         let start = if place == 0 { self.start } else { self.ends[place - 1] };
         Some(&self.text[start..end])
     }
@@ -118,11 +120,12 @@ impl<'a> Record<'a> {
     /// All fields.
     pub fn iter(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         let (text, ends) = (self.text, self.ends);
-        ends.iter().scan(self.start, move |start, end| {
+        let fields = ends.iter().scan(self.start, move |start, end| {
             let field = &text[*start..*end];
             *start = *end;
             Some(field)
-        })
+        });
+        fields.chain(std::iter::repeat_n("", self.padding))
     }
 
     /// The record without its first field.
@@ -140,9 +143,14 @@ impl<'a> Record<'a> {
         Self { ends: &self.ends[..fields.min(self.ends.len())], ..self }
     }
 
+    /// The record with so many fields at least, the last of which are blank.
+    pub(crate) fn padded(self, fields: usize) -> Self {
+        Self { padding: fields.saturating_sub(self.ends.len()), ..self }
+    }
+
     /// A record of parts that were cut elsewhere.
     pub(crate) fn of_parts(line: u64, raw: &'a str, text: &'a str, ends: &'a [usize], numbers: &'a [bool]) -> Self {
-        Self { line, raw, text, ends, start: 0, numbers }
+        Self { line, raw, text, ends, start: 0, numbers, padding: 0 }
     }
 }
 
@@ -288,7 +296,7 @@ impl<R: Read> Records<R> {
         };
         let raw = std::str::from_utf8(raw).map_err(|error| invalid(error.valid_up_to() + 1))?;
         let text = std::str::from_utf8(&self.fields[..text]).map_err(|error| invalid(error.valid_up_to() + 1))?;
-        Ok(Some(Record { line, raw, text, ends: &self.ends[..count], start: 0, numbers: &[] }))
+        Ok(Some(Record { line, raw, text, ends: &self.ends[..count], start: 0, numbers: &[], padding: 0 }))
     }
 
     /// Reads on, keeping what the current record has taken in so far.

@@ -362,7 +362,7 @@ impl Reading<'_> {
                 LongRecords::Blank => record.iter().skip(width).all(|cell| cell.trim().is_empty()),
             },
         };
-        (if whole { record.truncated(width) } else { record }, whole)
+        (if whole { record.truncated(width).padded(width) } else { record }, whole)
     }
 
     /// Looks at what the texts so far tell about the decimal mark.
@@ -753,6 +753,20 @@ mod tests {
         let (read, sink) = read_with(&rows, |_| {});
         assert_eq!(sink.0[1], r#"{"Segment":" x\\y"}"#);
         assert_eq!(read.unwrap().warnings, ["columns that Aura does not know are kept in extra: Segment"]);
+    }
+
+    #[test]
+    fn a_cell_that_a_short_record_lacks_is_blank_whatever_it_decides() {
+        let toml = "[text]\nshort_records = 'pad'\n[columns]\nperiod = { message = 'period' }\nbs_pl = { value = 'BS' }\n\
+                    status = { value = 'x' }\n";
+        let text = "account_code,account_name,balance,entity\n1,a,5,A\n2,b,6\n";
+        assert_eq!(rows_through(toml, text).unwrap(), ["2:A/1=5", "3:A/2=6"], "the file holds no other slice");
+        let two = format!("{text}3,c,7,B\n");
+        let failure = rows_through(toml, &two).unwrap_err();
+        assert_eq!(failure.rows[0].reason, "is blank, and the file holds several slices");
+        let filled = format!("{toml}entity = {{ column = 'entity', fill_down = true }}\n");
+        let text = "account_code,account_name,balance,entity\n1,a,5,B\n2,b,6\n3,c,7,A\n4,d,8\n";
+        assert_eq!(rows_through(&filled, text).unwrap(), ["4:A/3=7", "5:A/4=8"]);
     }
 
     #[test]
