@@ -1,6 +1,6 @@
 //! Records: bytes become fields, one record at a time, each within bounds and with its line.
 
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder, Terminator};
 
@@ -306,15 +306,9 @@ impl<R: Read> Records<R> {
             self.next -= self.start;
             self.start = 0;
         }
-        let held = self.buffer.len();
-        self.buffer.resize(held + CHUNK, 0);
-        let read = loop {
-            match self.input.read(&mut self.buffer[held..]) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                other => break other,
-            }
-        };
-        self.buffer.truncate(held + *read.as_ref().unwrap_or(&0));
+        self.buffer.reserve(CHUNK);
+        // However little the input gives at a time, a chunk is gathered before anything is moved.
+        let read = self.input.by_ref().take(CHUNK as u64).read_to_end(&mut self.buffer);
         let read = read.map_err(|error| {
             // Whoever unpacks or decodes says what is wrong in the terms of a job.
             if let Some(failure) = error.get_ref().and_then(|inner| inner.downcast_ref::<Failure>()) {
@@ -323,7 +317,7 @@ impl<R: Read> Records<R> {
             let reason = format!("the file cannot be read on after line {}: {error}", self.line);
             Failure::new(ErrorCode::StorageUnavailable, Stage::Parse, reason)
         })?;
-        self.at_end = read == 0;
+        self.at_end = read < CHUNK;
         Ok(())
     }
 
