@@ -28,6 +28,8 @@ pub struct SheetRows {
     pub name: String,
     /// The texts of all cells, one behind the other, with a tab between those of a row.
     text: String,
+    /// The cells that hold anything; a sheet may have far more that do not.
+    cells: Vec<Cell>,
     rows: Vec<Row>,
     next: usize,
     /// Of the current record.
@@ -39,13 +41,14 @@ pub struct SheetRows {
 #[derive(Debug)]
 struct Row {
     line: u64,
-    cells: Vec<Place>,
-    end: usize,
+    /// Where its cells start among those of all rows.
+    first: usize,
 }
 
-/// Where a cell's text starts, and whether it is a number.
+/// Where a cell's text stands, and whether it is a number.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct Cell {
+    column: usize,
     start: usize,
     end: usize,
     is_number: bool,
@@ -89,6 +92,7 @@ impl SheetRows {
         })?;
         let mut rows = Self {
             text: String::new(),
+            cells: Vec::new(),
             rows: Vec::new(),
             next: 0,
             fields: String::new(),
@@ -100,6 +104,10 @@ impl SheetRows {
         while let Some(cell) = cells.next_cell().map_err(|error| invalid(&error))? {
             let (row, column) = cell.get_position();
             rows.take(u64::from(row) + 1, column as usize, cell.get_value(), limits)?;
+            // Texts stand once in the file, however many cells hold them.
+            if rows.text.len() as u64 > most.unpacked {
+                return Err(unpacks_to_too_much(most.unpacked));
+            }
         }
         Ok(rows)
     }
@@ -108,8 +116,8 @@ impl SheetRows {
     fn take(&mut self, line: u64, column: usize, value: &DataRef<'_>, limits: RecordLimits) -> Result<(), Failure> {
         let Some((text, is_number)) = shown(value) else { return Ok(()) };
         let at = self.rows.last().map_or(0, |row| row.line);
-        let width = self.rows.last().map_or(0, |row| row.cells.len());
-        if line < at || line == at && column < width {
+        let last = self.cells.last().filter(|_| line == at);
+        if line < at || last.is_some_and(|last| column <= last.column) {
             let reason =
                 format!("row {line}: the workbook's cells are out of order; save it anew, or export it as CSV");
             return Err(Failure::new(ErrorCode::WorkbookInvalid, Stage::Parse, reason));
@@ -118,36 +126,46 @@ impl SheetRows {
             return Err(too_large(format!("row {line}: has more than {} columns", limits.fields)));
         }
         if line > at {
-            self.rows.push(Row { line, cells: Vec::new(), end: self.text.len() });
+            self.rows.push(Row { line, first: self.cells.len() });
         }
-        let Some(row) = self.rows.last_mut() else { return Ok(()) };
-        row.cells.resize(column, Place { start: self.text.len(), end: self.text.len(), is_number: false });
         let start = self.text.len();
         self.text.push_str(&text);
-        row.cells.push(Place { start, end: self.text.len(), is_number });
+        let end = self.text.len();
+        self.cells.push(Cell { column, start, end, is_number });
         self.text.push('\t');
-        row.end = self.text.len() - 1;
-        let first = row.cells.first().map_or(start, |cell| cell.start);
-        if row.end - first > limits.bytes {
+        let first = self.rows.last().and_then(|row| self.cells.get(row.first)).map_or(start, |cell| cell.start);
+        if end - first > limits.bytes {
             return Err(too_large(format!("row {line}: is longer than {} bytes", limits.bytes)));
         }
         Ok(())
     }
 
+    /// The cells of a row that hold anything.
+    fn cells(&self, row: usize) -> &[Cell] {
+        let first = |row: &Row| row.first;
+        let end = self.rows.get(row + 1).map_or(self.cells.len(), first);
+        &self.cells[self.rows.get(row).map_or(end, first)..end]
+    }
+
     /// The next row that holds anything.
     pub fn next_record(&mut self) -> Option<Record<'_>> {
-        let row = self.rows.get(self.next)?;
+        let line = self.rows.get(self.next)?.line;
+        let place = self.next;
         self.next += 1;
         self.fields.clear();
         self.ends.clear();
         self.numbers.clear();
-        for cell in &row.cells {
-            self.fields.push_str(&self.text[cell.start..cell.end]);
+        let mut raw = 0..0;
+        for at in 0..self.cells(place).len() {
+            let Cell { column, start, end, is_number } = self.cells(place)[at];
+            self.ends.resize(column, self.fields.len());
+            self.numbers.resize(column, false);
+            self.fields.push_str(&self.text[start..end]);
             self.ends.push(self.fields.len());
-            self.numbers.push(cell.is_number);
+            self.numbers.push(is_number);
+            raw = if at == 0 { start..end } else { raw.start..end };
         }
-        let raw = &self.text[row.cells.first().map_or(row.end, |cell| cell.start)..row.end];
-        Some(Record::of_parts(row.line, raw, &self.fields, &self.ends, &self.numbers))
+        Some(Record::of_parts(line, &self.text[raw], &self.fields, &self.ends, &self.numbers))
     }
 
     /// Passes over the first rows of the sheet.
@@ -157,8 +175,15 @@ impl SheetRows {
 
     /// The texts of the next rows; nothing is passed over.
     pub fn first(&self, rows: usize) -> Vec<Vec<String>> {
-        let texts = |row: &Row| row.cells.iter().map(|cell| self.text[cell.start..cell.end].to_owned()).collect();
-        self.rows.iter().skip(self.next).take(rows).map(texts).collect()
+        let texts = |row: usize| {
+            let mut texts: Vec<String> = Vec::new();
+            for cell in self.cells(row) {
+                texts.resize(cell.column, String::new());
+                texts.push(self.text[cell.start..cell.end].to_owned());
+            }
+            texts
+        };
+        (self.next..self.rows.len()).take(rows).map(texts).collect()
     }
 }
 
@@ -198,11 +223,15 @@ fn weigh(bytes: &[u8], most: u64) -> Result<(), Failure> {
         let part = archive.by_index(place).map_err(|error| unreadable(&error))?;
         let count =
             io::copy(&mut part.take(left.saturating_add(1)), &mut io::sink()).map_err(|error| unreadable(&error))?;
-        left = left.checked_sub(count).ok_or_else(|| {
-            too_large(format!("the workbook unpacks to more than the {most} bytes that AURA_MAX_WORKBOOK_UNPACKED_BYTES allows; export it as CSV"))
-        })?;
+        left = left.checked_sub(count).ok_or_else(|| unpacks_to_too_much(most))?;
     }
     Ok(())
+}
+
+fn unpacks_to_too_much(most: u64) -> Failure {
+    too_large(format!(
+        "the workbook unpacks to more than the {most} bytes that AURA_MAX_WORKBOOK_UNPACKED_BYTES allows; export it as CSV"
+    ))
 }
 
 fn too_large(reason: String) -> Failure {
@@ -212,4 +241,67 @@ fn too_large(reason: String) -> Failure {
 fn invalid(error: &XlsxError) -> Failure {
     let reason = format!("the file is no .xlsx workbook that can be read ({error}); other archives are not unpacked");
     Failure::new(ErrorCode::WorkbookInvalid, Stage::Parse, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    const LIMITS: RecordLimits = RecordLimits { bytes: 1 << 20, fields: 4096 };
+    const RELATIONSHIPS: &str = "http://schemas.openxmlformats.org/officeDocument/2006/relationships";
+
+    fn workbook(sheet: &str, strings: &str) -> Vec<u8> {
+        let book = format!(
+            r#"<workbook xmlns:r="{RELATIONSHIPS}"><sheets><sheet name="S" sheetId="1" r:id="rId1"/></sheets></workbook>"#
+        );
+        let links = format!(
+            r#"<Relationships><Relationship Id="rId1" Type="{RELATIONSHIPS}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>"#
+        );
+        let root = format!(
+            r#"<Relationships><Relationship Id="rId1" Type="{RELATIONSHIPS}/officeDocument" Target="xl/workbook.xml"/></Relationships>"#
+        );
+        let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        for (name, part) in [
+            ("_rels/.rels", root.as_str()),
+            ("xl/workbook.xml", book.as_str()),
+            ("xl/_rels/workbook.xml.rels", &links),
+            ("xl/sharedStrings.xml", &format!("<sst>{strings}</sst>")),
+            ("xl/worksheets/sheet1.xml", &format!("<worksheet><sheetData>{sheet}</sheetData></worksheet>")),
+        ] {
+            archive.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+            archive.write_all(part.as_bytes()).unwrap();
+        }
+        archive.finish().unwrap().into_inner()
+    }
+
+    fn read(sheet: &str, strings: &str, unpacked: u64) -> Result<SheetRows, Failure> {
+        let most = WorkbookLimits { bytes: 1 << 24, unpacked };
+        SheetRows::read(workbook(sheet, strings).as_slice(), None, most, LIMITS)
+    }
+
+    #[test]
+    fn a_cell_stands_in_its_column_and_rows_without_any_are_passed_over() {
+        let sheet = r#"<row r="2"><c r="B2" t="s"><v>0</v></c><c r="D2"><v>0.1</v></c></row><row r="1048576"><c r="A1048576"><v>7</v></c></row>"#;
+        let mut rows = read(sheet, "<si><t>x</t></si>", 1 << 20).unwrap();
+        assert_eq!(rows.first(9), [vec!["", "x", "", "0.1"], vec!["7"]]);
+        let record = rows.next_record().unwrap();
+        assert_eq!((record.line, record.raw, record.len()), (2, "x\t0.1", 4));
+        assert_eq!([0, 1, 2, 3].map(|place| record.is_number(place)), [false, false, false, true]);
+        assert_eq!(rows.next_record().unwrap().line, 1_048_576);
+        assert!(rows.next_record().is_none());
+    }
+
+    #[test]
+    fn what_a_workbook_takes_is_bounded_by_what_it_holds() {
+        let far: String =
+            (1..=20_000).map(|row| format!(r#"<row r="{row}"><c r="FAN{row}"><v>1</v></c></row>"#)).collect();
+        let rows = read(&far, "", 1 << 22).unwrap();
+        assert_eq!((rows.rows.len(), rows.cells.len()), (20_000, 20_000), "no blank cell is held");
+        let same: String =
+            (1..=500).map(|row| format!(r#"<row r="{row}"><c r="A{row}" t="s"><v>0</v></c></row>"#)).collect();
+        let failure = read(&same, &format!("<si><t>{}</t></si>", "x".repeat(10_000)), 1 << 20).unwrap_err();
+        assert_eq!(failure.code, ErrorCode::FileTooLarge);
+    }
 }
