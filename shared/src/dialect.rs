@@ -189,7 +189,9 @@ impl<'a> Opened<'a> {
             }
         }
         for _ in 0..text.skip_after_header {
-            self.table.next(false)?;
+            if self.table.next(false)?.is_none() {
+                break;
+            }
         }
         Ok(())
     }

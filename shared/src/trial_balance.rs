@@ -770,6 +770,16 @@ mod tests {
     }
 
     #[test]
+    fn more_lines_to_pass_over_than_a_file_has_leave_none() {
+        for (key, code) in
+            [("skip_lines", ErrorCode::SchemaInvalid), ("skip_after_header", ErrorCode::SliceNotFound)]
+        {
+            let failure = rows_through(&format!("[text]\n{key} = {}\n", i64::MAX), HEADER).unwrap_err();
+            assert_eq!(failure.code, code, "{key}");
+        }
+    }
+
+    #[test]
     fn columns_by_place_are_counted_between_the_delimiters_at_the_ends() {
         let columns = "[columns]\naccount_code = 1\naccount_name = 2\nbalance = 3\nentity = { message = 'entity' }\n\
                        period = { message = 'period' }\nbs_pl = { value = 'BS' }\nstatus = { value = 'x' }\n";
