@@ -117,7 +117,8 @@ pub(crate) fn open(path: &Path) -> Result<BufReader<File>, CommandError> {
     Ok(BufReader::new(File::open(path).map_err(|error| cannot(format!("cannot be read: {error}")))?))
 }
 
-fn facts(path: &Path, most: u64) -> Result<FileFacts, CommandError> {
+/// The file itself: its size and its fingerprint.
+pub(crate) fn facts(path: &Path, most: u64) -> Result<FileFacts, CommandError> {
     let mut input = open(path)?;
     let (mut fingerprinter, mut bytes, mut chunk) = (Fingerprinter::default(), 0, vec![0; 1 << 20]);
     loop {
@@ -167,10 +168,10 @@ fn look(
 
 /// The slices that are looked at, and what stands in their columns without being a slice.
 fn wanted(surveyed: &Survey, args: &Args, message: &Slice) -> Result<(Vec<Slice>, Vec<String>), CommandError> {
-    if let (Some(entity), Some(period)) = (&args.entity, &args.period) {
-        return Ok((vec![Slice { entity: entity.clone(), period: period.clone() }], Vec::new()));
-    }
     let (mut slices, mut strangers) = (Vec::new(), Vec::new());
+    if let (Some(entity), Some(period)) = (&args.entity, &args.period) {
+        slices.push(Slice { entity: entity.clone(), period: period.clone() });
+    }
     for (entity, period) in surveyed.slices.keys() {
         // A blank cell is the job's.
         let or_message = |text: &str, ours: &str| if text.is_empty() { ours.to_owned() } else { text.to_owned() };

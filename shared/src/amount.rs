@@ -34,6 +34,9 @@ pub enum InvalidAmount {
     /// More than 16 digits after the point.
     #[error("has more than 16 fractional digits")]
     TooPrecise,
+    /// A number of a workbook past what its kind of number can tell apart.
+    #[error("is too large for a number of a workbook, which has lost digits; export it as text or CSV")]
+    Imprecise,
     /// A minus beside another sign, or beside debit or credit.
     #[error("has two signs")]
     TwoSigns,

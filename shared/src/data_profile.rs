@@ -126,7 +126,7 @@ impl Profiler {
         self.rows += 1;
         for (cell, known) in record.iter().zip(&mut self.cells) {
             self.bytes += cell.len() as u64;
-            let text = cell.trim_ascii();
+            let text = cell.trim();
             if text.is_empty() {
                 known.blank += 1;
             } else if !known.not_decimal {
@@ -136,7 +136,7 @@ impl Profiler {
             }
         }
         for (column, text) in self.distinct.iter_mut().zip(counted) {
-            let text = text.trim_ascii();
+            let text = text.trim();
             if text.is_empty() {
                 continue;
             }

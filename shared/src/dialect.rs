@@ -125,6 +125,10 @@ impl<'a> Opened<'a> {
                 let (encoding, mark, input) =
                     decode(input, text.encoding.map(|encoding| encoding.0)).map_err(|error| unreadable(&error))?;
                 (dialect.encoding, dialect.byte_order_mark) = (Some(encoding.name()), mark);
+                if text.header == HeaderLine::Absent && text.delimiter.is_none() {
+                    let reason = "the mapping profile has header = false and no delimiter, which only a header tells";
+                    return Err(Failure::new(ErrorCode::SchemaInvalid, Stage::ValidateSchema, reason));
+                }
                 let mut records = Box::new(Records::new(input, format(text, b','), limits.record));
                 records.skip_lines(text.skip_lines)?;
                 let sample = records.peek(SAMPLE)?;
@@ -138,8 +142,8 @@ impl<'a> Opened<'a> {
             dialect,
             header: Vec::new(),
             table,
-            leading: text.leading_delimiter,
-            trailing: text.trailing_delimiter,
+            leading: text.leading_delimiter && packing != Packing::Zip,
+            trailing: text.trailing_delimiter && packing != Packing::Zip,
         };
         match text.header {
             HeaderLine::Present => opened.read_header(text, passed)?,
@@ -162,7 +166,6 @@ impl<'a> Opened<'a> {
     }
 
     fn read_header(&mut self, text: &TextFormat, passed: usize) -> Result<(), Failure> {
-        let (leading, trailing) = (self.leading, self.trailing);
         for _ in 0..passed {
             self.table.next(false)?;
         }
@@ -170,8 +173,13 @@ impl<'a> Opened<'a> {
         for row in 0..text.header_rows.0 {
             let record = loop {
                 let Some(record) = self.table.next(wanted.is_empty())? else { break None };
-                let record = without_edges(record, leading, trailing);
                 if row > 0 || contains(&record, &wanted) {
+                    if row == 0 {
+                        // Only where the header has such an edge do the records have it.
+                        self.leading &= is_blank(&record, 0);
+                        self.trailing &= record.len() > 1 && is_blank(&record, record.len() - 1);
+                    }
+                    let record = without_edges(record, self.leading, self.trailing);
                     break Some((record.line, record.iter().map(str::to_owned).collect::<Vec<_>>()));
                 }
             };
@@ -188,10 +196,9 @@ impl<'a> Opened<'a> {
                 }
             }
         }
-        for _ in 0..text.skip_after_header {
-            if self.table.next(false)?.is_none() {
-                break;
-            }
+        match &mut self.table {
+            Table::Text(records) => records.skip_lines(text.skip_after_header)?,
+            Table::Sheet(rows) => rows.skip_lines(text.skip_after_header),
         }
         Ok(())
     }
@@ -219,14 +226,17 @@ fn format(text: &TextFormat, found: u8) -> RecordFormat {
 /// The record without the blank fields that a delimiter at an end of the line makes.
 fn without_edges(record: Record<'_>, leading: bool, trailing: bool) -> Record<'_> {
     let mut record = record;
-    let blank = |record: &Record<'_>, place| record.get(place).is_some_and(|cell: &str| cell.trim().is_empty());
-    if leading && record.len() > 1 && blank(&record, 0) {
-        record = record.without_first();
+    if leading && record.len() > 1 {
+        record = if is_blank(&record, 0) { record.without_first() } else { record.shifted() };
     }
-    if trailing && record.len() > 1 && blank(&record, record.len() - 1) {
+    if trailing && record.len() > 1 && is_blank(&record, record.len() - 1) {
         record = record.truncated(record.len() - 1);
     }
     record
+}
+
+fn is_blank(record: &Record<'_>, place: usize) -> bool {
+    record.get(place).is_some_and(|cell| cell.trim().is_empty())
 }
 
 /// How many columns a record has between the delimiters at its ends, as of [`without_edges`].

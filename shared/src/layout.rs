@@ -163,12 +163,15 @@ impl Layout {
     }
 
     fn remember(&mut self, record: &Record<'_>) {
-        let Self { entity, period, company_code, account_code, texts, held, .. } = self;
+        let Self { entity, period, company_code, account_code, texts, contra, held, .. } = self;
         if held.is_empty() {
             return;
         }
         let keys = [Some(&*entity), Some(&*period), company_code.as_ref(), Some(&*account_code)];
-        for value in keys.into_iter().chain(texts.iter().map(Option::as_ref)).flatten() {
+        let contra = contra.as_deref();
+        let contra_texts = contra.iter().flat_map(|contra| contra.texts.iter().map(Option::as_ref));
+        let contra = contra_texts.chain([contra.map(|contra| &contra.account_code)]);
+        for value in keys.into_iter().chain(texts.iter().map(Option::as_ref)).chain(contra).flatten() {
             value.remember(record, held);
         }
     }
@@ -272,7 +275,11 @@ fn names(cells: &[String], repeated: RepeatedHeaders) -> (Vec<String>, Vec<Strin
         let key = key_of(&name);
         let before = keys.iter().filter(|known| **known == key).count();
         match repeated {
-            RepeatedHeaders::Number if before > 0 => names.push(format!("{name} ({})", before + 1)),
+            RepeatedHeaders::Number if before > 0 => {
+                let taken = |name: &String| names.iter().any(|known| key_of(known) == key_of(name));
+                let numbered = (before + 1..).map(|number| format!("{name} ({number})")).find(|name| !taken(name));
+                names.extend(numbered);
+            }
             RepeatedHeaders::Refuse if before > 0 && !twice.contains(&name) => {
                 twice.push(name.clone());
                 names.push(name);
@@ -368,7 +375,9 @@ impl Finder<'_> {
     fn amount(&mut self, name: &'static str) -> Option<AmountSource> {
         let missing = self.missing.len();
         let source = self.amount_source(name);
-        if !REQUIRED.contains(&name) {
+        // A table of its own is meant; a name under [columns] that the file lacks leaves an optional column out.
+        let meant = name == "balance_carryforward" && self.profile.balance_carryforward.is_some();
+        if !REQUIRED.contains(&name) && !meant {
             self.missing.truncate(missing);
         }
         source

@@ -156,9 +156,30 @@ impl MappingProfile {
         if let Some(fault) = contra_fault(&profile.contra) {
             return Err(invalid(line_of(toml, "contra"), fault));
         }
-        if profile.text.header == HeaderLine::Absent && !profile.text.header_contains.is_empty() {
-            let reason = "header = false goes with no header_contains".to_owned();
-            return Err(invalid(line_of(toml, "header_contains"), reason));
+        if profile.repeated_keys == RepeatedKeys::Last && !profile.contra.is_empty() {
+            let reason =
+                "repeated_keys = \"last\" does not go with [contra], which makes two rows of one line".to_owned();
+            return Err(invalid(line_of(toml, "repeated_keys"), reason));
+        }
+        profile.amounts.complete().map_err(|reason| invalid(line_of(toml, "amounts"), reason))?;
+        if let Some((key, reason)) = profile.text.fault() {
+            return Err(invalid(line_of(toml, key), reason.to_owned()));
+        }
+        for (target, rule) in profile.columns.iter().chain(&profile.contra) {
+            if rule.fill_down && crate::columns::AMOUNTS.contains(&target.as_str()) {
+                let reason = format!("{target} is an amount, which fill_down would count again");
+                return Err(invalid(line_of(toml, target.as_str()), reason));
+            }
+            if !rule.format.is_empty() && *target != Target::PERIOD {
+                return Err(invalid(
+                    line_of(toml, target.as_str()),
+                    format!("format is for the period, not for {target}"),
+                ));
+            }
+        }
+        let canonical = serde_json::to_string(&profile).unwrap_or_default();
+        if canonical.contains("\\u0000") {
+            return Err(invalid(1, "a text holds a NUL character".to_owned()));
         }
         Ok(profile)
     }

@@ -25,6 +25,8 @@ pub struct Survey {
     pub slices: BTreeMap<(String, String), u64>,
     /// Rows whose entity or period cannot be read; their first line and why.
     pub unclear: Option<(u64, String)>,
+    /// Whether there are more slices than are told apart.
+    pub more_slices: bool,
     /// Rows in all, those left out not counted.
     pub rows: u64,
 }
@@ -42,11 +44,11 @@ pub fn survey(
 ) -> Result<Survey, Failure> {
     let mut opened = Opened::new(input, profile, limits)?;
     let mut layout = Layout::new(profile, &opened.header)?;
-    let (mut slices, mut unclear, mut rows) = (BTreeMap::new(), None, 0);
+    let (mut slices, mut unclear, mut rows, mut more_slices) = (BTreeMap::new(), None, 0, false);
     while rows < most_rows
         && let Some(record) = opened.next_record()?
     {
-        if record.iter().all(|cell| cell.trim_ascii().is_empty()) {
+        if record.iter().all(|cell| cell.trim().is_empty()) {
             continue;
         }
         match layout.sift(&record) {
@@ -60,17 +62,19 @@ pub fn survey(
             continue;
         }
         rows += 1;
-        let text = |text: Option<std::borrow::Cow<'_, str>>| text.unwrap_or_default().trim_ascii().to_owned();
+        let text = |text: Option<std::borrow::Cow<'_, str>>| text.unwrap_or_default().trim().to_owned();
         match (values.entity(), values.period()) {
             (Ok(entity), Ok(period)) => {
                 let of = (text(entity), text(period));
                 if slices.len() < MOST_SLICES || slices.contains_key(&of) {
                     *slices.entry(of).or_insert(0) += 1;
+                } else {
+                    more_slices = true;
                 }
             }
             (Err(reason), _) => unclear = unclear.or(Some((record.line, format!("entity {reason}")))),
             (_, Err(reason)) => unclear = unclear.or(Some((record.line, format!("period {reason}")))),
         }
     }
-    Ok(Survey { dialect: opened.dialect, columns: layout.columns, slices, unclear, rows })
+    Ok(Survey { dialect: opened.dialect, columns: layout.columns, slices, unclear, more_slices, rows })
 }

@@ -16,7 +16,7 @@ use crate::{
     layout::{Layout, Reading as AmountReading, Sifted, Values},
     mapping_profile::{DecimalMark, LongRecords, MappingProfile, ShortRecords, WithoutKey},
     records::Record,
-    slice::Slice,
+    slice::{Entity, Period, Slice},
     written_amount::{AmountReader, Evidence},
 };
 
@@ -248,7 +248,7 @@ pub fn read_until_settled<T>(mut again: impl FnMut(Assumptions) -> Result<T, Sto
 
 impl Reading<'_> {
     fn take(&mut self, record: Record<'_>, sink: &mut impl RowSink) -> Result<Sifted, Stopped> {
-        if record.iter().all(|cell| cell.trim_ascii().is_empty()) {
+        if record.iter().all(|cell| cell.trim().is_empty()) {
             self.empty_rows += 1;
             return Ok(Sifted::Dropped);
         }
@@ -309,44 +309,47 @@ impl Reading<'_> {
             Belongs::HereIfAlone(_) => self.blank_rows += 1,
             Belongs::Here => {}
         }
-        if !keyless && self.row(record, false, sink)? == Sifted::Dropped {
-            return Ok(Sifted::Dropped);
-        }
-        if has_contra {
-            self.row(record, true, sink)?;
-        }
-        Ok(Sifted::Kept)
+        self.rows_of(record, !keyless, has_contra, sink)
     }
 
-    /// Takes the row that a record makes, or the second one, on its contra account.
-    fn row(&mut self, record: Record<'_>, contra: bool, sink: &mut impl RowSink) -> Result<Sifted, Stopped> {
+    /// Takes the rows that a record makes, both of them or none: its own, and that of its contra account.
+    fn rows_of(
+        &mut self,
+        record: Record<'_>,
+        own: bool,
+        contra: bool,
+        sink: &mut impl RowSink,
+    ) -> Result<Sifted, Stopped> {
         let request = self.request;
-        let values = match self.layout.contra_values(record, request.slice).filter(|_| contra) {
-            Some(values) => values,
-            None => self.layout.values(record, request.slice),
-        };
+        let own = own.then(|| self.layout.values(record, request.slice));
+        let contra = if contra { self.layout.contra_values(record, request.slice) } else { None };
         let mut amounts = AmountReading {
             reader: &self.amounts,
             decimal: self.decimal,
             evidence: request.profile.amounts.decimal.is_none().then_some(&mut self.evidence),
             thorough: self.assumptions.amounts == AmountsAre::Mixed,
         };
-        match row(&values, request.slice, &mut amounts) {
-            Ok((row, balance, counted)) => {
-                self.rows += 1;
-                let counted = std::array::from_fn(|place| counted[place].as_ref());
-                self.profiler.add(&record, counted, balance).map_err(|error| scratch(&error))?;
-                // A job that will fail writes nothing more, but every bad row is still found.
-                if self.bad_total == 0 || request.on_error == OnError::Quarantine {
-                    sink.good(&row)?;
+        let mut made = [const { None }; 2];
+        for (place, values) in [own, contra].iter().enumerate() {
+            let Some(values) = values else { continue };
+            match row(values, request.slice, &mut amounts) {
+                Ok(row) => made[place] = Some(row),
+                Err(bad) => {
+                    self.weigh_amounts()?;
+                    return self.refuse(bad, record.raw, sink);
                 }
-                Ok(Sifted::Kept)
-            }
-            Err(bad) => {
-                self.weigh_amounts()?;
-                self.refuse(bad, record.raw, sink)
             }
         }
+        for (row, balance, counted) in made.iter().flatten() {
+            self.rows += 1;
+            let counted = std::array::from_fn(|place| counted[place].as_ref());
+            self.profiler.add(&record, counted, *balance).map_err(|error| scratch(&error))?;
+            // A job that will fail writes nothing more, but every bad row is still found.
+            if self.bad_total == 0 || request.on_error == OnError::Quarantine {
+                sink.good(row)?;
+            }
+        }
+        Ok(Sifted::Kept)
     }
 
     /// The record with as many fields as the header, where the profile allows for it, and whether it is that long.
@@ -354,6 +357,7 @@ impl Reading<'_> {
         let text = &self.request.profile.text;
         let width = self.layout.columns.names.len();
         let whole = match record.len().cmp(&width) {
+            _ if record.is_shifted() => false,
             std::cmp::Ordering::Equal => true,
             std::cmp::Ordering::Less => text.short_records == ShortRecords::Pad || record.is_of_sheet(),
             std::cmp::Ordering::Greater => match text.long_records {
@@ -370,7 +374,7 @@ impl Reading<'_> {
         let again = |amounts| Err(Stopped::Again(Assumptions { amounts, ..self.assumptions }));
         match (self.assumptions.amounts, self.evidence.point, self.evidence.comma) {
             (AmountsAre::Pointed, None, Some(_)) => again(AmountsAre::WithComma),
-            (AmountsAre::Pointed | AmountsAre::WithComma, Some(_), Some(_)) => again(AmountsAre::Mixed),
+            (AmountsAre::Pointed, Some(_), Some(_)) | (AmountsAre::WithComma, Some(_), _) => again(AmountsAre::Mixed),
             _ => Ok(()),
         }
     }
@@ -391,7 +395,9 @@ impl Reading<'_> {
             (Some(point), Some(comma)) => {
                 format!("and line {point} can only have a decimal point, line {comma} only a decimal comma")
             }
-            (Some(_), None) | (None, Some(_)) => return Ok(()),
+            (Some(_), None) if self.decimal == DecimalMark::Point => return Ok(()),
+            (None, Some(_)) if self.decimal == DecimalMark::Comma => return Ok(()),
+            (Some(line), None) | (None, Some(line)) => format!("and line {line} has another decimal mark"),
         };
         let reason =
             format!("{both}, {reason}; say decimal = \".\" or decimal = \",\" under [amounts] of a mapping profile");
@@ -514,23 +520,34 @@ fn belongs(values: &Values<'_>, slice: &Slice, whole: bool) -> Belongs {
     let nowhere = |column: &str, reason| Belongs::Nowhere(BadRow { line, column: Some(column.to_owned()), reason });
     let (entity, period) = (values.entity(), values.period());
     let entity = match &entity {
-        Ok(text) => text.as_deref().map(str::trim_ascii),
+        Ok(text) => text.as_deref().map(str::trim),
         Err(reason) => return nowhere("entity", reason.clone()),
     };
     let period = match &period {
-        Ok(text) => text.as_deref().map(str::trim_ascii),
+        Ok(text) => text.as_deref().map(str::trim),
         Err(reason) => return nowhere("period", reason.clone()),
     };
     let matches = |cell: Option<&str>, ours: &str| cell.is_some_and(|cell| cell == ours || cell.is_empty());
     let ours = matches(entity, slice.entity.as_str()) && matches(period, slice.period.as_str());
-    if let (false, Some(entity), Some(period)) = (ours, entity, period) {
-        let cut = |text: &str| text.chars().take(40).collect::<String>();
-        return Belongs::Elsewhere(cut(entity), cut(period));
+    if let (false, Some(entity), Some(period)) = (ours, entity, period)
+        && (entity.is_empty() || entity.parse::<Entity>().is_ok())
+        && (period.is_empty() || period.parse::<Period>().is_ok())
+    {
+        return Belongs::Elsewhere(entity.to_owned(), period.to_owned());
     }
     if !whole {
         let (fields, width) = (values.record.len(), values.width());
         let reason = format!("has {fields} fields where the header has {width}");
         return Belongs::Nowhere(BadRow { line, column: None, reason });
+    }
+    if !ours {
+        // A row that no job could load must not pass for one of another job.
+        return match (entity, period) {
+            (Some(entity), _) if !entity.is_empty() && entity.parse::<Entity>().is_err() => {
+                nowhere("entity", "is no entity's code".to_owned())
+            }
+            _ => nowhere("period", "is no period of the form YYYY-MM".to_owned()),
+        };
     }
     match (entity, period) {
         (Some(""), _) => Belongs::HereIfAlone("entity"),
@@ -594,8 +611,8 @@ fn row<'a>(
 
 fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
     match text {
-        Cow::Borrowed(text) => Cow::Borrowed(text.trim_ascii()),
-        Cow::Owned(text) => Cow::Owned(text.trim_ascii().to_owned()),
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
     }
 }
 
@@ -619,201 +636,4 @@ fn scratch(error: &std::io::Error) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{records::RecordLimits, unpack::Expansion, workbook::WorkbookLimits};
-
-    #[derive(Default)]
-    struct Collected(Vec<String>, Vec<String>);
-
-    impl RowSink for Collected {
-        fn good(&mut self, row: &LedgerRow<'_>) -> Result<(), Failure> {
-            let balance = row.amounts[0].unwrap();
-            self.0.push(format!("{}:{}/{}={balance}", row.line, row.company_code, row.account_code));
-            self.0.extend(row.extra.clone());
-            Ok(())
-        }
-
-        fn rejected(&mut self, row: &BadRow, raw: &str) -> Result<(), Failure> {
-            self.1.push(format!("{} <{raw}>", described(row)));
-            Ok(())
-        }
-    }
-
-    const LIMITS: FileLimits = FileLimits {
-        record: RecordLimits { bytes: 1000, fields: 50 },
-        expansion: Expansion { bytes: 1 << 30, ratio: 200 },
-        workbook: WorkbookLimits { bytes: 1 << 20, unpacked: 1 << 24 },
-    };
-    const HEADER: &str = "entity,period,account_code,account_name,balance,bs_pl,status\n";
-
-    fn slice() -> Slice {
-        Slice { entity: "A".parse().unwrap(), period: "2022-06".parse().unwrap() }
-    }
-
-    fn request<'a>(slice: &'a Slice, profile: &'a MappingProfile) -> Request<'a> {
-        Request {
-            slice,
-            profile,
-            on_error: OnError::Abort,
-            max_rejected: 2,
-            limits: LIMITS,
-            control: Control::default(),
-            require_balanced: false,
-            nil_tolerance: Amount::ZERO,
-        }
-    }
-
-    fn read_with(rows: &str, change: impl FnOnce(&mut Request<'_>)) -> (Result<CheckedSlice, Failure>, Collected) {
-        let (slice, profile) = (slice(), MappingProfile::default());
-        let mut request = request(&slice, &profile);
-        change(&mut request);
-        let text = if rows.starts_with("entity") { rows.to_owned() } else { format!("{HEADER}{rows}") };
-        let mut sink = Collected::default();
-        let read = read_until_settled(|assumptions| {
-            sink = Collected::default();
-            read(text.as_bytes(), &request, assumptions, &mut sink)
-        });
-        (read, sink)
-    }
-
-    /// The rows that a profile makes of a whole file.
-    fn rows_through(toml: &str, text: &str) -> Result<Vec<String>, Failure> {
-        let (slice, profile) = (slice(), MappingProfile::parse("erp".parse().unwrap(), toml).unwrap());
-        let request = request(&slice, &profile);
-        read_until_settled(|assumptions| {
-            let mut sink = Collected::default();
-            read(text.as_bytes(), &request, assumptions, &mut sink).map(|_| sink.0)
-        })
-    }
-
-    fn failure(rows: &str, change: impl FnOnce(&mut Request<'_>)) -> Failure {
-        read_with(rows, change).0.unwrap_err()
-    }
-
-    #[test]
-    fn codes_stay_text_blank_balances_are_nil_and_company_is_the_entity() {
-        let (read, sink) =
-            read_with("A,2022-06, 00100 ,Cash,,BS,Assets\nA,2022-06,200,Debt,-1.50,BS,Liabilities\n", |_| {});
-        assert_eq!(sink.0, ["2:A/00100=0", "3:A/200=-1.5"]);
-        let read = read.unwrap();
-        assert_eq!((read.rows, read.balance_sum.to_string().as_str(), read.profile.blank_balances), (2, "-1.5", 1));
-    }
-
-    #[test]
-    fn rows_of_other_slices_are_counted_and_left_alone() {
-        let (read, sink) = read_with("B,2022-06,1,x,junk,BS,A\nA,2022-06,1,x,1,BS,A\nA,2022-07,1,x,1,BS,A\n", |_| {});
-        assert_eq!((read.unwrap().rows_other_slices, sink.0.len()), (2, 1));
-        let missing = failure("B,2022-06,1,x,1,BS,A\nA,2022-07,1,x,1,BS,A\n", |_| {});
-        assert_eq!(missing.message, "the file has no row of A 2022-06; it has A 2022-07, B 2022-06");
-    }
-
-    #[test]
-    fn a_blank_entity_is_the_jobs_only_if_the_file_holds_no_other_slice() {
-        let (read, sink) = read_with(",2022-06,1,x,1,BS,A\nA,,2,x,2,BS,A\n", |_| {});
-        assert_eq!((read.unwrap().rows, sink.0.len()), (2, 2));
-        for rows in [",2022-06,1,x,1,BS,A\nB,2022-06,2,x,2,BS,A\n", "B,2022-06,2,x,2,BS,A\n,2022-06,1,x,1,BS,A\n"] {
-            let failure = failure(rows, |_| {});
-            assert_eq!(failure.code, ErrorCode::RowInvalid);
-            assert_eq!(failure.rows[0].column.as_deref(), Some("entity"), "{failure}");
-        }
-    }
-
-    #[test]
-    fn every_bad_row_is_listed_with_line_column_and_reason() {
-        let rows = "A,2022-06,1,x,12x,BS,A\nA,2022-06,,x,1,BS,A\nA,2022-06,3,x,1,BS\nA,2022-06,4,x,1,BS,A\n";
-        let failure = failure(rows, |_| {});
-        let shown: Vec<_> = failure.rows.iter().map(described).collect();
-        assert_eq!(
-            shown,
-            [
-                "line 2, balance: is no decimal number",
-                "line 3, account_code: is blank",
-                "line 4: has 6 fields where the header has 7"
-            ]
-        );
-        assert_eq!(failure.message, "3 of 4 rows are bad; the first: line 2, balance: is no decimal number");
-    }
-
-    #[test]
-    fn quarantine_puts_bad_rows_aside_up_to_its_limit() {
-        let rows = "A,2022-06,1,x,12x,BS,A\nA,2022-06,4,\"x\ny\",1e3,BS,A\nA,2022-06,5,x,1,BS,A\n";
-        let (read, sink) = read_with(rows, |request| request.on_error = OnError::Quarantine);
-        assert_eq!((read.unwrap().failed, sink.0.len()), (2, 1));
-        assert_eq!(sink.1[1], "line 3, balance: is no decimal number <A,2022-06,4,\"x\ny\",1e3,BS,A>");
-        let more = format!("A,2022-06,9,x,?,BS,A\n{rows}");
-        let failure = failure(&more, |request| request.on_error = OnError::Quarantine);
-        assert!(failure.message.starts_with("more than 2 rows are bad"), "{failure}");
-    }
-
-    #[test]
-    fn unknown_columns_are_kept_verbatim() {
-        let rows = "entity,period,account_code,account_name,balance,bs_pl,status,Segment\nA,2022-06,1,x,1,BS,A, \"\"\n";
-        let rows = rows.replace("\"\"", "x\\y");
-        let (read, sink) = read_with(&rows, |_| {});
-        assert_eq!(sink.0[1], r#"{"Segment":" x\\y"}"#);
-        assert_eq!(read.unwrap().warnings, ["columns that Aura does not know are kept in extra: Segment"]);
-    }
-
-    #[test]
-    fn a_cell_that_a_short_record_lacks_is_blank_whatever_it_decides() {
-        let toml = "[text]\nshort_records = 'pad'\n[columns]\nperiod = { message = 'period' }\nbs_pl = { value = 'BS' }\n\
-                    status = { value = 'x' }\n";
-        let text = "account_code,account_name,balance,entity\n1,a,5,A\n2,b,6\n";
-        assert_eq!(rows_through(toml, text).unwrap(), ["2:A/1=5", "3:A/2=6"], "the file holds no other slice");
-        let two = format!("{text}3,c,7,B\n");
-        let failure = rows_through(toml, &two).unwrap_err();
-        assert_eq!(failure.rows[0].reason, "is blank, and the file holds several slices");
-        let filled = format!("{toml}entity = {{ column = 'entity', fill_down = true }}\n");
-        let text = "account_code,account_name,balance,entity\n1,a,5,B\n2,b,6\n3,c,7,A\n4,d,8\n";
-        assert_eq!(rows_through(&filled, text).unwrap(), ["4:A/3=7", "5:A/4=8"]);
-    }
-
-    #[test]
-    fn more_lines_to_pass_over_than_a_file_has_leave_none() {
-        for (key, code) in
-            [("skip_lines", ErrorCode::SchemaInvalid), ("skip_after_header", ErrorCode::SliceNotFound)]
-        {
-            let failure = rows_through(&format!("[text]\n{key} = {}\n", i64::MAX), HEADER).unwrap_err();
-            assert_eq!(failure.code, code, "{key}");
-        }
-    }
-
-    #[test]
-    fn columns_by_place_are_counted_between_the_delimiters_at_the_ends() {
-        let columns = "[columns]\naccount_code = 1\naccount_name = 2\nbalance = 3\nentity = { message = 'entity' }\n\
-                       period = { message = 'period' }\nbs_pl = { value = 'BS' }\nstatus = { value = 'x' }\n";
-        for (ends, text) in [
-            ("leading_delimiter = true\ntrailing_delimiter = true", "|1|a|5|\n|2|b|6|\n"),
-            ("leading_delimiter = true", "|1|a|5\n|2|b|6\n"),
-            ("trailing_delimiter = true", "1|a|5|\n2|b|6|\n"),
-        ] {
-            let rows = rows_through(&format!("[text]\nheader = false\n{ends}\n{columns}"), text);
-            assert_eq!(rows.unwrap(), ["1:A/1=5", "2:A/2=6"], "{text}");
-        }
-    }
-
-    #[test]
-    fn totals_must_match() {
-        let rows = "A,2022-06,1,x,1.5,BS,A\nA,2022-06,2,x,-1,BS,A\n";
-        let control = Control { rows: Some(3), balance_sum: Some("0.6".parse().unwrap()) };
-        let mismatch = failure(rows, |request| request.control = control);
-        assert_eq!(
-            mismatch.message,
-            "the message says 3 rows, the file has 2; the message says a sum of 0.6, the file has 0.5"
-        );
-        let unbalanced = failure(rows, |request| request.require_balanced = true);
-        assert_eq!(unbalanced.code, ErrorCode::OutOfBalance);
-        let tolerance = "0.5".parse().unwrap();
-        let (read, _) =
-            read_with(rows, |request| (request.require_balanced, request.nil_tolerance) = (true, tolerance));
-        assert!(read.is_ok());
-    }
-
-    #[test]
-    fn an_empty_file_lacks_every_column_and_a_header_alone_has_no_row() {
-        let empty = failure("entity\n", |_| {});
-        assert_eq!(empty.code, ErrorCode::SchemaInvalid);
-        assert_eq!(failure("", |_| {}).message, "the file has no row");
-    }
-}
+mod tests;

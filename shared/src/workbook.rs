@@ -101,9 +101,17 @@ impl SheetRows {
             name: name.clone(),
         };
         let mut cells = workbook.worksheet_cells_reader(&name).map_err(|error| invalid(&error))?;
-        while let Some(cell) = cells.next_cell().map_err(|error| invalid(&error))? {
-            let (row, column) = cell.get_position();
-            rows.take(u64::from(row) + 1, column as usize, cell.get_value(), limits)?;
+        while let Some(cell) = cells.next_cell_with_formula().map_err(|error| invalid(&error))? {
+            let (row, column) = cell.pos;
+            let line = u64::from(row) + 1;
+            if cell.formula.is_some() && cell.value == DataRef::Empty {
+                let reason = format!(
+                    "row {line}, column {}: a formula has no value; open and save the workbook in a spreadsheet program",
+                    column + 1
+                );
+                return Err(Failure::new(ErrorCode::WorkbookInvalid, Stage::Parse, reason));
+            }
+            rows.take(line, column as usize, &cell.value, limits)?;
             // Texts stand once in the file, however many cells hold them.
             if rows.text.len() as u64 > most.unpacked {
                 return Err(unpacks_to_too_much(most.unpacked));
@@ -115,6 +123,10 @@ impl SheetRows {
     /// Takes in a cell; those of a sheet come row by row.
     fn take(&mut self, line: u64, column: usize, value: &DataRef<'_>, limits: RecordLimits) -> Result<(), Failure> {
         let Some((text, is_number)) = shown(value) else { return Ok(()) };
+        if text.contains('\0') {
+            let reason = format!("row {line}, column {}: holds a NUL character", column + 1);
+            return Err(Failure::new(ErrorCode::WorkbookInvalid, Stage::Parse, reason));
+        }
         let at = self.rows.last().map_or(0, |row| row.line);
         let last = self.cells.last().filter(|_| line == at);
         if line < at || last.is_some_and(|last| column <= last.column) {
@@ -168,9 +180,11 @@ impl SheetRows {
         Some(Record::of_parts(line, &self.text[raw], &self.fields, &self.ends, &self.numbers))
     }
 
-    /// Passes over the first rows of the sheet.
+    /// Passes over so many rows of the sheet, those that hold nothing among them.
     pub fn skip_lines(&mut self, lines: u64) {
-        self.next = self.rows.iter().take_while(|row| row.line <= lines).count();
+        let passed = self.next.checked_sub(1).and_then(|last| self.rows.get(last)).map_or(0, |row| row.line);
+        let end = passed.saturating_add(lines);
+        self.next += self.rows[self.next..].iter().take_while(|row| row.line <= end).count();
     }
 
     /// The texts of the next rows; nothing is passed over.

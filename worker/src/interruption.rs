@@ -1,7 +1,7 @@
 //! What an interruption comes to: a failure that spends an attempt, or an outage that does not.
 
 use shared::{
-    failure::{ErrorCode, Failure},
+    failure::{ErrorCode, Failure, Stage},
     postgres::PostgresError,
 };
 
@@ -46,7 +46,7 @@ pub(crate) async fn settle_interruption(
                 // The commit may have failed after the lock was gone; this worker lives all the same.
                 claim::rest(&services.pool, claim).await;
             }
-            Failure::new(postgres_code(&source), stage, postgres_message(&source))
+            Failure::new(postgres_code(&source, stage), stage, postgres_message(&source))
         }
         Interrupted::RootAway(root) => {
             services.outages.root_failed(&root);
@@ -83,8 +83,13 @@ fn cannot_work(error: &PostgresError) -> bool {
     error.sql_state().is_some_and(|state| state.code().starts_with("53") || state.code() == "25006")
 }
 
-fn postgres_code(error: &PostgresError) -> ErrorCode {
-    if error.is_conflict() || error.is_unique_violation() {
+fn postgres_code(error: &PostgresError, stage: Stage) -> ErrorCode {
+    // What PostgreSQL finds wrong with a value will be wrong the next time, too.
+    let refuses_value =
+        error.sql_state().is_some_and(|state| state.code().starts_with("22") || state.code() == "23514");
+    if stage == Stage::Write && refuses_value {
+        ErrorCode::RowInvalid
+    } else if error.is_conflict() || error.is_unique_violation() {
         ErrorCode::SerializationConflict
     } else if error.is_timeout() {
         ErrorCode::Timeout

@@ -19,7 +19,7 @@ pub(super) struct Preview {
     repeated: RepeatedKeys,
     /// The first rows.
     pub(super) first: Vec<ShownRow>,
-    /// The line of each key, by company and account.
+    /// The line on which each key stands first, by company and account.
     keys: HashMap<(String, String), u64>,
     /// Rows whose key stands on an earlier line, if that is a mistake.
     pub(super) twice: Vec<BadRow>,
@@ -58,8 +58,11 @@ impl RowSink for Preview {
             });
         }
         let key = (row.company_code.to_string(), row.account_code.to_string());
-        let earlier = *self.keys.entry(key).or_insert(row.line);
-        if earlier != row.line && self.repeated == RepeatedKeys::Refuse && self.twice.len() < LISTED {
+        let Some(earlier) = self.keys.get(&key).copied() else {
+            self.keys.insert(key, row.line);
+            return Ok(());
+        };
+        if self.repeated == RepeatedKeys::Refuse && self.twice.len() < LISTED {
             let reason = format!("has the same company_code and account_code as line {earlier}");
             self.twice.push(BadRow { line: row.line, column: Some("account_code".to_owned()), reason });
         }

@@ -25,10 +25,11 @@ const SHOWN: usize = 20;
 
 /// The file itself.
 #[derive(Debug, Serialize)]
-pub(super) struct FileFacts {
+pub(crate) struct FileFacts {
     pub(super) path: String,
     pub(super) bytes: u64,
-    pub(super) fingerprint: String,
+    /// SHA-256 of its bytes.
+    pub(crate) fingerprint: String,
 }
 
 /// What the worker would make of a file.

@@ -69,8 +69,14 @@ pub(super) fn draft(path: &Path, limits: FileLimits) -> Result<Draft, Failure> {
             "the draft cannot be written",
         )
     })?;
-    debug_assert!(MappingProfile::parse(shared::job::SourceName::default(), &toml).is_ok(), "{toml}");
-    Ok(Draft { toml })
+    match MappingProfile::parse(shared::job::SourceName::default(), &toml) {
+        Ok(_) => Ok(Draft { toml }),
+        Err(invalid) => Err(Failure::new(
+            shared::failure::ErrorCode::SchemaInvalid,
+            shared::failure::Stage::Parse,
+            format!("no draft can be made of the file's headings ({invalid}); write the profile by hand"),
+        )),
+    }
 }
 
 fn cells(path: &Path, limits: FileLimits) -> Result<Cells, Failure> {
@@ -239,7 +245,7 @@ fn write(
     let others: Vec<&str> = (0..header.len()).filter(|place| !used(place)).map(|place| header[place].trim()).collect();
     let others: Vec<&str> = others.into_iter().filter(|name| !name.is_empty()).collect();
     if !others.is_empty() {
-        writeln!(toml, "# kept in extra as they are: {}", others.join(", ").replace(['\n', '\r'], " "))?;
+        writeln!(toml, "# kept in extra as they are: {}", others.join(", ").replace(char::is_control, " "))?;
     }
     Ok(())
 }

@@ -40,6 +40,11 @@ pub(crate) fn read(path: &Path, given: &Map<String, Value>, settings: &Settings)
         .map_err(|failure| input(failure.to_string()))?;
     let mut faults: Vec<String> =
         found.unclear.iter().map(|(line, reason)| format!("line {line}: the {reason}")).collect();
+    if found.more_slices {
+        faults.push("more than 100000 pairs of entity and period; is the right column named?".to_owned());
+    }
+    // The slices are those of these bytes: a file that grows meanwhile must not lose its new ones.
+    let facts = check::facts(path, settings.max_file_bytes)?;
     let mut drafts = Vec::new();
     for ((of_entity, of_period), rows) in &found.slices {
         let slice = of_entity.parse::<Entity>().map_err(|error| error.to_string()).and_then(|entity| {
@@ -59,6 +64,7 @@ pub(crate) fn read(path: &Path, given: &Map<String, Value>, settings: &Settings)
             set(&mut fields, "file", path.to_str());
             set(&mut fields, "entity", Some(&slice.entity));
             set(&mut fields, "period", Some(&slice.period));
+            set(&mut fields, "sha256", Some(&facts.fingerprint));
             drafts.push(Draft { place: slice.to_string(), fields: Ok(fields) });
         }
     }

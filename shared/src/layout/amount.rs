@@ -2,7 +2,7 @@
 
 use super::value::{Value, Values};
 use crate::{
-    amount::{Amount, InvalidAmount},
+    amount::{Amount, InvalidAmount, SCALE},
     mapping_profile::DecimalMark,
     written_amount::{AmountReader, Evidence},
 };
@@ -63,8 +63,12 @@ impl AmountSource {
     /// Why there is none, as a fragment.
     pub fn read(&self, values: &Values<'_>, reading: &mut Reading<'_>) -> Result<Option<Amount>, String> {
         let line = values.record.line;
+        // Where the side is told by the column, a mark in the cell would turn the sign once more.
         let mut cell = |place: usize| {
             let text = values.record.get(place).unwrap_or_default();
+            if reading.reader.has_mark(text) {
+                return Err(InvalidAmount::TwoSigns);
+            }
             reading.read(text, values.record.is_number(place), line)
         };
         let (amount, negate) = match self {
@@ -113,7 +117,10 @@ fn within(units: i128) -> Result<Amount, String> {
 impl Reading<'_> {
     fn read(&mut self, text: &str, is_number: bool, line: u64) -> Result<Option<Amount>, InvalidAmount> {
         if is_number {
-            return Amount::parse(text.as_bytes()).map(Some);
+            let amount = Amount::parse(text.as_bytes())?;
+            // From there on a double tells not even whole numbers apart.
+            let told_apart = amount.units().unsigned_abs() < (1 << 53) * 10_u128.pow(SCALE);
+            return if told_apart { Ok(Some(amount)) } else { Err(InvalidAmount::Imprecise) };
         }
         let read = self.reader.read(text, self.decimal);
         if let Some(evidence) = self.evidence.as_deref_mut() {

@@ -108,7 +108,8 @@ impl Ruled {
             Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
         };
         let Some(part) = &self.rule.part else { return text };
-        let range = part.0.captures(&text).and_then(|found| found.get(1).or_else(|| found.get(0))).map(|m| m.range());
+        let group = usize::from(part.0.captures_len() > 1);
+        let range = part.0.captures(&text).and_then(|found| found.get(group)).map(|found| found.range());
         match (range, text) {
             (None, _) => Cow::Borrowed(""),
             (Some(range), Cow::Borrowed(text)) => Cow::Borrowed(text[range].trim()),

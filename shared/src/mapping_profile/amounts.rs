@@ -24,6 +24,46 @@ pub struct AmountStyle {
     pub padding: String,
 }
 
+impl AmountStyle {
+    /// Makes sure that no part of a figure is taken for something beside it, and draws the decimal mark from
+    /// the thousands mark if only that is said.
+    pub(super) fn complete(&mut self) -> Result<(), String> {
+        const OF_FIGURES: &str = "0123456789+-()'\u{2212}\u{2013}\u{2010}\u{ff0d}\u{2019}△▲";
+        for (key, texts) in
+            [("currency", &self.currency), ("debit_marks", &self.debit_marks), ("credit_marks", &self.credit_marks)]
+        {
+            for text in texts {
+                let lettered = text.contains(char::is_alphabetic);
+                let figure = |c: char| OF_FIGURES.contains(c) || c.is_numeric() || !lettered && matches!(c, '.' | ',');
+                if text.trim().is_empty() || text.contains(figure) {
+                    return Err(format!("{key} has {text:?}, which is blank or may be part of a figure"));
+                }
+            }
+        }
+        if let Some(c) =
+            self.padding.chars().find(|c| c.is_numeric() || OF_FIGURES.contains(*c) || matches!(c, '.' | ','))
+        {
+            return Err(format!("padding has {c:?}, which may be part of a figure"));
+        }
+        let same = |mark: &&String| {
+            self.credit_marks.iter().any(|other| other.trim().to_lowercase() == mark.trim().to_lowercase())
+        };
+        if let Some(mark) = self.debit_marks.iter().find(same) {
+            return Err(format!("{mark:?} stands under debit_marks and credit_marks"));
+        }
+        match (self.decimal, self.thousands) {
+            (Some(DecimalMark::Point), Some(ThousandsMark::Point))
+            | (Some(DecimalMark::Comma), Some(ThousandsMark::Comma)) => {
+                return Err("decimal and thousands are the same mark".to_owned());
+            }
+            (None, Some(ThousandsMark::Point)) => self.decimal = Some(DecimalMark::Comma),
+            (None, Some(ThousandsMark::Comma)) => self.decimal = Some(DecimalMark::Point),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
 /// The decimal mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DecimalMark {

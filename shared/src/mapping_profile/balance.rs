@@ -68,6 +68,9 @@ impl TryFrom<Written> for BalanceRule {
 
     fn try_from(written: Written) -> Result<Self, &'static str> {
         let Written { column, debit, credit, signed, indicator, debit_values, credit_values, negate } = written;
+        if debit_values.iter().chain(&credit_values).any(|value| value.trim() != value) {
+            return Err("a value of the indicator has spaces at its ends, and cells are looked at without theirs");
+        }
         match (column.is_empty(), debit.is_empty() && credit.is_empty(), indicator.is_empty()) {
             (false, true, true) if signed || !debit_values.is_empty() || !credit_values.is_empty() => {
                 Err("signed goes with debit and credit; debit_values and credit_values go with an indicator")

@@ -41,6 +41,9 @@ pub enum InvalidPeriodFormat {
     /// A bracket is not closed.
     #[error("the format {0:?} has a [ without a ]")]
     Open(String),
+    /// Two months have one name.
+    #[error("months has a name twice")]
+    SameMonths,
     /// The list of months is no list of twelve.
     #[error("months needs 12 names, from January to December; it has {0}")]
     Months(usize),
@@ -81,6 +84,9 @@ impl PeriodFormat {
             12 => months.iter().map(|name| name.trim().trim_end_matches('.').to_lowercase()).collect(),
             other => return Err(InvalidPeriodFormat::Months(other)),
         };
+        if months.iter().enumerate().any(|(place, name)| months[..place].contains(name)) {
+            return Err(InvalidPeriodFormat::SameMonths);
+        }
         Ok(Self { text: text.to_owned(), tokens, months, year_offset })
     }
 

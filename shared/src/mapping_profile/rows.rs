@@ -141,6 +141,9 @@ impl TryFrom<Written> for Condition {
         .into_iter()
         .flatten();
         match (tests.next(), tests.next()) {
+            (Some(Test::Is(texts) | Test::IsNot(texts)), None) if texts.iter().any(|text| text.trim() != text) => {
+                Err("a text of is or is_not has spaces at its ends, and cells are looked at without theirs")
+            }
             (Some(test), None) => Ok(Self { column, test }),
             _ => Err(
                 "a condition needs exactly one of is, is_not, starts_with, ends_with, contains, matches, matches_not, \

@@ -69,6 +69,25 @@ impl Default for TextFormat {
     }
 }
 
+impl TextFormat {
+    /// The key that does not go with the others, and why.
+    pub(super) fn fault(&self) -> Option<(&'static str, &'static str)> {
+        let headless = self.header == HeaderLine::Absent;
+        if headless && !self.header_contains.is_empty() {
+            return Some(("header_contains", "header = false goes with no header_contains"));
+        }
+        if headless && (self.header_rows.0 != 1 || self.skip_after_header != 0) {
+            return Some(("header", "header = false goes with neither header_rows nor skip_after_header"));
+        }
+        if !headless && !self.column_names.is_empty() {
+            return Some(("column_names", "column_names go with header = false"));
+        }
+        let quote = self.quote.0;
+        let same = self.delimiter.is_some_and(|delimiter| Some(delimiter.0) == quote);
+        same.then_some(("delimiter", "delimiter and quote are the same character"))
+    }
+}
+
 /// An encoding by its label of the WHATWG Encoding Standard, such as `windows-1252` or `shift_jis`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
