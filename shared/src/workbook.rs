@@ -2,7 +2,10 @@
 //!
 //! A workbook cannot be read as a stream, so its size is bounded, packed and unpacked, before it is opened.
 
-use std::io::{self, Cursor, Read};
+use std::{
+    io::{self, Cursor, Read},
+    panic::{self, AssertUnwindSafe},
+};
 
 use calamine::{Data, DataRef, ExcelDateTime, Reader, Xlsx, XlsxError};
 
@@ -77,6 +80,20 @@ impl SheetRows {
             )));
         }
         weigh(&bytes, most.unpacked)?;
+        // The library trusts what parts say of each other, and panics over some that contradict themselves.
+        let read = panic::catch_unwind(AssertUnwindSafe(|| Self::of_archive(bytes, sheet, most, limits)));
+        read.unwrap_or_else(|_| {
+            let reason = "the workbook's parts contradict themselves; save it anew, or export it as CSV";
+            Err(Failure::new(ErrorCode::WorkbookInvalid, Stage::Parse, reason))
+        })
+    }
+
+    fn of_archive(
+        bytes: Vec<u8>,
+        sheet: Option<&Sheet>,
+        most: WorkbookLimits,
+        limits: RecordLimits,
+    ) -> Result<Self, Failure> {
         let mut workbook: Xlsx<_> =
             calamine::open_workbook_from_rs(Cursor::new(bytes)).map_err(|e: XlsxError| invalid(&e))?;
         let names = workbook.sheet_names();
@@ -282,7 +299,7 @@ mod tests {
             ("xl/workbook.xml", book.as_str()),
             ("xl/_rels/workbook.xml.rels", &links),
             ("xl/sharedStrings.xml", &format!("<sst>{strings}</sst>")),
-            ("xl/worksheets/sheet1.xml", &format!("<worksheet><sheetData>{sheet}</sheetData></worksheet>")),
+            ("xl/worksheets/sheet1.xml", &format!("<worksheet>{sheet}</worksheet>")),
         ] {
             archive.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
             archive.write_all(part.as_bytes()).unwrap();
@@ -292,6 +309,7 @@ mod tests {
 
     fn read(sheet: &str, strings: &str, unpacked: u64) -> Result<SheetRows, Failure> {
         let most = WorkbookLimits { bytes: 1 << 24, unpacked };
+        let sheet = if sheet.starts_with("<dimension") { sheet } else { &format!("<sheetData>{sheet}</sheetData>") };
         SheetRows::read(workbook(sheet, strings).as_slice(), None, most, LIMITS)
     }
 
@@ -305,6 +323,16 @@ mod tests {
         assert_eq!([0, 1, 2, 3].map(|place| record.is_number(place)), [false, false, false, true]);
         assert_eq!(rows.next_record().unwrap().line, 1_048_576);
         assert!(rows.next_record().is_none());
+    }
+
+    #[test]
+    fn a_workbook_that_contradicts_itself_is_no_panic() {
+        let backwards = r#"<dimension ref="QA1:B2"/><sheetData><row r="1"><c r="A1"><v>7</v></c></row></sheetData>"#;
+        for sheet in [backwards, r#"<row r="0"><c r="A0" t="s"><v>9</v></c></row>"#] {
+            if let Err(failure) = read(sheet, "", 1 << 20) {
+                assert_eq!(failure.code, ErrorCode::WorkbookInvalid, "{failure}");
+            }
+        }
     }
 
     #[test]
