@@ -3,7 +3,7 @@
 mod amount;
 mod value;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use self::value::Value;
 pub use self::{
@@ -101,10 +101,14 @@ impl Layout {
 
         let filled = Self::filled(&[&entity, &period, &company_code, &account_code], &amounts, &texts);
         let unknown: Vec<usize> = (0..names.len()).filter(|place| !finder.used[*place]).collect();
+        let these: HashSet<String> = match &profile.extra_columns {
+            ExtraColumns::Whether(_) => HashSet::new(),
+            ExtraColumns::These(these) => these.iter().map(|name| key_of(name)).collect(),
+        };
         let kept = |place: &usize| match &profile.extra_columns {
             ExtraColumns::Whether(KeepOrDrop::Keep) => true,
             ExtraColumns::Whether(KeepOrDrop::Drop) => false,
-            ExtraColumns::These(these) => these.iter().any(|name| key_of(name) == finder.keys[*place]),
+            ExtraColumns::These(_) => these.contains(&finder.keys[*place]),
         };
         let extra: Vec<usize> = unknown.iter().copied().filter(kept).collect();
         let columns = FileColumns {
