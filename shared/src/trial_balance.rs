@@ -2,29 +2,27 @@
 //!
 //! Everything here is computed from the file's bytes alone; `check` and the worker share it.
 
+mod row;
+
 use std::{borrow::Cow, collections::BTreeSet, io::Read};
 
-use serde_json::{Map, Value};
-
+use self::row::{Belongs, belongs, row};
 use crate::{
     amount::Amount,
-    columns::{AMOUNTS, ERP_TEXTS, FileColumns, REVIEW_TEXTS, TEXTS},
+    columns::{AMOUNTS, FileColumns, TEXTS},
     data_profile::{DataProfile, Profiler},
     dialect::{Dialect, FileLimits, Opened},
     failure::{BadRow, ErrorCode, Failure, LISTED_ROWS, Stage},
     job::{Control, OnError},
-    layout::{Layout, Reading as AmountReading, Sifted, Values},
+    layout::{Layout, Reading as AmountReading, Sifted},
     mapping_profile::{DecimalMark, LongRecords, MappingProfile, ShortRecords, WithoutKey},
     records::Record,
-    slice::{Entity, Period, Slice},
+    slice::Slice,
     written_amount::{AmountReader, Evidence},
 };
 
 /// Other slices that `slice_not_found` lists.
 const LISTED_SLICES: usize = 100;
-/// The longest code, in bytes; PostgreSQL's index holds no longer keys than about 2,700.
-const MAX_CODE: usize = 255;
-
 /// A row of the ledger, as the file has it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LedgerRow<'a> {
@@ -157,15 +155,6 @@ impl From<Failure> for Stopped {
     fn from(failure: Failure) -> Self {
         Self::Failed(Box::new(failure))
     }
-}
-
-enum Belongs {
-    Here,
-    /// Its entity or period, which this names, is blank.
-    HereIfAlone(&'static str),
-    /// The slice it is of.
-    Elsewhere(String, String),
-    Nowhere(BadRow),
 }
 
 struct Reading<'a> {
@@ -511,108 +500,6 @@ impl Reading<'_> {
             format!("the file has no row of {}; it has {}{more}", self.request.slice, listed.join(", "))
         };
         Failure::new(ErrorCode::SliceNotFound, Stage::Map, message)
-    }
-}
-
-/// Whose row a record is.
-fn belongs(values: &Values<'_>, slice: &Slice, whole: bool) -> Belongs {
-    let line = values.record.line;
-    let nowhere = |column: &str, reason| Belongs::Nowhere(BadRow { line, column: Some(column.to_owned()), reason });
-    let (entity, period) = (values.entity(), values.period());
-    let entity = match &entity {
-        Ok(text) => text.as_deref().map(str::trim),
-        Err(reason) => return nowhere("entity", reason.clone()),
-    };
-    let period = match &period {
-        Ok(text) => text.as_deref().map(str::trim),
-        Err(reason) => return nowhere("period", reason.clone()),
-    };
-    let matches = |cell: Option<&str>, ours: &str| cell.is_some_and(|cell| cell == ours || cell.is_empty());
-    let ours = matches(entity, slice.entity.as_str()) && matches(period, slice.period.as_str());
-    if let (false, Some(entity), Some(period)) = (ours, entity, period)
-        && (entity.is_empty() || entity.parse::<Entity>().is_ok())
-        && (period.is_empty() || period.parse::<Period>().is_ok())
-    {
-        return Belongs::Elsewhere(entity.to_owned(), period.to_owned());
-    }
-    if !whole {
-        let (fields, width) = (values.record.len(), values.width());
-        let reason = format!("has {fields} fields where the header has {width}");
-        return Belongs::Nowhere(BadRow { line, column: None, reason });
-    }
-    if !ours {
-        // A row that no job could load must not pass for one of another job.
-        return match (entity, period) {
-            (Some(entity), _) if !entity.is_empty() && entity.parse::<Entity>().is_err() => {
-                nowhere("entity", "is no entity's code".to_owned())
-            }
-            _ => nowhere("period", "is no period of the form YYYY-MM".to_owned()),
-        };
-    }
-    match (entity, period) {
-        (Some(""), _) => Belongs::HereIfAlone("entity"),
-        (_, Some("")) => Belongs::HereIfAlone("period"),
-        _ => Belongs::Here,
-    }
-}
-
-/// The texts of a row that the data profile counts.
-type Counted<'a> = [Cow<'a, str>; 6];
-
-/// A record as a row of the ledger, its balance unless that is blank, and the texts that are counted.
-fn row<'a>(
-    values: &Values<'a>,
-    slice: &'a Slice,
-    reading: &mut AmountReading<'_>,
-) -> Result<(LedgerRow<'a>, Option<Amount>, Counted<'a>), BadRow> {
-    let line = values.record.line;
-    let bad = |column: &str, reason: String| BadRow { line, column: Some(column.to_owned()), reason };
-    let code = |code: Result<Cow<'a, str>, String>, name: &str| {
-        let code = trimmed(code.map_err(|reason| bad(name, reason))?);
-        if code.len() > MAX_CODE { Err(bad(name, format!("is longer than {MAX_CODE} bytes"))) } else { Ok(code) }
-    };
-    let account_code = code(values.account_code(), "account_code")?;
-    if account_code.is_empty() {
-        return Err(bad("account_code", "is blank".to_owned()));
-    }
-    let company_code = code(values.company_code(), "company_code")?;
-    let mut amounts = [None; AMOUNTS.len()];
-    for (place, name) in AMOUNTS.into_iter().enumerate() {
-        if let Some(source) = values.amount_source(place) {
-            amounts[place] = source.read(values, reading).map_err(|reason| bad(name, reason))?;
-        }
-    }
-    if values.is_contra() {
-        let turned = |amount: Option<Amount>| amount.and_then(|amount| Amount::from_units(-amount.units()));
-        let [balance, forward, debit, credit] = amounts;
-        amounts = [turned(balance), turned(forward), credit, debit];
-    }
-    let mut texts = [const { None }; TEXTS];
-    for (place, name) in ERP_TEXTS.into_iter().chain(REVIEW_TEXTS).enumerate() {
-        texts[place] = values.named_text(place).map_err(|reason| bad(name, reason))?;
-    }
-    let counted = [
-        values.entity().ok().flatten().unwrap_or_default(),
-        company_code.clone(),
-        values.period().ok().flatten().unwrap_or_default(),
-        texts[1].clone().unwrap_or_default(),
-        texts[2].clone().unwrap_or_default(),
-        texts[3].clone().unwrap_or_default(),
-    ];
-    let balance = amounts[0];
-    amounts[0] = Some(balance.unwrap_or(Amount::ZERO));
-    let company_code = if company_code.is_empty() { Cow::Borrowed(slice.entity.as_str()) } else { company_code };
-    let extra = values.has_extra().then(|| {
-        let object: Map<String, Value> = values.extra().map(|(name, cell)| (name.to_owned(), cell.into())).collect();
-        Value::Object(object).to_string()
-    });
-    Ok((LedgerRow { line, company_code, account_code, amounts, texts, extra }, balance, counted))
-}
-
-fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
-    match text {
-        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
-        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
     }
 }
 
