@@ -61,7 +61,14 @@ async fn sigterm_lets_running_jobs_finish_and_gives_the_rest_back_unharmed() {
     for id in &jobs {
         let receipt = world.broker.receipt(*id).await;
         assert_eq!((&receipt["status"], &receipt["attempt"]), (&json!("success"), &json!(1)), "{receipt:#}");
-        assert_eq!(world.broker.receipts_of(*id).len(), 1);
+    }
+    // RabbitMQ may drop an acknowledgement that was sent right before its connection was closed. The job
+    // then comes again: its receipt is sent twice, as receipts may be, but nothing else happens twice.
+    for number in 0..jobs.len() {
+        let events = world.events(&format!("E{number:02}"), "2022-06").await;
+        for event in ["ingestion_started", "db_insert", "ingestion_completed"] {
+            assert_eq!(events.iter().filter(|told| *told == event).count(), 1, "{event} in {events:?}");
+        }
     }
 }
 
