@@ -8,7 +8,7 @@ use std::{
 use chrono::Utc;
 use futures_util::StreamExt;
 use lapin::{
-    Connection, Consumer,
+    Channel, Connection, Consumer,
     message::Delivery,
     options::{BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions},
     types::FieldTable,
@@ -99,8 +99,16 @@ impl Intake {
                 }
             };
             silent = false;
-            if let Err(error) = self.take_jobs(&connection, &permits, &solitude, &stop).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the broker is lost; connecting again");
+            // Held until the running jobs have acknowledged: a channel that is dropped is closed, and what it
+            // delivered comes again.
+            let channel = within(REQUEST_TIMEOUT, "open a channel", connection.create_channel()).await;
+            let taken = match &channel {
+                Ok(channel) => self.take_jobs(channel, &permits, &solitude, &stop).await,
+                Err(_) => Ok(()),
+            };
+            let lost = channel.as_ref().err().map(|error| error as &dyn std::error::Error);
+            if let Some(error) = lost.or(taken.as_ref().err().map(|error| error as &dyn std::error::Error)) {
+                tracing::warn!(error, "the broker is lost; connecting again");
             }
             self.consuming.send_replace(false);
             if stop.is_cancelled() {
@@ -125,15 +133,14 @@ impl Intake {
         Ok(connection)
     }
 
-    /// Takes jobs over one connection, pausing while PostgreSQL is away.
+    /// Takes jobs over one channel, pausing while PostgreSQL is away.
     async fn take_jobs(
         &self,
-        connection: &Connection,
+        channel: &Channel,
         permits: &Arc<Semaphore>,
         solitude: &Arc<RwLock<()>>,
         stop: &CancellationToken,
     ) -> Result<(), IntakeError> {
-        let channel = within(REQUEST_TIMEOUT, "open a channel", connection.create_channel()).await?;
         let prefetch = u16::try_from(self.settings.concurrency).unwrap_or(u16::MAX);
         within(REQUEST_TIMEOUT, "set the prefetch", channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
         loop {
