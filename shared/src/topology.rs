@@ -95,18 +95,20 @@ impl Topology {
         &fitting.unwrap_or(&self.retries[2]).name
     }
 
-    /// Every queue with its arguments.
-    fn queues(&self) -> Vec<(&str, FieldTable)> {
-        let mut queues = vec![(self.jobs.as_str(), quorum()), (self.dead.as_str(), quorum())];
+    /// Every queue with its arguments, and with those that it had in earlier versions, if they were others.
+    ///
+    /// What RabbitMQ would drop from the queue of jobs (a message that its publisher lets expire) becomes a
+    /// dead letter. A limit that a policy sets makes a queue refuse messages, never drop them.
+    fn queues(&self) -> Vec<(&str, FieldTable, Option<FieldTable>)> {
+        let jobs = dead_lettering(quorum(), "", &self.dead);
+        let mut dead = quorum();
+        dead.insert("x-overflow".into(), text("reject-publish"));
+        let mut queues = vec![(self.dead.as_str(), dead, Some(quorum())), (self.jobs.as_str(), jobs, Some(quorum()))];
         for retry in &self.retries {
-            let mut arguments = quorum();
+            let mut arguments = dead_lettering(quorum(), &self.jobs_exchange, JOB_KEY);
             let ttl = i32::try_from(retry.delay.as_millis()).unwrap_or(i32::MAX);
             arguments.insert("x-message-ttl".into(), AMQPValue::LongInt(ttl));
-            arguments.insert("x-dead-letter-exchange".into(), text(&self.jobs_exchange));
-            arguments.insert("x-dead-letter-routing-key".into(), text(JOB_KEY));
-            arguments.insert("x-dead-letter-strategy".into(), text("at-least-once"));
-            arguments.insert("x-overflow".into(), text("reject-publish"));
-            queues.push((retry.name.as_str(), arguments));
+            queues.push((retry.name.as_str(), arguments, None));
         }
         queues
     }
@@ -126,10 +128,20 @@ impl Topology {
             declared.map_err(fail)?;
             close(channel).await;
         }
-        for (name, arguments) in self.queues() {
+        for (name, arguments, earlier) in self.queues() {
             let fail = |source| explain("queue", name, source);
-            let channel = connection.create_channel().await.map_err(fail)?;
-            channel.queue_declare(name.into(), QueueDeclareOptions::durable(), arguments).await.map_err(fail)?;
+            let channel = match (declare_queue(connection, name, arguments).await, earlier) {
+                (Err(TopologyError::Mismatch { .. }), Some(earlier)) => {
+                    let channel = declare_queue(connection, name, earlier).await?;
+                    tracing::warn!(
+                        queue = name,
+                        "the queue has the arguments of an earlier version: what expires in it or exceeds a policy's \
+                         limit is lost; delete it once it is empty, and it is declared again"
+                    );
+                    channel
+                }
+                (declared, _) => declared?,
+            };
             if name == self.jobs {
                 let (exchange, key) = (self.jobs_exchange.as_str().into(), JOB_KEY.into());
                 let bound = channel
@@ -143,6 +155,13 @@ impl Topology {
     }
 }
 
+async fn declare_queue(connection: &Connection, name: &str, arguments: FieldTable) -> Result<Channel, TopologyError> {
+    let fail = |source| explain("queue", name, source);
+    let channel = connection.create_channel().await.map_err(fail)?;
+    channel.queue_declare(name.into(), QueueDeclareOptions::durable(), arguments).await.map_err(fail)?;
+    Ok(channel)
+}
+
 async fn close(channel: Channel) {
     // The declaration stands whether or not the channel closes in good order.
     let _ = channel.close(200, "declared".into()).await;
@@ -152,6 +171,14 @@ fn quorum() -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), text("quorum"));
     arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERY_LIMIT));
+    arguments
+}
+
+fn dead_lettering(mut arguments: FieldTable, exchange: &str, key: &str) -> FieldTable {
+    arguments.insert("x-dead-letter-exchange".into(), text(exchange));
+    arguments.insert("x-dead-letter-routing-key".into(), text(key));
+    arguments.insert("x-dead-letter-strategy".into(), text("at-least-once"));
+    arguments.insert("x-overflow".into(), text("reject-publish"));
     arguments
 }
 

@@ -80,3 +80,44 @@ async fn forged_and_stale_headers_do_no_harm() {
     let findings = tokio::time::timeout(Duration::from_secs(100), is_whole(&site)).await.expect("it settles");
     assert_eq!((findings.outcome("success"), findings.outcome("failed")), (5, 5), "{findings}");
 }
+
+#[tokio::test]
+async fn a_job_that_its_publisher_lets_expire_lies_among_the_dead_with_its_cause_and_can_be_replayed() {
+    let (_hold, site) = site().await;
+    let job = export(&site, "A", 5, 10, json!({}));
+    let id = site.publish_with(job, BasicProperties::default().with_expiration("100".into())).await;
+    let dead = until("the message lies among the dead", SETTLED, async || {
+        site.client.look("aura.dead").await.filter(|letters| !letters.is_empty())
+    })
+    .await;
+    assert_eq!(dead.len(), 1);
+    let told = site.producer(&["dead", "list", "--json"]).await;
+    assert!(told.contains("expired") && told.contains(&id.to_string()), "{told}");
+    let _worker = site.worker(&[]).await;
+    site.producer(&["dead", "replay", "--all"]).await;
+    let findings = is_whole(&site).await;
+    assert_eq!(findings.outcome("success"), 1, "{findings}");
+}
+
+#[tokio::test]
+async fn queues_of_an_earlier_version_are_used_as_they_are_and_other_arguments_are_told() {
+    let (_hold, site) = site().await;
+    let earlier = json!({"durable": true, "arguments": {"x-queue-type": "quorum", "x-delivery-limit": i32::MAX}});
+    for queue in ["aura.jobs", "aura.dead"] {
+        delete(&site, queue).await;
+        let path = format!("queues/{}/{queue}", site.name());
+        site.services.manage(Method::PUT, &path, &earlier).await.expect("a queue is declared");
+    }
+    let mut worker = site.worker(&[]).await;
+    assert!(worker.has_logged("arguments of an earlier version"), "{}", worker.text());
+    site.publish(export(&site, "A", 5, 10, json!({}))).await;
+    assert_eq!(is_whole(&site).await.outcome("success"), 1);
+    worker.kill();
+
+    delete(&site, "aura.jobs").await;
+    let other = json!({"durable": true, "arguments": {"x-queue-type": "classic"}});
+    let path = format!("queues/{}/aura.jobs", site.name());
+    site.services.manage(Method::PUT, &path, &other).await.expect("a queue is declared");
+    let (code, _, told) = site.run_producer(&["topology"]).await;
+    assert!(code != 0 && told.contains("aura.jobs") && told.contains("x-queue-type"), "{code}: {told}");
+}
