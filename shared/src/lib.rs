@@ -16,6 +16,7 @@ pub mod failure;
 pub mod fingerprint;
 pub mod job;
 pub mod layout;
+pub mod lease;
 pub mod mapping_profile;
 pub mod mongo;
 pub mod numeric;

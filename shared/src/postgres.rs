@@ -8,7 +8,7 @@ use deadpool_postgres::{
 use tokio_postgres::{Client, Config, NoTls, config::SslMode, error::SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::settings::ServiceUrl;
+use crate::{lease::Lease, settings::ServiceUrl};
 
 /// How long connecting, and waiting for a free connection, may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -159,7 +159,8 @@ fn config(url: &ServiceUrl, application: &str, statement_timeout: Duration) -> R
     Ok(config)
 }
 
-fn tls() -> Result<MakeRustlsConnect, PostgresError> {
+/// The connector of connections with TLS.
+pub(crate) fn tls() -> Result<MakeRustlsConnect, PostgresError> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in rustls_native_certs::load_native_certs().certs {
         roots.add(certificate).map_err(|error| PostgresError::Tls(error.to_string()))?;
@@ -179,9 +180,10 @@ fn tls() -> Result<MakeRustlsConnect, PostgresError> {
 /// If it does not, within two seconds.
 pub async fn probe(pool: &Pool) -> Result<(), PostgresError> {
     let ask = async {
-        let client = pool.get().await?;
-        client.simple_query("SELECT 1").await.map_err(PostgresError::in_("answer a probe"))?;
-        Ok(())
+        let lease = Lease::take(pool).await?;
+        let answer = lease.simple_query("SELECT 1").await;
+        lease.end();
+        answer.map(|_| ()).map_err(PostgresError::in_("answer a probe"))
     };
     tokio::time::timeout(PROBE_TIMEOUT, ask).await.unwrap_or(Err(PostgresError::Timeout { what: "answer a probe" }))
 }
@@ -226,14 +228,16 @@ where
     let mut tries = 0;
     loop {
         tries += 1;
+        let mut lease = Lease::take(pool).await?;
         let attempt = async {
-            let mut client = pool.get().await.map_err(PostgresError::from)?;
-            let transaction = client.transaction().await.map_err(PostgresError::in_("begin a transaction"))?;
+            let transaction = lease.transaction().await.map_err(PostgresError::in_("begin a transaction"))?;
             let value = work(&transaction, PhantomData).await?;
             transaction.commit().await.map_err(PostgresError::in_("commit"))?;
             Ok(value)
         };
-        match attempt.await {
+        let outcome = attempt.await;
+        lease.end();
+        match outcome {
             Err(error) if tries < 3 && E::is_conflict(&error) => {}
             outcome => return outcome,
         }

@@ -29,6 +29,7 @@ use deadpool_postgres::{Pool, Transaction};
 use futures_util::TryStreamExt;
 use shared::{
     cache::CacheStore,
+    lease::Lease,
     postgres::PostgresError,
     slice::Slice,
     store::{Trouble, object_url::ObjectUrl},
@@ -141,10 +142,21 @@ pub(crate) async fn publish_if_free(pool: &Pool, cache: &CacheStore, slice: &Sli
 }
 
 async fn publish_with(pool: &Pool, cache: &CacheStore, slice: &Slice, lock: &str) -> Result<Published, CacheError> {
+    let mut lease = Lease::take(pool).await?;
+    let published = publish_over(&mut lease, cache, slice, lock).await;
+    lease.end();
+    published
+}
+
+async fn publish_over(
+    lease: &mut Lease,
+    cache: &CacheStore,
+    slice: &Slice,
+    lock: &str,
+) -> Result<Published, CacheError> {
     let key: [&(dyn ToSql + Sync); 2] = [&slice.entity.as_str(), &slice.period.as_str()];
-    let mut client = pool.get().await.map_err(PostgresError::from)?;
     // Each statement has to see what was committed before it, those after the lock above all.
-    let transaction = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start().await;
+    let transaction = lease.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start().await;
     let transaction = transaction.map_err(PostgresError::in_("begin the cache's transaction"))?;
     let name = format!("cache:{}:{}", slice.entity, slice.period);
     let locked = transaction.query_one(lock, &[&name]).await.map_err(PostgresError::in_("lock a cache file"))?;
