@@ -7,7 +7,7 @@ use lapin::{
 };
 use uuid::Uuid;
 
-use crate::job::{Job, to_micros};
+use crate::job::{Arrival, Job, to_micros};
 
 /// The attempt, an integer from 1.
 pub const ATTEMPT: &str = "aura-attempt";
@@ -17,6 +17,10 @@ pub const JOB_ID: &str = "aura-job-id";
 pub const EXPORTED_AT: &str = "aura-exported-at";
 /// When a job was forced.
 pub const FORCED_AT: &str = "aura-forced-at";
+/// The earliest time of the first delivery of a job without an export time.
+pub const ARRIVAL_FROM: &str = "aura-arrival-from";
+/// Which intake took that delivery.
+pub const ARRIVAL_INTAKE: &str = "aura-arrival-intake";
 /// How often a dead letter was replayed.
 pub const REPLAYS: &str = "aura-replays";
 /// When the job first failed.
@@ -59,6 +63,8 @@ pub struct Envelope {
     pub exported_at: Option<DateTime<Utc>>,
     /// When the job was forced.
     pub forced_at: Option<DateTime<Utc>>,
+    /// What is known of the first delivery, if a worker noted it.
+    pub arrival: Option<Arrival>,
     /// The attempt, from 1 to 4.
     pub attempt: u32,
     /// How often the message was replayed.
@@ -88,6 +94,9 @@ impl Envelope {
             job_id: parsed(headers, JOB_ID),
             exported_at: parsed(headers, EXPORTED_AT),
             forced_at: parsed(headers, FORCED_AT),
+            arrival: parsed(headers, ARRIVAL_FROM)
+                .zip(parsed(headers, ARRIVAL_INTAKE))
+                .map(|(from, intake)| Arrival { from, intake }),
             attempt: integer(headers, ATTEMPT).unwrap_or(1).clamp(1, i64::from(MAX_ATTEMPTS)) as u32,
             replays: integer(headers, REPLAYS).unwrap_or(0).clamp(0, i64::from(i32::MAX)) as u32,
             first_failed_at: parsed(headers, FIRST_FAILED_AT),
@@ -190,6 +199,10 @@ pub fn remember(headers: &mut FieldTable, job: &Job) {
     set(headers, EXPORTED_AT, time_text(job.exported_at));
     if let Some(at) = job.forced_at {
         set(headers, FORCED_AT, time_text(at));
+    }
+    if let Some(Arrival { from, intake }) = job.arrival {
+        set(headers, ARRIVAL_FROM, time_text(from));
+        set(headers, ARRIVAL_INTAKE, intake);
     }
     set_integer(headers, REPLAYS, job.replays);
 }

@@ -221,6 +221,10 @@ pub struct Job {
     pub is_dated: bool,
     /// When it was forced, if it was.
     pub forced_at: Option<DateTime<Utc>>,
+    /// Whether its place among the exports is the moment of this delivery, which is its first.
+    pub is_stamped: bool,
+    /// What is known of that moment, if its place is that of its first delivery.
+    pub arrival: Option<Arrival>,
     /// The mapping profile.
     pub source: SourceName,
     /// The mode that the message asks for.
@@ -245,6 +249,16 @@ pub struct Job {
     pub first_failed_at: Option<DateTime<Utc>>,
     /// The claim under which a worker last had it and gave it back alive.
     pub returned_claim: Option<Uuid>,
+}
+
+/// What is known of the first delivery of a job whose message does not say when it was exported. It was no
+/// later than the time at which the job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// The earliest time, by PostgreSQL's clock, at which the broker may have delivered it.
+    pub from: DateTime<Utc>,
+    /// The worker's intake. What one intake took first was delivered first.
+    pub intake: Uuid,
 }
 
 impl Job {

@@ -78,9 +78,26 @@ pub struct Receipt {
     pub duration_seconds: f64,
     /// When the outcome became final.
     pub finished_at: DateTime<Utc>,
+    /// True where the job had ended before this message of it came: nothing was done, and this is the
+    /// receipt of then, again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repeated: bool,
 }
 
+/// What a receipt that is sent again says to whoever meant the message as another try.
+const REPEATED: &str = "this job had ended before this message came, so nothing was done; a message with another job_id \
+                        is another try, and `dead replay` tries a failed job again";
+
 impl Receipt {
+    /// The same receipt, for a message of the job that came after its end.
+    #[must_use]
+    pub fn again(mut self) -> Self {
+        if !std::mem::replace(&mut self.repeated, true) && self.status == Status::Failed {
+            self.warnings.push(REPEATED.to_owned());
+        }
+        self
+    }
+
     /// The routing key on `aura.events`: `job.<status>.<batch_id or ->`.
     pub fn routing_key(&self) -> String {
         match self.batch_id {

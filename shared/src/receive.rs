@@ -296,13 +296,19 @@ pub fn receive(body: &[u8], envelope: &Envelope, received_at: DateTime<Utc>) -> 
     let exported_at =
         exported_at.or(envelope.timestamp).or(envelope.exported_at).unwrap_or_else(|| to_micros(received_at));
     if exported_at > received_at + MAX_AHEAD {
-        reader.fault("exported_at", "is more than an hour ahead of this worker's clock");
+        reader.fault("exported_at", "is more than an hour in the future");
     }
 
     let (Some(file), Some(slice), true) = (&file, &slice, reader.faults.is_empty()) else {
         return Err(refusal(&mut reader, job_id, batch_id, file, slice, body_hash, envelope));
     };
     let given = job_id.or(envelope.message_id).or(envelope.job_id);
+    let is_dated = dated || envelope.timestamp.is_some();
+    let is_stamped = if force {
+        envelope.forced_at.is_none() && !(dated && envelope.timestamp.is_some())
+    } else {
+        !is_dated && envelope.exported_at.is_none()
+    };
     Ok(Job {
         job_id: given.unwrap_or_else(Uuid::now_v7),
         id_is_made: given.is_none(),
@@ -311,8 +317,10 @@ pub fn receive(body: &[u8], envelope: &Envelope, received_at: DateTime<Utc>) -> 
         file: file.clone(),
         sha256,
         exported_at,
-        is_dated: dated || envelope.timestamp.is_some(),
+        is_dated,
         forced_at: force.then(|| forced_at(envelope, dated, received_at)),
+        is_stamped,
+        arrival: envelope.arrival.filter(|_| !is_stamped && (force || !is_dated)),
         source,
         mode,
         on_error,

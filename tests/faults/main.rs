@@ -3,6 +3,7 @@
 //! test's name is the claim that it proves.
 
 mod chaos;
+mod clocks;
 mod cluster;
 mod crashes;
 mod crowds;
@@ -13,6 +14,8 @@ mod network;
 mod outages;
 mod queues;
 mod replays;
+mod rounds;
 mod run;
 mod suspects;
 mod tampering;
+mod timeouts;

@@ -121,3 +121,34 @@ async fn a_job_without_an_identity_that_kills_its_worker_is_condemned_too() {
     assert_eq!((&run["error_code"], &run["deaths"]), (&json!("crash_suspect"), &json!(4)));
     assert_eq!(site.count("SELECT count(*) FROM ingestion_runs").await, Some(1));
 }
+
+/// Inserting into the slice of SLOW takes ten seconds.
+const SLOW: &str = "
+    CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(10); RETURN NEW; END $$;
+    CREATE TRIGGER slow BEFORE INSERT ON gl_accounts FOR EACH ROW WHEN (NEW.entity = 'SLOW') EXECUTE FUNCTION slow();";
+
+#[tokio::test]
+async fn a_job_that_waits_to_run_alone_holds_no_other_up() {
+    let (_hold, site) = site().await;
+    let session = site.session().await;
+    session.batch_execute(SLOW).await.expect("a trigger can be made");
+    let mut dying = site.worker_with_failpoint("claimed:KILLER", &[]);
+    let killer = site.publish(export(&site, "KILLER", 5, 10, json!({}))).await;
+    dying.ended(SETTLED).await;
+    // The suspect comes back while its worker is busy with a slow job, and waits for that to end.
+    let lock = "SELECT pg_advisory_lock(hashtextextended('slice:KILLER:2022-06', 0))";
+    session.execute(lock, &[]).await.expect("PostgreSQL answers");
+    let first = site.worker(&[("AURA_CONCURRENCY", "8")]).await;
+    let slow = site.publish(export(&site, "SLOW", 1, 10, json!({}))).await;
+    until("the slow job runs", SETTLED, async || (site.run(slow).await["status"] == "running").then_some(())).await;
+    session.execute("SELECT pg_advisory_unlock_all()", &[]).await.expect("PostgreSQL answers");
+    first.logs("tried again alone", SETTLED).await;
+    let _second = site.worker(&[("AURA_CONCURRENCY", "2")]).await;
+    publish_many(&site, "INNOCENT", 8).await;
+    until("the innocent have ended", SETTLED, async || (site.client.receipts().len() >= 8).then_some(())).await;
+    let slow_ended = !site.client.receipts_of(slow).is_empty();
+    assert!(!slow_ended, "the innocent waited for the slow job and the suspect");
+    let findings = is_whole(&site).await;
+    assert_eq!(findings.outcome("success"), 10, "{findings}");
+    assert_eq!(site.run(killer).await["status"], "success");
+}

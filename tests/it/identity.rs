@@ -65,7 +65,9 @@ async fn the_same_job_again_has_no_further_effect_and_its_receipt_comes_again() 
     // Even with another file under its name: the job is done.
     world.write("a.csv", csv("A", "2022-06", &[("10", "6")]));
     world.send(message).await;
-    let again = world.broker.nth_receipt(id, 2).await;
+    let mut again = world.broker.nth_receipt(id, 2).await;
+    assert_eq!(again["repeated"].take(), true, "{again:#}");
+    again.as_object_mut().unwrap().remove("repeated");
     assert_eq!(again, first);
     assert_eq!(world.job_run(id).await, run);
     assert_eq!(world.slice("A", "2022-06").await, (1, "5".to_owned()));

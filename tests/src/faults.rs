@@ -5,6 +5,7 @@ pub mod book;
 pub mod chaos;
 pub mod checker;
 pub mod client;
+pub mod clock;
 pub mod cluster;
 pub mod model;
 pub mod parquet;

@@ -8,7 +8,7 @@ use shared::{
     event::{Event, EventType},
     failure::{Failure, Stage},
     fingerprint::Fingerprint,
-    job::{Job, Mode},
+    job::{Arrival, Job, Mode},
     receipt::{Receipt, Status},
     trial_balance::CheckedSlice,
 };
@@ -23,9 +23,16 @@ pub(crate) struct Times {
     pub(crate) exported_at: DateTime<Utc>,
     /// When the job was forced, if it was.
     pub(crate) forced_at: Option<DateTime<Utc>>,
+    /// What is known of its first delivery, if that is where it stands.
+    pub(crate) arrival: Option<Arrival>,
 }
 
 impl Times {
+    /// The times that a delivery of the job says.
+    pub(crate) fn of(job: &Job) -> Self {
+        Self { exported_at: job.exported_at, forced_at: job.forced_at, arrival: job.arrival }
+    }
+
     /// The time at which the job stands: a job forced at time T is an export of T.
     pub(crate) fn order_at(self) -> DateTime<Utc> {
         self.forced_at.unwrap_or(self.exported_at)
@@ -65,7 +72,7 @@ impl<'a> Attempt<'a> {
             claim,
             claimed: false,
             is_other_body: false,
-            times: Times { exported_at: job.exported_at, forced_at: job.forced_at },
+            times: Times::of(job),
             stage: Stage::Receive,
             fingerprint: None,
             mapping_hash: None,
@@ -127,6 +134,7 @@ impl<'a> Attempt<'a> {
             error: None,
             duration_seconds: self.started.elapsed().as_secs_f64(),
             finished_at: Utc::now().trunc_subsecs(3),
+            repeated: false,
         }
     }
 

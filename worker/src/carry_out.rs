@@ -29,7 +29,7 @@ use crate::{
     cache, claim, failpoint,
     outcome::{FailedAttempt, Outage, Outcome},
     services::Services,
-    settle::Settlement,
+    settle::{PARKED, Settlement},
 };
 
 /// How long the broker may take to acknowledge that it was told.
@@ -115,7 +115,7 @@ fn claimed_in(outcome: &Outcome) -> Option<Uuid> {
 /// What follows from a job's end: the cache of its slice, and its receipt.
 async fn finish(services: &Services, job: &Job, outcome: Outcome) -> Result<(), Unsettled> {
     if let Outcome::EndedBefore(receipt) = outcome {
-        return send_receipt(services, &receipt).await;
+        return send_receipt(services, &receipt.again()).await;
     }
     let Outcome::Ended(receipt) = outcome else { return Err(misfit(&outcome)) };
     services.metrics.ended(receipt.status, receipt.rows, receipt.duration_seconds);
@@ -182,6 +182,23 @@ async fn park(
     publish(services, delivery, headers, services.topology.retry_queue(delay)).await?;
     services.metrics.parked();
     Ok(())
+}
+
+/// Gives back a delivery that was not begun. A job whose place among the exports is that of this delivery is
+/// parked with it, since the next delivery would not know it; any other goes back to the queue as it is.
+pub(crate) async fn return_unbegun(services: &Services, delivery: &Delivery, stamped: Option<&Job>) {
+    if let Some(job) = stamped {
+        match park(services, delivery, job, None, PARKED).await {
+            Ok(()) => return acknowledge(delivery).await,
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "a job goes back without its time");
+            }
+        }
+    }
+    let requeue = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+    if let Err(error) = within(ACK_TIMEOUT, "take a message back", delivery.nack(requeue)).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the broker takes the message back by itself");
+    }
 }
 
 /// Publishes a delivery again, to a queue. A queue that somebody deleted is declared again.

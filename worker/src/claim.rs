@@ -3,9 +3,11 @@
 //! A claim is taken only while the slice is locked. Whoever holds the lock and finds a claim standing
 //! knows that its worker died, unless the message says that it gave the job back alive.
 
-use deadpool_postgres::Pool;
+use chrono::{DateTime, Utc};
+use deadpool_postgres::{Pool, Transaction};
 use shared::{
-    job::Job,
+    job::{Arrival, Job},
+    lease::Lease,
     postgres::{PostgresError, transaction},
     receipt::Receipt,
 };
@@ -18,8 +20,10 @@ const INSERT: &str = include_str!("claim/insert.sql");
 const RENEW: &str = include_str!("claim/renew.sql");
 const ORPHAN: &str = include_str!("claim/orphan.sql");
 const HOLD: &str = include_str!("claim/hold.sql");
+const END: &str = "SELECT result FROM ingestion_runs WHERE job_id = $1 AND finished_at IS NOT NULL";
 const LOOK: &str = "SELECT body_hash, status, result, replays, attempts, claim, alone, deaths, finished_at IS NOT NULL, \
-                    resting_at IS NOT NULL, resting_at > now() - interval '5 s', exported_at, forced_at \
+                    resting_at IS NOT NULL, resting_at > now() - interval '5 s', exported_at, forced_at, \
+                    arrival_from, arrival_intake \
                     FROM ingestion_runs WHERE job_id = $1 FOR UPDATE";
 
 /// Deaths while alone that condemn a job.
@@ -46,7 +50,7 @@ pub(crate) enum Claimed {
     Condemned,
 }
 
-struct Standing {
+struct Found {
     body_hash: String,
     status: String,
     result: Option<Json<Receipt>>,
@@ -73,9 +77,9 @@ pub(crate) async fn take(
     worker: &str,
     alone: bool,
 ) -> Result<Claimed, PostgresError> {
-    let replays = i32::try_from(job.replays).unwrap_or(i32::MAX);
+    let replays = whole(job.replays);
     let (entity, period) = (job.slice.entity.as_str(), job.slice.period.as_str());
-    let body_hash = &job.body_hash.to_string();
+    let (body_hash, arrival) = (&job.body_hash.to_string(), job.arrival);
     transaction(pool, move |tx, _| Box::pin(async move {
         // What is forced stands at the time of its force, which another message does not share.
         if job.id_is_made && job.forced_at.is_none() {
@@ -90,17 +94,17 @@ pub(crate) async fn take(
                 &insert,
                 &[
                     &job.job_id, &job.batch_id, &job.file, &entity, &period, &job.source.as_str(), &job.exported_at,
-                    &job.forced_at, body_hash, &replays, &claim, &worker, &alone,
+                    &job.forced_at, body_hash, &replays, &claim, &worker, &alone, &arrival.map(|arrival| arrival.from),
+                    &arrival.map(|arrival| arrival.intake),
                 ],
             )
             .await
             .map_err(PostgresError::in_("claim a job"))?;
         if inserted == 1 {
-            let times = Times { exported_at: job.exported_at, forced_at: job.forced_at };
-            return Ok(Claimed::Granted(times));
+            return Ok(Claimed::Granted(Times::of(job)));
         }
         let row = tx.query_one(LOOK, &[&job.job_id]).await.map_err(PostgresError::in_("look a job up"))?;
-        let standing = Standing {
+        let standing = Found {
             body_hash: row.get(0),
             status: row.get(1),
             result: row.get(2),
@@ -112,7 +116,7 @@ pub(crate) async fn take(
             ended: row.get(8),
             rested: row.get(9),
             settling: row.get::<_, Option<bool>>(10).unwrap_or(false),
-            times: Times { exported_at: row.get(11), forced_at: row.get(12) },
+            times: Times { exported_at: row.get(11), forced_at: row.get(12), arrival: arrival_of(row.get(13), row.get(14)) },
         };
         let (decision, deaths) = decide(standing, job, replays, alone);
         match decision {
@@ -148,7 +152,7 @@ pub(crate) async fn take(
 }
 
 /// What stands decides; with it come the deaths while alone, or none where a new round of attempts begins.
-fn decide(standing: Standing, job: &Job, replays: i32, alone: bool) -> (Claimed, Option<i32>) {
+fn decide(standing: Found, job: &Job, replays: i32, alone: bool) -> (Claimed, Option<i32>) {
     let (deaths, granted) = (Some(standing.deaths), Claimed::Granted(standing.times));
     if standing.body_hash != job.body_hash.to_string() {
         return (Claimed::OtherBody, deaths);
@@ -163,7 +167,7 @@ fn decide(standing: Standing, job: &Job, replays: i32, alone: bool) -> (Claimed,
     if replays > standing.replays {
         return (granted, None);
     }
-    let spent = standing.attempts >= i32::try_from(job.attempt).unwrap_or(i32::MAX);
+    let spent = standing.attempts >= whole(job.attempt);
     if replays < standing.replays || (standing.status == "retrying" && spent) {
         return (Claimed::Redundant, deaths);
     }
@@ -187,10 +191,11 @@ fn decide(standing: Standing, job: &Job, replays: i32, alone: bool) -> (Claimed,
 /// cannot be told, the message that is published next says it.
 pub(crate) async fn rest(pool: &Pool, claim: Uuid) {
     let said: Result<(), PostgresError> = async {
-        let client = pool.get().await?;
+        let lease = Lease::take(pool).await?;
         let note = "UPDATE ingestion_runs SET resting_at = now() WHERE claim = $1";
-        client.execute(note, &[&claim]).await.map_err(PostgresError::in_("note that an attempt is over"))?;
-        Ok(())
+        let noted = lease.execute(note, &[&claim]).await;
+        lease.end();
+        noted.map(|_| ()).map_err(PostgresError::in_("note that an attempt is over"))
     }
     .await;
     if let Err(error) = said {
@@ -201,15 +206,55 @@ pub(crate) async fn rest(pool: &Pool, claim: Uuid) {
     }
 }
 
-/// Whether an attempt that is over may still end its job: nobody has claimed or ended it since. For as
-/// long as after [`rest`] nobody will.
+/// Who may end a job whose attempt is over.
+#[derive(Debug)]
+pub(crate) enum Standing {
+    /// This attempt: nobody has claimed or ended the job since, and its round goes on.
+    Mine,
+    /// Nobody: it has ended, and so.
+    Ended(Box<Receipt>),
+    /// Another attempt, which goes further.
+    Others,
+}
+
+/// Asks who may end a job. If it is this attempt, nobody else will for as long as after [`rest`].
 ///
 /// # Errors
 /// If PostgreSQL fails.
-pub(crate) async fn holds(pool: &Pool, job_id: Uuid, claim: Uuid) -> Result<bool, PostgresError> {
-    let client = pool.get().await?;
-    let row = client.query_one(HOLD, &[&job_id, &claim]).await;
-    row.map(|row| row.get(0)).map_err(PostgresError::in_("look a claim up"))
+pub(crate) async fn standing(pool: &Pool, job: &Job, claim: Uuid) -> Result<Standing, PostgresError> {
+    let (replays, attempt) = (whole(job.replays), whole(job.attempt));
+    let lease = Lease::take(pool).await?;
+    let asked = async {
+        let row = lease.query_one(HOLD, &[&job.job_id, &claim, &replays, &attempt]).await?;
+        if row.get(0) {
+            return Ok(Standing::Mine);
+        }
+        let end = lease.query_opt(END, &[&job.job_id]).await?;
+        let receipt = end.and_then(|row| row.get::<_, Option<Json<Receipt>>>(0));
+        Ok(receipt.map_or(Standing::Others, |Json(receipt)| Standing::Ended(Box::new(receipt))))
+    };
+    let standing = asked.await.map_err(PostgresError::in_("look a claim up"));
+    lease.end();
+    standing
+}
+
+/// How a job has ended, if it has.
+///
+/// # Errors
+/// If PostgreSQL fails.
+pub(crate) async fn end(tx: &Transaction<'_>, job_id: Uuid) -> Result<Option<Box<Receipt>>, PostgresError> {
+    let row = tx.query_opt(END, &[&job_id]).await.map_err(PostgresError::in_("look a job's end up"))?;
+    Ok(row.and_then(|row| row.get::<_, Option<Json<Receipt>>>(0)).map(|Json(receipt)| Box::new(receipt)))
+}
+
+/// A small number as PostgreSQL's `integer`.
+pub(crate) fn whole(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+/// What two columns say of a first delivery.
+pub(crate) fn arrival_of(from: Option<DateTime<Utc>>, intake: Option<Uuid>) -> Option<Arrival> {
+    from.zip(intake).map(|(from, intake)| Arrival { from, intake })
 }
 
 /// Takes a claim away whose worker lives, so that it is not mistaken for a death.
@@ -217,10 +262,11 @@ pub(crate) async fn holds(pool: &Pool, job_id: Uuid, claim: Uuid) -> Result<bool
 /// # Errors
 /// If PostgreSQL fails.
 pub(crate) async fn give_back(pool: &Pool, claims: &[Uuid]) -> Result<(), PostgresError> {
-    let client = pool.get().await?;
-    let done = client
+    let lease = Lease::take(pool).await?;
+    let done = lease
         .execute("UPDATE ingestion_runs SET claim = NULL, status = 'retrying' WHERE claim = ANY($1)", &[&claims])
         .await;
+    lease.end();
     done.map(|_| ()).map_err(PostgresError::in_("give a claim back"))
 }
 
@@ -232,11 +278,11 @@ mod tests {
 
     fn job() -> Job {
         let envelope = Envelope { attempt: 2, ..Envelope::default() };
-        receive(br#"{"file": "a", "entity": "A", "period": "2022-06"}"#, &envelope, chrono::Utc::now()).unwrap()
+        receive(br#"{"file": "a", "entity": "A", "period": "2022-06"}"#, &envelope, Utc::now()).unwrap()
     }
 
-    fn standing(job: &Job, status: &str, attempts: i32, claim: Option<u128>) -> Standing {
-        Standing {
+    fn standing(job: &Job, status: &str, attempts: i32, claim: Option<u128>) -> Found {
+        Found {
             body_hash: job.body_hash.to_string(),
             status: status.to_owned(),
             result: None,
@@ -248,7 +294,7 @@ mod tests {
             ended: false,
             rested: false,
             settling: false,
-            times: Times { exported_at: job.exported_at, forced_at: None },
+            times: Times { forced_at: None, ..Times::of(job) },
         }
     }
 
@@ -277,7 +323,7 @@ mod tests {
     #[test]
     fn an_attempt_that_is_over_is_no_death_and_is_left_to_who_settles_it() {
         let job = job();
-        let over = |settling| Standing { rested: true, settling, ..standing(&job, "running", 1, Some(7)) };
+        let over = |settling| Found { rested: true, settling, ..standing(&job, "running", 1, Some(7)) };
         assert!(matches!(decide(over(true), &job, 0, false), (Claimed::Settling, _)));
         assert!(matches!(decide(over(false), &job, 0, false), (Claimed::Granted(_), Some(0))));
     }
@@ -285,7 +331,7 @@ mod tests {
     #[test]
     fn four_deaths_while_alone_condemn() {
         let job = job();
-        let alone = |deaths| Standing { alone: true, deaths, ..standing(&job, "running", 1, Some(7)) };
+        let alone = |deaths| Found { alone: true, deaths, ..standing(&job, "running", 1, Some(7)) };
         assert!(matches!(decide(alone(2), &job, 0, true), (Claimed::Granted(_), Some(3))));
         assert!(matches!(decide(alone(3), &job, 0, true), (Claimed::Condemned, Some(4))));
     }
@@ -294,7 +340,7 @@ mod tests {
     fn a_replay_begins_anew_and_an_old_copy_of_it_does_nothing() {
         let job = job();
         assert!(matches!(decide(standing(&job, "running", 3, Some(7)), &job, 1, false), (Claimed::Granted(_), None)));
-        let later = Standing { replays: 2, ..standing(&job, "running", 0, Some(7)) };
+        let later = Found { replays: 2, ..standing(&job, "running", 0, Some(7)) };
         assert!(matches!(decide(later, &job, 1, false), (Claimed::Redundant, _)));
     }
 }

@@ -5,12 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::Utc;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use lapin::{
     Channel, Connection, Consumer,
     message::Delivery,
-    options::{BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions},
+    options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions},
     types::FieldTable,
 };
 use shared::{
@@ -18,20 +17,24 @@ use shared::{
     envelope::Envelope,
     failure::{ErrorCode, Failure, Stage},
     job::Job,
-    receive::receive,
+    lease::Statements,
+    receive::{Refusal, receive},
     settings::Settings,
     telemetry::continue_trace,
     topology::TopologyError,
 };
-use tokio::sync::{OwnedSemaphorePermit, RwLock, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
     attempt::Attempt,
-    carry_out, claim, ingest,
+    carry_out, claim,
+    clock::Stamp,
+    ending, ingest,
     interruption::failed,
+    isolation::{Isolation, Turn},
     outcome::{Outage, Outcome},
     services::Services,
     settle::{Settlement, settle},
@@ -44,6 +47,10 @@ const RECONNECT: Duration = Duration::from_millis(500);
 /// How long a busy slice is waited for, and how often is looked.
 const PATIENCE: Duration = Duration::from_secs(1);
 const BUSY_INTERVAL: Duration = Duration::from_millis(20);
+/// How often a loop that waits for deliveries is seen to do so.
+const TICK: Duration = Duration::from_millis(20);
+/// How long an attempt whose time is over may take to end, once its statements are cancelled.
+const CANCELLED: Duration = Duration::from_secs(5);
 const TAG: &str = "aura-worker";
 
 /// Whether jobs are being taken, for readiness.
@@ -60,7 +67,25 @@ pub(crate) struct Intake {
 enum Pause {
     Stop,
     Postgres,
+    Isolation,
     Cancelled,
+}
+
+/// A delivery, and when it was taken.
+struct Taken {
+    delivery: Delivery,
+    stamp: Stamp,
+}
+
+impl Taken {
+    /// The job that it is, at its place among the exports.
+    fn read(&self, envelope: &Envelope) -> Result<Job, Box<Refusal>> {
+        let mut job = receive(&self.delivery.data, envelope, self.stamp.at)?;
+        if job.is_stamped {
+            job.arrival = Some(self.stamp.arrival);
+        }
+        Ok(job)
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +105,7 @@ impl Intake {
     /// If the broker has the topology with other arguments, which waiting does not mend.
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), TopologyError> {
         let permits = Arc::new(Semaphore::new(self.settings.concurrency));
-        let solitude = Arc::new(RwLock::new(()));
+        let isolation = Isolation::new();
         let abort = self.services.abort.clone();
         let mut silent = false;
         while !stop.is_cancelled() {
@@ -103,7 +128,7 @@ impl Intake {
             // delivered comes again.
             let channel = within(REQUEST_TIMEOUT, "open a channel", connection.create_channel()).await;
             let taken = match &channel {
-                Ok(channel) => self.take_jobs(channel, &permits, &solitude, &stop).await,
+                Ok(channel) => self.take_jobs(channel, &permits, &isolation, &stop).await,
                 Err(_) => Ok(()),
             };
             let lost = channel.as_ref().err().map(|error| error as &dyn std::error::Error);
@@ -133,12 +158,12 @@ impl Intake {
         Ok(connection)
     }
 
-    /// Takes jobs over one channel, pausing while PostgreSQL is away.
+    /// Takes jobs over one channel, pausing while PostgreSQL is away or a job runs alone.
     async fn take_jobs(
         &self,
         channel: &Channel,
         permits: &Arc<Semaphore>,
-        solitude: &Arc<RwLock<()>>,
+        isolation: &Isolation,
         stop: &CancellationToken,
     ) -> Result<(), IntakeError> {
         let prefetch = u16::try_from(self.settings.concurrency).unwrap_or(u16::MAX);
@@ -148,13 +173,18 @@ impl Intake {
                 () = stop.cancelled() => return Ok(()),
                 () = self.services.outages.postgres_answers() => {}
             }
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = isolation.over() => {}
+            }
+            self.services.clock.begin();
             let queue = self.services.topology.jobs.as_str();
             let consume =
                 channel.basic_consume(queue.into(), TAG.into(), BasicConsumeOptions::default(), FieldTable::default());
             let mut consumer = within(REQUEST_TIMEOUT, "let jobs be consumed", consume).await?;
             self.consuming.send_replace(true);
             tracing::info!(queue, concurrency = self.settings.concurrency, "taking jobs");
-            let pause = self.take_while_well(&mut consumer, permits, solitude, stop).await?;
+            let pause = self.take_while_well(&mut consumer, permits, isolation, stop).await?;
             self.consuming.send_replace(false);
             if let Pause::Cancelled = pause {
                 tracing::warn!(queue, "the broker cancelled the consumer; declaring the topology again");
@@ -164,8 +194,7 @@ impl Intake {
             within(REQUEST_TIMEOUT, "end the consumer", cancel).await?;
             // What was prefetched and not begun goes to whoever can do it.
             while let Some(delivery) = consumer.next().await {
-                let requeue = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-                within(REQUEST_TIMEOUT, "take a message back", delivery?.nack(requeue)).await?;
+                return_unbegun(&self.services, &self.stamp(delivery?)).await;
             }
             if let Pause::Stop = pause {
                 return Ok(());
@@ -177,19 +206,18 @@ impl Intake {
         &self,
         consumer: &mut Consumer,
         permits: &Arc<Semaphore>,
-        solitude: &Arc<RwLock<()>>,
+        isolation: &Isolation,
         stop: &CancellationToken,
     ) -> Result<Pause, IntakeError> {
         loop {
             let delivery = tokio::select! {
                 () = stop.cancelled() => return Ok(Pause::Stop),
                 () = self.services.outages.postgres_goes() => return Ok(Pause::Postgres),
-                delivery = consumer.next() => delivery,
+                () = isolation.wanted() => return Ok(Pause::Isolation),
+                delivery = self.next(consumer) => delivery,
             };
             let Some(delivery) = delivery else { return Ok(Pause::Cancelled) };
-            let delivery = delivery?;
-            // A permit is taken for a job that is there, and never kept for one that may come: a job
-            // that must run alone waits for all of them.
+            let taken = self.stamp(delivery?);
             let begin = async {
                 let permit = Arc::clone(permits).acquire_owned().await;
                 self.services.publisher.unblocked().await;
@@ -198,24 +226,41 @@ impl Intake {
             let permit = tokio::select! {
                 () = stop.cancelled() => Err(Pause::Stop),
                 () = self.services.outages.postgres_goes() => Err(Pause::Postgres),
+                () = isolation.wanted() => Err(Pause::Isolation),
                 permit = begin => permit.map_err(|_| Pause::Stop),
             };
             let permit = match permit {
                 Ok(permit) => permit,
                 Err(pause) => {
-                    let requeue = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-                    within(REQUEST_TIMEOUT, "take a message back", delivery.nack(requeue)).await?;
+                    return_unbegun(&self.services, &taken).await;
                     return Ok(pause);
                 }
             };
             let work = Work {
                 services: Arc::clone(&self.services),
                 permits: Arc::clone(permits),
-                solitude: Arc::clone(solitude),
+                isolation: isolation.clone(),
                 timeout: self.settings.job_timeout,
             };
-            tokio::spawn(work.process(delivery, permit));
+            tokio::spawn(work.process(taken, permit));
         }
+    }
+
+    /// The next delivery. That there is none at hand is noted as long as that is so.
+    async fn next(&self, consumer: &mut Consumer) -> Option<lapin::Result<Delivery>> {
+        loop {
+            if let Some(delivery) = consumer.next().now_or_never() {
+                return delivery;
+            }
+            self.services.clock.is_waiting();
+            if let Ok(delivery) = tokio::time::timeout(TICK, consumer.next()).await {
+                return delivery;
+            }
+        }
+    }
+
+    fn stamp(&self, delivery: Delivery) -> Taken {
+        Taken { stamp: self.services.clock.stamp(delivery.redelivered), delivery }
     }
 
     /// Waits for the jobs that run; those that take too long are given back.
@@ -232,20 +277,25 @@ impl Intake {
     }
 }
 
+/// Gives back what was not begun. Where its place among the exports is that of this delivery, it takes that along.
+async fn return_unbegun(services: &Services, taken: &Taken) {
+    let job = taken.read(&Envelope::read(&taken.delivery.properties)).ok().filter(|job| job.is_stamped);
+    carry_out::return_unbegun(services, &taken.delivery, job.as_ref()).await;
+}
+
 /// One delivery's work.
 struct Work {
     services: Arc<Services>,
     permits: Arc<Semaphore>,
-    /// Read by every job that runs, written by one that must run alone.
-    solitude: Arc<RwLock<()>>,
+    isolation: Isolation,
     timeout: Duration,
 }
 
 impl Work {
-    async fn process(self, delivery: Delivery, permit: OwnedSemaphorePermit) {
-        let envelope = Envelope::read(&delivery.properties);
+    async fn process(self, taken: Taken, permit: OwnedSemaphorePermit) {
+        let envelope = Envelope::read(&taken.delivery.properties);
         let traceparent = envelope.traceparent.clone();
-        match receive(&delivery.data, &envelope, Utc::now()) {
+        match taken.read(&envelope) {
             Ok(job) => {
                 let span = tracing::info_span!(
                     "job",
@@ -256,7 +306,7 @@ impl Work {
                     attempt = job.attempt,
                 );
                 continue_trace(&span, traceparent.as_deref());
-                self.run(delivery, job, permit).instrument(span).await;
+                self.run(taken, job, permit).instrument(span).await;
             }
             Err(refusal) => {
                 let span = tracing::info_span!(
@@ -266,20 +316,24 @@ impl Work {
                     period = refusal.slice.as_ref().map(|slice| slice.period.as_str()),
                 );
                 continue_trace(&span, traceparent.as_deref());
-                carry_out::refuse(&self.services, &delivery, &refusal).instrument(span).await;
+                carry_out::refuse(&self.services, &taken.delivery, &refusal).instrument(span).await;
                 drop(permit);
             }
         }
     }
 
-    async fn run(self, delivery: Delivery, mut job: Job, permit: OwnedSemaphorePermit) {
+    async fn run(self, taken: Taken, mut job: Job, permit: OwnedSemaphorePermit) {
         let _running = self.services.metrics.run();
-        let mut company = Some(self.solitude.read().await);
-        let mut alone = None;
+        let mut shared = self.isolation.share();
+        if shared.is_none() {
+            // Another job is to run alone here.
+            return return_unbegun(&self.services, &taken).await;
+        }
+        let mut turn: Option<Turn> = None;
         let began = Instant::now();
         loop {
             let claim = Uuid::new_v4();
-            let outcome = self.attempt(&job, claim, alone.is_some()).await;
+            let outcome = self.attempt(&job, claim, turn.is_some()).await;
             // As long as other jobs find a place, a busy slice is waited for where it is.
             if matches!(outcome, Outcome::Busy) && self.permits.available_permits() > 0 && began.elapsed() < PATIENCE {
                 tokio::time::sleep(BUSY_INTERVAL).await;
@@ -293,39 +347,70 @@ impl Work {
                 continue;
             }
             if settlement == Settlement::RunAlone {
+                drop(shared.take());
+                // Two such jobs do not wait for each other: the second one goes elsewhere.
+                let Some(mut own) = self.isolation.turn() else {
+                    return return_unbegun(&self.services, &taken).await;
+                };
                 tracing::warn!("the job had begun when its worker died; it is tried again alone");
-                // Two such jobs would wait for each other if either stayed among the others.
-                drop(company.take());
-                alone = Some(self.solitude.write().await);
+                tokio::select! {
+                    () = own.alone() => {}
+                    () = self.services.abort.cancelled() => return return_unbegun(&self.services, &taken).await,
+                }
+                turn = Some(own);
                 continue;
             }
-            carry_out::carry_out(&self.services, &delivery, &job, claim, outcome, settlement).await;
+            carry_out::carry_out(&self.services, &taken.delivery, &job, claim, outcome, settlement).await;
             drop(permit);
             return;
         }
     }
 
     async fn attempt(&self, job: &Job, claim: Uuid, alone: bool) -> Outcome {
-        let attempt = tokio::time::timeout(self.timeout, ingest::ingest(&self.services, job, claim, alone));
+        let statements = Statements::new();
+        let mut attempt = std::pin::pin!(ingest::ingest(&self.services, job, claim, alone, &statements));
         let ended = tokio::select! {
             biased;
             () = self.services.abort.cancelled() => return Outcome::Stopped,
-            ended = attempt => ended,
+            ended = tokio::time::timeout(self.timeout, &mut attempt) => ended,
         };
-        match ended {
+        if let Ok(outcome) = ended {
+            return outcome;
+        }
+        // What it does in PostgreSQL ends now, and then so does the attempt, with what really came of it.
+        statements.cancel().await;
+        match tokio::time::timeout(CANCELLED, attempt).await {
+            Ok(Outcome::Failed(mut failed)) if failed.failure.code == ErrorCode::Timeout => {
+                failed.change(|failure| failure.message = self.too_long());
+                Outcome::Failed(failed)
+            }
             Ok(outcome) => outcome,
             Err(_) => self.timed_out(job, claim).await,
         }
     }
 
-    /// An attempt took too long: for its own sake, or because PostgreSQL is away.
+    /// An attempt took too long and cannot be ended: for its own sake, or because PostgreSQL is away.
     async fn timed_out(&self, job: &Job, claim: Uuid) -> Outcome {
         if self.services.outages.probe_postgres(&self.services.pool).await.is_err() {
             return Outcome::Outage(Outage::Postgres(Some(claim)));
         }
+        match ending::settled_end(&self.services, job).await {
+            Ok(Some(receipt)) => return Outcome::EndedBefore(receipt),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "what came of an attempt that took too long is not known yet"
+                );
+                return Outcome::Outage(Outage::Postgres(Some(claim)));
+            }
+        }
         claim::rest(&self.services.pool, claim).await;
-        let reason = format!("the attempt took longer than {} s", self.timeout.as_secs());
-        let failure = Failure::new(ErrorCode::Timeout, Stage::Write, reason);
+        let failure = Failure::new(ErrorCode::Timeout, Stage::Write, self.too_long());
         Outcome::Failed(Box::new(failed(Attempt::begin(job, claim, &self.services.worker), failure)))
+    }
+
+    fn too_long(&self) -> String {
+        format!("the attempt took longer than {} s", self.timeout.as_secs())
     }
 }

@@ -5,16 +5,19 @@ use serde_json::json;
 use shared::{
     event::EventType,
     failure::Stage,
-    job::Mode,
+    job::{Job, Mode},
+    lease::Lease,
     outbox,
     postgres::PostgresError,
     receipt::{Receipt, Status},
     trial_balance::CheckedSlice,
 };
 use tokio_postgres::types::{Json, ToSql};
+use uuid::Uuid;
 
 use crate::{
     attempt::{self, Attempt},
+    claim::{self, whole},
     ledger::Applied,
     services::{Interrupted, Services},
     verdict::{self, Verdict},
@@ -26,7 +29,7 @@ const APPLIED: &str = include_str!("ending/applied.sql");
 const CACHE_TASK: &str = "INSERT INTO cache_tasks (entity, period, job_id) VALUES ($1, $2, $3)";
 const METADATA: &str = "INSERT INTO metadata_outbox (job_id, document) VALUES ($1, $2)";
 const IS_COMMITTED: &str =
-    "SELECT status = $2 AND claim IS NULL AND finished_at IS NOT NULL FROM ingestion_runs WHERE job_id = $1";
+    "SELECT EXISTS (SELECT FROM ingestion_runs WHERE job_id = $1 AND ended_claim = $2 AND finished_at IS NOT NULL)";
 
 /// Writes everything that a success leaves beside its rows.
 ///
@@ -100,11 +103,13 @@ pub(crate) async fn end(
 async fn mark_seen(tx: &Transaction<'_>, attempt: &Attempt<'_>) -> Result<(), Interrupted> {
     let fingerprint = attempt.fingerprint.map(|fingerprint| fingerprint.to_string()).unwrap_or_default();
     let (entity, period) = (attempt.job.slice.entity.as_str(), attempt.job.slice.period.as_str());
-    execute(tx, SEEN, &[&entity, &period, &attempt.times.order_at(), &fingerprint]).await.map(|_| ())
+    let arrival = attempt.times.arrival;
+    let (from, intake) = (arrival.map(|arrival| arrival.from), arrival.map(|arrival| arrival.intake));
+    execute(tx, SEEN, &[&entity, &period, &attempt.times.order_at(), &fingerprint, &from, &intake]).await.map(|_| ())
 }
 
 /// Writes the end of the run. The claim must still be this attempt's; a failure may also end a run
-/// that nobody claims.
+/// that nobody claims, while its round and attempt are still this one's.
 ///
 /// # Errors
 /// If PostgreSQL fails, or the claim is another's.
@@ -127,7 +132,7 @@ pub(crate) async fn write_end(
             &receipt.fingerprint,
             &attempt.mapping_hash,
             &attempt.mode.map(Mode::as_str),
-            &i32::try_from(receipt.attempt).unwrap_or(i32::MAX),
+            &whole(receipt.attempt),
             &count(receipt.inserted),
             &count(receipt.updated),
             &count(receipt.unchanged),
@@ -142,6 +147,7 @@ pub(crate) async fn write_end(
             &Json(receipt),
             &receipt.finished_at,
             &unclaimed,
+            &whole(attempt.job.replays),
         ],
     )
     .await?;
@@ -152,19 +158,14 @@ pub(crate) async fn write_end(
 ///
 /// # Errors
 /// If it was not committed, or that is not known.
-pub(crate) async fn commit(
-    services: &Services,
-    attempt: &Attempt<'_>,
-    tx: Transaction<'_>,
-    receipt: &Receipt,
-) -> Result<(), Interrupted> {
+pub(crate) async fn commit(services: &Services, attempt: &Attempt<'_>, tx: Transaction<'_>) -> Result<(), Interrupted> {
     let Err(source) = tx.commit().await else { return Ok(()) };
     if source.code().is_some() {
         // PostgreSQL answered: it did not commit.
         return Err(Interrupted::Postgres(Stage::Write, PostgresError::in_("commit")(source)));
     }
     let unknown = PostgresError::in_("answer a commit")(source);
-    match is_committed(services, attempt, receipt).await {
+    match is_committed(services, attempt.job, attempt.claim).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(Interrupted::Postgres(Stage::Write, unknown)),
         Err(error) => {
@@ -174,14 +175,35 @@ pub(crate) async fn commit(
     }
 }
 
-/// Whether the run holds this end. The slice's lock is waited for: as long as the server works on
-/// the commit, it is taken.
-async fn is_committed(services: &Services, attempt: &Attempt<'_>, receipt: &Receipt) -> Result<bool, PostgresError> {
-    let mut client = services.pool.get().await?;
-    let tx = client.transaction().await.map_err(PostgresError::in_("begin"))?;
-    verdict::wait_lock(&tx, attempt.job).await?;
-    let row = tx.query_one(IS_COMMITTED, &[&attempt.job.job_id, &receipt.status.as_str()]).await;
-    row.map(|row| row.get(0)).map_err(PostgresError::in_("look the run up"))
+/// Returns whether the run's end was written under this claim. The slice's lock is waited for: as long as
+/// the server works on the commit, it is taken.
+async fn is_committed(services: &Services, job: &Job, claim: Uuid) -> Result<bool, PostgresError> {
+    let mut lease = Lease::take(&services.pool).await?;
+    let asked = async {
+        let tx = lease.transaction().await.map_err(PostgresError::in_("begin"))?;
+        verdict::wait_lock(&tx, job).await?;
+        let row = tx.query_one(IS_COMMITTED, &[&job.job_id, &claim]).await;
+        row.map(|row| row.get(0)).map_err(PostgresError::in_("look the run up"))
+    };
+    let committed = asked.await;
+    lease.end();
+    committed
+}
+
+/// How the job has ended, if it has, once nobody works on its slice.
+///
+/// # Errors
+/// If PostgreSQL fails, or works on the slice for longer than it may be waited for.
+pub(crate) async fn settled_end(services: &Services, job: &Job) -> Result<Option<Box<Receipt>>, PostgresError> {
+    let mut lease = Lease::take(&services.pool).await?;
+    let asked = async {
+        let tx = lease.transaction().await.map_err(PostgresError::in_("begin"))?;
+        verdict::wait_lock(&tx, job).await?;
+        claim::end(&tx, job.job_id).await
+    };
+    let end = asked.await;
+    lease.end();
+    end
 }
 
 async fn execute(tx: &Transaction<'_>, statement: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, Interrupted> {

@@ -12,6 +12,7 @@ use shared::{
     event::EventType,
     failure::{ErrorCode, Failure, Stage},
     job::{Job, Mode, OnError},
+    lease::{Lease, Statements},
     mapping_profile::MappingProfile,
     postgres::PostgresError,
     receipt::{Receipt, Status},
@@ -35,20 +36,50 @@ use crate::{
 };
 
 /// Runs one attempt. Whatever happens is an outcome; nothing is acknowledged or published here.
-pub(crate) async fn ingest(services: &Services, job: &Job, claim: Uuid, alone: bool) -> Outcome {
+///
+/// What it does in PostgreSQL for longer than a moment can be cancelled through `statements`.
+pub(crate) async fn ingest(
+    services: &Services,
+    job: &Job,
+    claim: Uuid,
+    alone: bool,
+    statements: &Statements,
+) -> Outcome {
     let mut attempt = Attempt::begin(job, claim, &services.worker);
-    match under_lock(services, &mut attempt, alone).await {
+    match attempt_with(services, &mut attempt, alone, statements).await {
         Ok(outcome) => outcome,
         Err(interrupted) => settle_interruption(services, attempt, interrupted).await,
     }
 }
 
+/// Takes a connection for the attempt, and gives it back.
+async fn attempt_with(
+    services: &Services,
+    attempt: &mut Attempt<'_>,
+    alone: bool,
+    statements: &Statements,
+) -> Result<Outcome, Interrupted> {
+    let lease = Lease::take(&services.pool).await;
+    let mut lease = lease.map_err(|source| Interrupted::Postgres(Stage::Receive, source))?;
+    statements.watch(&lease);
+    let outcome = under_lock(services, attempt, alone, &mut lease).await;
+    // What was broken off because its root went away may still be under way in PostgreSQL.
+    if !matches!(outcome, Err(Interrupted::RootAway(_))) {
+        lease.end();
+    }
+    outcome
+}
+
 /// Locks the slice, claims the run, and commits what the stages come to.
-async fn under_lock(services: &Services, attempt: &mut Attempt<'_>, alone: bool) -> Result<Outcome, Interrupted> {
+async fn under_lock(
+    services: &Services,
+    attempt: &mut Attempt<'_>,
+    alone: bool,
+    lease: &mut Lease,
+) -> Result<Outcome, Interrupted> {
     let job = attempt.job;
     let receiving = |source| Interrupted::Postgres(Stage::Receive, source);
-    let mut client = services.pool.get().await.map_err(PostgresError::from).map_err(receiving)?;
-    let mut tx = client.transaction().await.map_err(PostgresError::in_("begin")).map_err(receiving)?;
+    let mut tx = lease.transaction().await.map_err(PostgresError::in_("begin")).map_err(receiving)?;
     if !verdict::try_lock(&tx, job).await.map_err(receiving)? {
         return Ok(Outcome::Busy);
     }
@@ -81,7 +112,7 @@ async fn under_lock(services: &Services, attempt: &mut Attempt<'_>, alone: bool)
     match decided {
         Ok(receipt) => {
             failpoint::reach_for("before_commit", &job.slice);
-            commit(services, attempt, tx, &receipt).await?;
+            commit(services, attempt, tx).await?;
             failpoint::reach_for("committed", &job.slice);
             Ok(Outcome::Ended(Box::new(receipt)))
         }
@@ -112,7 +143,7 @@ async fn stages(
     attempt.stage = Stage::Verdict;
     let export = [loaded.fingerprint.to_string(), job.source.to_string(), mapping_hash, mode.to_string()];
     let state = verdict::state(tx, job).await.map_err(deciding)?;
-    match verdict::decide(state.as_ref(), job, attempt.times.order_at(), &export)? {
+    match verdict::decide(state.as_ref(), job, attempt.times, &export)? {
         Verdict::Load => {}
         verdict @ Verdict::Duplicate(_) => return end(tx, attempt, Status::Skipped, Some(verdict)).await,
         verdict @ Verdict::Stale(_) => return end(tx, attempt, Status::Superseded, Some(verdict)).await,
@@ -123,9 +154,9 @@ async fn stages(
 
     attempt.stage = Stage::Write;
     let writing = |source| Interrupted::Postgres(Stage::Write, source);
-    let mut rows = tx.savepoint("rows").await.map_err(PostgresError::in_("set a savepoint")).map_err(writing)?;
+    ledger::set_savepoint(tx).await.map_err(writing)?;
     let (checked, applied) = tokio::select! {
-        applied = ledger::apply(&mut rows, job, mode, &profile, &loaded, &services.limits) => applied?,
+        applied = ledger::apply(tx, job, mode, &profile, &loaded, &services.limits) => applied?,
         () = services.outages.root_goes(&root) => return Err(Interrupted::RootAway(root)),
     };
     failpoint::reach_for("copied", &job.slice);
@@ -135,16 +166,15 @@ async fn stages(
     let warnings: Vec<Value> = receipt.warnings.iter().map(|warning| warning.as_str().into()).collect();
     attempt.tell(attempt.event(EventType::IngestionCompleted).with("status", "success").with("warnings", warnings));
 
-    verdict::close_gates(&rows, job).await.map_err(deciding)?;
-    if verdict::is_cancelled(&rows, job).await.map_err(deciding)? {
-        rows.rollback().await.map_err(PostgresError::in_("roll back")).map_err(writing)?;
+    verdict::close_gates(tx, job).await.map_err(deciding)?;
+    if verdict::is_cancelled(tx, job).await.map_err(deciding)? {
+        ledger::roll_back(tx).await.map_err(writing)?;
         return end(tx, attempt, Status::Cancelled, None).await;
     }
-    if verdict::is_locked(&rows, job).await.map_err(deciding)? {
+    if verdict::is_locked(tx, job).await.map_err(deciding)? {
         return Err(verdict::locked(job).into());
     }
-    write_success(&rows, attempt, &receipt, &checked, &applied, &export).await?;
-    rows.commit().await.map_err(PostgresError::in_("release a savepoint")).map_err(writing)?;
+    write_success(tx, attempt, &receipt, &checked, &applied, &export).await?;
     Ok(receipt)
 }
 

@@ -72,12 +72,29 @@ enum CopyStopped {
     RepeatedKey,
 }
 
-/// Reads the slice out of the file and makes the ledger hold it.
+/// Notes where [`roll_back`] leads. One savepoint serves all readings of a job: each nested one would take a
+/// transaction id of its own.
+///
+/// # Errors
+/// If PostgreSQL fails.
+pub(crate) async fn set_savepoint(tx: &Transaction<'_>) -> Result<(), PostgresError> {
+    tx.batch_execute("SAVEPOINT rows").await.map_err(PostgresError::in_("set a savepoint"))
+}
+
+/// Takes back everything since [`set_savepoint`].
+///
+/// # Errors
+/// If PostgreSQL fails.
+pub(crate) async fn roll_back(tx: &Transaction<'_>) -> Result<(), PostgresError> {
+    tx.batch_execute("ROLLBACK TO SAVEPOINT rows").await.map_err(PostgresError::in_("roll back"))
+}
+
+/// Reads the slice out of the file and makes the ledger hold it. The savepoint is set.
 ///
 /// # Errors
 /// The job's failure, or PostgreSQL's.
 pub(crate) async fn apply(
-    tx: &mut Transaction<'_>,
+    tx: &Transaction<'_>,
     job: &Job,
     mode: Mode,
     profile: &Arc<MappingProfile>,
@@ -91,25 +108,23 @@ pub(crate) async fn apply(
     let mut way = if adds_up || exists.get(0) { Way::Staged } else { Way::Straight };
     let mut assumptions = Assumptions::default();
     loop {
-        let savepoint = tx.savepoint("reading").await.map_err(PostgresError::in_("set a savepoint")).map_err(failed)?;
-        match copy(&savepoint, job, profile, (way, assumptions), loaded, limits).await {
+        match copy(tx, job, profile, (way, assumptions), loaded, limits).await {
             Ok((checked, rejected)) => {
                 let applied = match way {
-                    Way::Straight => straight(&savepoint, &slice, &checked).await.map_err(failed)?,
+                    Way::Straight => straight(tx, &slice, &checked).await.map_err(failed)?,
                     Way::Staged => {
-                        let rows = fold(&savepoint, profile.repeated_keys, checked.rows).await?;
-                        merge(&savepoint, job, &slice, mode, &checked, rows).await?
+                        let rows = fold(tx, profile.repeated_keys, checked.rows).await?;
+                        merge(tx, job, &slice, mode, &checked, rows).await?
                     }
                 };
-                put_aside(&savepoint, rejected).await.map_err(failed)?;
-                savepoint.commit().await.map_err(PostgresError::in_("release a savepoint")).map_err(failed)?;
+                put_aside(tx, rejected).await.map_err(failed)?;
                 return Ok((checked, applied));
             }
             Err(CopyStopped::Interrupted(interrupted)) => return Err(interrupted),
             Err(CopyStopped::Again(others)) => assumptions = others,
             Err(CopyStopped::RepeatedKey) => way = Way::Staged,
         }
-        savepoint.rollback().await.map_err(PostgresError::in_("roll back")).map_err(failed)?;
+        roll_back(tx).await.map_err(failed)?;
     }
 }
 

@@ -6,6 +6,7 @@ mod cache;
 mod cache_table;
 mod carry_out;
 mod claim;
+mod clock;
 mod consume;
 mod copied_rows;
 mod copy_rows;
@@ -14,6 +15,7 @@ mod failpoint;
 mod health;
 mod ingest;
 mod interruption;
+mod isolation;
 mod ledger;
 mod metadata;
 mod metrics;
@@ -46,6 +48,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     audit::Relay,
+    clock::Clock,
     consume::{Consuming, Intake},
     health::Health,
     metrics::Metrics,
@@ -134,6 +137,8 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
         "starting"
     );
     migrate(&services, &stop).await?;
+    // Should it fail now, it is read again before long, and until then little is known of when jobs came.
+    let _ = services.clock.read(&services.pool).await;
     let watching = tokio::spawn(outage::watch(Arc::clone(&services), end.clone()));
     let relaying = tokio::spawn(relay.run(end.clone(), Arc::clone(&services.relay)));
     let taken = Intake { services: Arc::clone(&services), settings, consuming }.run(stop).await;
@@ -164,6 +169,7 @@ fn build(settings: &Settings) -> anyhow::Result<Services> {
         sources: Sources::new(&settings.sources_dir),
         limits: Limits::from_settings(settings),
         outages: Outages::default(),
+        clock: Clock::new(),
         metrics: Metrics::new(),
         cache_trouble: CacheTrouble::default(),
         abort: CancellationToken::new(),

@@ -203,6 +203,10 @@ pub(crate) async fn watch(services: Arc<Services>, stop: CancellationToken) {
     let postgres = async {
         loop {
             outages.watch_postgres(&services.pool).await;
+            if !outages.postgres_is_away() {
+                // The reading that there is goes on to hold.
+                let _ = services.clock.read(&services.pool).await;
+            }
             tokio::time::sleep(INTERVAL).await;
         }
     };

@@ -43,6 +43,14 @@ pub(crate) struct FailedAttempt {
     pub(crate) receipt: Box<Receipt>,
 }
 
+impl FailedAttempt {
+    /// Changes what is told of the failure, in the receipt as well.
+    pub(crate) fn change(&mut self, change: impl FnOnce(&mut Failure)) {
+        change(&mut self.failure);
+        self.receipt.error = Some(self.failure.clone());
+    }
+}
+
 /// Something that jobs need does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outage {

@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{metrics::Metrics, outage::Outages};
+use crate::{clock::Clock, metrics::Metrics, outage::Outages};
 
 /// The connections, names and limits with which this worker works.
 pub(crate) struct Services {
@@ -46,6 +46,8 @@ pub(crate) struct Services {
     pub(crate) limits: Limits,
     /// What does not answer.
     pub(crate) outages: Outages,
+    /// PostgreSQL's clock.
+    pub(crate) clock: Clock,
     /// What is counted.
     pub(crate) metrics: Metrics,
     /// Whether the cache could not be written just now.

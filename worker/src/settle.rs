@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::outcome::{Outage, Outcome};
 
 /// How long a job waits that could not be started for no fault of its own.
-const PARKED: Duration = Duration::from_secs(1);
+pub(crate) const PARKED: Duration = Duration::from_secs(1);
 /// How long a job waits whose input root does not answer.
 const PARKED_FOR_ROOT: Duration = Duration::from_secs(4);
 

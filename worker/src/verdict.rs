@@ -4,12 +4,15 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use shared::{
     failure::{ErrorCode, Failure, Stage},
-    job::Job,
+    job::{Arrival, Job},
     postgres::PostgresError,
 };
 use uuid::Uuid;
 
-const STATE: &str = "SELECT job_id, fingerprint, source, mapping_hash, mode, newest_at, newest_fingerprint \
+use crate::{attempt::Times, claim::arrival_of};
+
+const STATE: &str = "SELECT job_id, fingerprint, source, mapping_hash, mode, newest_at, newest_fingerprint, \
+                     newest_arrival_from, newest_arrival_intake \
                      FROM slices WHERE entity = $1 AND period = $2";
 const LOCKED: &str = "SELECT EXISTS (SELECT FROM period_locks WHERE period = $2 AND entity IN ($1, '*'))";
 const CANCELLED: &str = "SELECT EXISTS (SELECT FROM batches WHERE batch_id = $1 AND cancelled_at IS NOT NULL)";
@@ -26,6 +29,8 @@ pub(crate) struct SliceState {
     pub(crate) newest_at: DateTime<Utc>,
     /// That export's fingerprint.
     pub(crate) newest_fingerprint: String,
+    /// What is known of its first delivery, if that is where it stands.
+    pub(crate) newest_arrival: Option<Arrival>,
 }
 
 /// The export that a slice's rows come from.
@@ -55,12 +60,18 @@ pub(crate) enum Verdict {
 pub(crate) fn decide(
     state: Option<&SliceState>,
     job: &Job,
-    order: DateTime<Utc>,
+    times: Times,
     export: &[String; 4],
 ) -> Result<Verdict, Failure> {
     let Some(state) = state else { return Ok(Verdict::Load) };
     if let Some(current) = state.current.as_ref().filter(|current| job.skip_duplicates && current.export == *export) {
         return Ok(Verdict::Duplicate(current.job_id));
+    }
+    let order = times.order_at();
+    if state.newest_fingerprint != export[0] && overlap(times, state) {
+        let reason = "another file of this slice came at about the same time, and a worker that stood still or died \
+                      left open which came first; publish the newer one again with its exported_at";
+        return Err(Failure::new(ErrorCode::AmbiguousOrder, Stage::Verdict, reason));
     }
     if order < state.newest_at {
         return Ok(Verdict::Stale(state.newest_at));
@@ -70,6 +81,14 @@ pub(crate) fn decide(
         return Err(Failure::new(ErrorCode::AmbiguousOrder, Stage::Verdict, reason));
     }
     Ok(Verdict::Load)
+}
+
+/// Returns whether the job and the newest export both stand at their first delivery, to different intakes, and
+/// either may have been the earlier one.
+fn overlap(times: Times, state: &SliceState) -> bool {
+    times.arrival.zip(state.newest_arrival).is_some_and(|(this, newest)| {
+        this.intake != newest.intake && this.from <= state.newest_at && newest.from <= times.order_at()
+    })
 }
 
 /// Locks the slice until the transaction ends, unless another job has it.
@@ -116,6 +135,7 @@ pub(crate) async fn state(tx: &Transaction<'_>, job: &Job) -> Result<Option<Slic
             .map(|job_id| Current { job_id, export: [row.get(1), row.get(2), row.get(3), row.get(4)] }),
         newest_at: row.get(5),
         newest_fingerprint: row.get(6),
+        newest_arrival: arrival_of(row.get(7), row.get(8)),
     }))
 }
 
@@ -184,11 +204,12 @@ mod tests {
             current: Some(Current { job_id: Uuid::nil(), export: export(current) }),
             newest_at: at(newest),
             newest_fingerprint: newest_fingerprint.to_owned(),
+            newest_arrival: None,
         }
     }
 
     fn judge(state: &SliceState, job: &Job, export: &[String; 4]) -> Result<Verdict, Failure> {
-        decide(Some(state), job, job.order_at(), export)
+        decide(Some(state), job, Times::of(job), export)
     }
 
     #[test]
@@ -212,6 +233,20 @@ mod tests {
         let forced = Job { forced_at: Some(at(12)), ..job(9) };
         assert_eq!(judge(&seen("A", 11, "A"), &forced, &export("B")).unwrap(), Verdict::Load);
         assert_eq!(judge(&seen("A", 13, "A"), &forced, &export("B")).unwrap(), Verdict::Stale(at(13)));
+    }
+
+    #[test]
+    fn deliveries_to_two_intakes_that_overlap_are_ambiguous_and_others_are_not() {
+        let arrived = |from: u32, intake: u128| Some(Arrival { from: at(from), intake: Uuid::from_u128(intake) });
+        let state = SliceState { newest_arrival: arrived(8, 1), ..seen("A", 10, "A") };
+        let undated = |hour: u32, from: u32, intake: u128| Job { arrival: arrived(from, intake), ..job(hour) };
+        let judged = |job: &Job, file: &str| judge(&state, job, &export(file));
+        assert_eq!(judged(&undated(11, 10, 2), "B").unwrap_err().code, ErrorCode::AmbiguousOrder);
+        assert_eq!(judged(&undated(9, 9, 2), "B").unwrap_err().code, ErrorCode::AmbiguousOrder);
+        assert_eq!(judged(&undated(12, 11, 2), "B").unwrap(), Verdict::Load);
+        assert_eq!(judged(&undated(7, 6, 2), "B").unwrap(), Verdict::Stale(at(10)));
+        assert_eq!(judged(&undated(9, 8, 1), "B").unwrap(), Verdict::Stale(at(10)), "one intake's order is known");
+        assert_eq!(judged(&job(9), "B").unwrap(), Verdict::Stale(at(10)), "a time of its own orders it");
     }
 
     #[test]

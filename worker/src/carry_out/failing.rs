@@ -20,7 +20,8 @@ use shared::{
 use super::{Unsettled, acknowledge, give_back, publish, send_receipt, write_down};
 use crate::{
     attempt::{Attempt, log},
-    claim, ending, failpoint,
+    claim::{self, Standing, whole},
+    ending, failpoint,
     outcome::FailedAttempt,
     services::{Interrupted, Services},
 };
@@ -66,7 +67,6 @@ async fn note_retry(
     failed: &FailedAttempt,
     events: &[Event],
 ) -> Result<bool, PostgresError> {
-    let number = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
     let written = tx
         .execute(
             RETRYING,
@@ -81,10 +81,12 @@ async fn note_retry(
                 &job.exported_at,
                 &job.forced_at,
                 &job.body_hash.to_string(),
-                &number(job.replays),
-                &number(job.attempt),
+                &whole(job.replays),
+                &whole(job.attempt),
                 &failed.failure.code.as_str(),
                 &failed.fingerprint.map(|fingerprint| fingerprint.to_string()),
+                &job.arrival.map(|arrival| arrival.from),
+                &job.arrival.map(|arrival| arrival.intake),
             ],
         )
         .await;
@@ -105,10 +107,19 @@ pub(super) async fn dead_letter(
 ) -> Result<(), Unsettled> {
     failpoint::reach_for("dead_decided", &job.slice);
     // A success is final: once another copy has gone further, a letter of this one would be left over.
-    let holds = write_down(services, || Box::pin(claim::holds(&services.pool, job.job_id, failed.claim)));
-    if failed.owns_run && !holds.await? {
-        tracing::warn!("another copy of the job has gone further; this one is no dead letter");
-        return Ok(());
+    if failed.owns_run {
+        let standing = write_down(services, || Box::pin(claim::standing(&services.pool, job, failed.claim)));
+        match standing.await? {
+            Standing::Mine => {}
+            Standing::Ended(receipt) => {
+                tracing::warn!("the job has ended meanwhile; this copy of it is no dead letter");
+                return send_receipt(services, &receipt.again()).await;
+            }
+            Standing::Others => {
+                tracing::warn!("another copy of the job has gone further; this one is no dead letter");
+                return Ok(());
+            }
+        }
     }
     let (_, mut headers) = republished(&delivery.properties, false);
     envelope::remember(&mut headers, job);
@@ -123,15 +134,33 @@ pub(super) async fn dead_letter(
     let written = write_down(services, move || {
         Box::pin(transaction(&services.pool, move |tx, _| Box::pin(note_failure(tx, job, failed, events, worker))))
     });
-    if !written.await? {
-        tracing::warn!("the job ended otherwise meanwhile; its dead letter does no harm");
-        return Ok(());
+    match written.await? {
+        Noted::Now => {}
+        Noted::Before(receipt) => {
+            // Its commit got no answer, or another copy of the job was faster.
+            tracing::warn!("the end of the job stands already; its receipt is sent");
+            return send_receipt(services, &receipt).await;
+        }
+        Noted::Overtaken => {
+            tracing::warn!("another round of the job has begun meanwhile; this dead letter does no harm");
+            return Ok(());
+        }
     }
     events.iter().for_each(log);
     services.metrics.failed(failed.failure.code);
     services.metrics.ended(Status::Failed, 0, failed.receipt.duration_seconds);
     services.relay.notify_one();
     send_receipt(services, &failed.receipt).await
+}
+
+/// What became of a failure that was to be written down.
+enum Noted {
+    /// It is the job's end.
+    Now,
+    /// The job's end stood there.
+    Before(Box<Receipt>),
+    /// The job has not ended: another attempt at it goes further.
+    Overtaken,
 }
 
 /// Ends the run, which may not be there yet if PostgreSQL failed before it was claimed.
@@ -141,9 +170,9 @@ async fn note_failure(
     failed: &FailedAttempt,
     events: &[Event],
     worker: &str,
-) -> Result<bool, PostgresError> {
+) -> Result<Noted, PostgresError> {
     if failed.owns_run {
-        let replays = i32::try_from(job.replays).unwrap_or(i32::MAX);
+        let replays = whole(job.replays);
         let written = tx
             .execute(
                 FAILING,
@@ -159,6 +188,8 @@ async fn note_failure(
                     &job.body_hash.to_string(),
                     &replays,
                     &failed.claim,
+                    &job.arrival.map(|arrival| arrival.from),
+                    &job.arrival.map(|arrival| arrival.intake),
                 ],
             )
             .await;
@@ -168,11 +199,14 @@ async fn note_failure(
         match ending::write_end(tx, &attempt, &failed.receipt, None, true).await {
             Ok(()) => {}
             Err(Interrupted::Postgres(_, source) | Interrupted::CommitUnknown(source)) => return Err(source),
-            Err(Interrupted::ClaimLost(_) | Interrupted::Failed(_) | Interrupted::RootAway(_)) => return Ok(false),
+            Err(Interrupted::ClaimLost(_) | Interrupted::Failed(_) | Interrupted::RootAway(_)) => {
+                let end = claim::end(tx, job.job_id).await?;
+                return Ok(end.map_or(Noted::Overtaken, Noted::Before));
+            }
         }
     }
     outbox::record(tx, events).await?;
-    Ok(true)
+    Ok(Noted::Now)
 }
 
 /// Dead-letters a message that is no job. It has no run; its events are written once.
@@ -213,7 +247,7 @@ async fn refused(services: &Services, delivery: &Delivery, refusal: &Refusal) ->
 }
 
 async fn note_refusal(tx: &Transaction<'_>, refusal: &Refusal, events: &[Event]) -> Result<(), PostgresError> {
-    let replays = i32::try_from(refusal.replays).unwrap_or(i32::MAX);
+    let replays = whole(refusal.replays);
     let noted = tx.execute(REFUSED, &[&refusal.job_id, &refusal.body_hash.to_string(), &replays]).await;
     let is_new = noted.map_err(PostgresError::in_("note a refusal"))? == 1;
     if is_new { outbox::record(tx, events).await } else { Ok(()) }
@@ -300,5 +334,6 @@ fn refusal_receipt(refusal: &Refusal, failure: &Failure) -> Receipt {
         error: Some(failure.clone()),
         duration_seconds: 0.0,
         finished_at: Utc::now().trunc_subsecs(3),
+        repeated: false,
     }
 }

@@ -1,5 +1,6 @@
 UPDATE ingestion_runs
-SET status = 'running', claim = $2, claimed_by = $3, started_at = now(), resting_at = NULL, finished_at = NULL, error_code = NULL,
+SET status = 'running', claim = $2, claimed_by = $3, started_at = now(), resting_at = NULL, finished_at = NULL, ended_claim = NULL,
+    error_code = NULL,
     attempts = CASE WHEN $4 THEN 0 ELSE attempts END,
     deaths = CASE WHEN $4 THEN 0 ELSE deaths END,
     alone = $5,

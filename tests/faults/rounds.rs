@@ -1,0 +1,100 @@
+//! Rounds of a job: what an earlier one still has to say when a later one is under way.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tests::{
+    faults::book::{Export, Publication},
+    wait::until,
+};
+
+use crate::run::{SETTLED, bad, is_whole, site};
+
+const HALT: (&str, &str) = ("AURA_TEST_FAILPOINT_ACTION", "halt");
+
+#[tokio::test]
+async fn the_late_end_of_a_round_does_not_end_a_replay_that_waits_for_its_retry() {
+    let (_hold, site) = site().await;
+    let mut first = site.worker_with_failpoint("dead_published:A", &[HALT]);
+    first.ready().await;
+    let job = site.publish(bad(&site, "A")).await;
+    first.halted(SETTLED).await;
+    // The letter is out, and not written down. Somebody replays it; the file is away just then.
+    let corrected = Export::numbered("A", "2022-06", 5, 2);
+    std::fs::remove_file(site.path().join("in/A_bad.csv")).expect("the file can be removed");
+    site.book.mend(job, &corrected);
+    let _second = site.worker(&[]).await;
+    site.producer(&["dead", "replay", "--all"]).await;
+    until("the replay waits for a retry", SETTLED, async || {
+        let run = site.run(job).await;
+        (run["replays"] == 1 && run["status"] == "retrying" && run["claim"].is_null()).then_some(())
+    })
+    .await;
+    first.signal("CONT").await;
+    first.logs("another round of the job has begun", SETTLED).await;
+    site.write("in/A_bad.csv", corrected.text());
+    let findings = is_whole(&site).await;
+    assert_eq!(findings.outcome("success"), 1, "{findings}");
+}
+
+#[tokio::test]
+async fn a_round_that_was_overtaken_publishes_no_dead_letter() {
+    let (_hold, site) = site().await;
+    let mut first = site.worker_with_failpoint("dead_decided:A", &[HALT]);
+    first.ready().await;
+    let publication = bad(&site, "A");
+    let job = site.publish(publication.clone()).await;
+    first.halted(SETTLED).await;
+    // The broker takes the message back from the halted worker, and another one ends the round. The
+    // letter is replayed, and the file is away just then.
+    let second = site.worker(&[]).await;
+    assert_eq!(site.client.receipt(job, SETTLED).await["status"], "failed");
+    let corrected = Export::numbered("A", "2022-06", 5, 2);
+    std::fs::remove_file(site.path().join("in/A_bad.csv")).expect("the file can be removed");
+    site.book.mend(job, &corrected);
+    site.producer(&["dead", "replay", "--all"]).await;
+    until("the replay waits for a retry", SETTLED, async || {
+        let run = site.run(job).await;
+        (run["replays"] == 1 && run["status"] == "retrying" && run["claim"].is_null()).then_some(())
+    })
+    .await;
+    first.signal("CONT").await;
+    first.logs("no dead letter", SETTLED).await;
+    site.write("in/A_bad.csv", corrected.text());
+    let findings = is_whole(&site).await;
+    assert_eq!(findings.outcome("success"), 1, "{findings}");
+    drop(second);
+}
+
+#[tokio::test]
+async fn a_dead_letter_whose_commit_got_no_answer_has_its_receipt() {
+    let (_hold, site) = site().await;
+    let relays = site.relays().await;
+    let _worker = site.worker_behind(&relays, &[]).await;
+    relays.postgres.lose_commit_replies(1);
+    let job = site.publish(bad(&site, "A")).await;
+    assert_eq!(site.client.receipt(job, Duration::from_secs(40)).await["status"], "failed");
+    assert_eq!(relays.postgres.replies_lost(), 1);
+    let findings = is_whole(&site).await;
+    assert_eq!(findings.outcome("failed"), 1, "{findings}");
+}
+
+#[tokio::test]
+async fn a_job_that_ended_before_says_so_in_its_receipt() {
+    let (_hold, site) = site().await;
+    let _worker = site.worker(&[]).await;
+    let publication = bad(&site, "A");
+    let job = site.publish(publication.clone()).await;
+    let first = site.client.receipt(job, SETTLED).await;
+    assert!(first["repeated"].is_null(), "{first:#}");
+    site.publish(publication).await;
+    let second = until("a second receipt", SETTLED, async || site.client.receipts_of(job).get(1).cloned()).await;
+    assert_eq!((&second["status"], &second["repeated"]), (&json!("failed"), &json!(true)));
+    assert!(second["warnings"].to_string().contains("job_id"), "{second:#}");
+    // What a client without Aura's own programs can do: the same message under another identity.
+    let export = Export::numbered("A", "2022-06", 5, 2);
+    let file = site.write("in/A_bad.csv", export.text());
+    let again = site.publish(Publication::of(&file, &export, json!({}))).await;
+    assert_eq!(site.client.receipt(again, SETTLED).await["status"], "success");
+    is_whole(&site).await;
+}
