@@ -1,5 +1,9 @@
 //! The broker: connections with a timeout on every step, and a publisher that knows what arrived.
 
+pub mod framing;
+mod guard;
+pub mod properties;
+
 use std::{
     sync::{
         Arc, Mutex,
@@ -8,11 +12,12 @@ use std::{
     time::Duration,
 };
 
+use self::properties::Bounds;
 use crate::topology::{Topology, TopologyError};
 use futures_util::StreamExt;
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Event,
-    options::{BasicPublishOptions, ConfirmSelectOptions},
+    options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions},
     types::FieldTable,
 };
 use tokio::{
@@ -84,9 +89,17 @@ pub async fn within<T>(
 /// # Errors
 /// If the broker refuses, or does not answer in time.
 pub async fn connect(url: &str, name: &str) -> Result<Connection, AmqpError> {
+    connect_within(url, name, Bounds::default()).await
+}
+
+/// Connects, and reads of what the broker delivers no more than so much.
+///
+/// # Errors
+/// If the broker refuses, or does not answer in time.
+pub async fn connect_within(url: &str, name: &str, bounds: Bounds) -> Result<Connection, AmqpError> {
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     let url = with_heartbeat(url);
-    within(CONNECT_TIMEOUT, "accept a connection", Connection::connect(&url, properties)).await
+    within(CONNECT_TIMEOUT, "accept a connection", guard::connect(&url, properties, bounds)).await
 }
 
 /// The URL with a heartbeat that notices a peer gone silent within seconds, unless it names its own.
@@ -204,7 +217,26 @@ impl Publisher {
         let Some(link) = link.as_ref() else { return Err(lost(AmqpError::Refused)) };
         let limit = PUBLISH_TIMEOUT;
         let late = AmqpError::Timeout { what: "declare the topology", limit };
-        timeout(limit, topology.declare(&link.connection)).await.map_err(|_| lost(late))?
+        timeout(limit, topology.declare(&link.connection)).await.map_err(|_| lost(late))?.map(|_| ())
+    }
+
+    /// How many messages lie ready in a queue.
+    ///
+    /// # Errors
+    /// If the broker fails, or does not answer in time.
+    pub async fn depth(&self, queue: &str) -> Result<u32, AmqpError> {
+        let count = async {
+            let channel = {
+                let link = self.link.lock().await;
+                let Some(link) = link.as_ref() else { return Ok(None) };
+                link.connection.create_channel().await?
+            };
+            let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+            let queue = channel.queue_declare(queue.into(), passive, FieldTable::default()).await?;
+            channel.close(200, "counted".into()).await?;
+            Ok(Some(queue.message_count()))
+        };
+        within(CONNECT_TIMEOUT, "count messages", count).await?.ok_or(AmqpError::Refused)
     }
 
     /// Whether the connection stands and the broker takes messages.

@@ -7,7 +7,10 @@ use lapin::{
 };
 use uuid::Uuid;
 
-use crate::job::{Arrival, Job, to_micros};
+use crate::{
+    amqp::properties::{MALFORMED, WITHHELD},
+    job::{Arrival, Job, to_micros},
+};
 
 /// The attempt, an integer from 1.
 pub const ATTEMPT: &str = "aura-attempt";
@@ -75,6 +78,10 @@ pub struct Envelope {
     pub returned_claim: Option<Uuid>,
     /// The W3C trace context.
     pub traceparent: Option<String>,
+    /// What the guard of the connection left out of the properties, if anything.
+    pub malformed: Option<String>,
+    /// Whether that is the body.
+    pub is_withheld: bool,
 }
 
 impl Envelope {
@@ -92,16 +99,18 @@ impl Envelope {
                 .and_then(|seconds| i64::try_from(seconds).ok())
                 .and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
             job_id: parsed(headers, JOB_ID),
-            exported_at: parsed(headers, EXPORTED_AT),
-            forced_at: parsed(headers, FORCED_AT),
-            arrival: parsed(headers, ARRIVAL_FROM)
+            exported_at: time(headers, EXPORTED_AT),
+            forced_at: time(headers, FORCED_AT),
+            arrival: time(headers, ARRIVAL_FROM)
                 .zip(parsed(headers, ARRIVAL_INTAKE))
                 .map(|(from, intake)| Arrival { from, intake }),
             attempt: integer(headers, ATTEMPT).unwrap_or(1).clamp(1, i64::from(MAX_ATTEMPTS)) as u32,
             replays: integer(headers, REPLAYS).unwrap_or(0).clamp(0, i64::from(i32::MAX)) as u32,
-            first_failed_at: parsed(headers, FIRST_FAILED_AT),
+            first_failed_at: time(headers, FIRST_FAILED_AT),
             returned_claim: parsed(headers, RETURNED_CLAIM),
             traceparent: text(headers, TRACEPARENT),
+            malformed: text(headers, MALFORMED),
+            is_withheld: headers.contains_key(WITHHELD),
         }
     }
 }
@@ -135,6 +144,12 @@ fn parsed<T: std::str::FromStr>(headers: &FieldTable, name: &str) -> Option<T> {
     text(headers, name)?.parse().ok()
 }
 
+/// A header as a time, read as strictly as one in a body: RFC 3339, with a year of four digits.
+fn time(headers: &FieldTable, name: &str) -> Option<DateTime<Utc>> {
+    let at = DateTime::parse_from_rfc3339(&text(headers, name)?).ok()?;
+    Some(to_micros(at.to_utc()))
+}
+
 /// The properties with which a delivery is published again: those that it came with, less what the
 /// broker added on its way (a stale `x-death` makes the broker take a retry for a cycle and drop it)
 /// and less what an earlier failure left.
@@ -143,7 +158,9 @@ pub fn republished(properties: &BasicProperties, keep_failure: bool) -> (BasicPr
     let came_with = properties.headers().clone().unwrap_or_default();
     for (name, value) in came_with.inner() {
         let key = name.as_str();
-        let of_broker = key == "x-death"
+        let of_guard = matches!(key, MALFORMED | WITHHELD);
+        let of_broker = of_guard
+            || key == "x-death"
             || key.starts_with("x-first-death-")
             || key.starts_with("x-last-death-")
             || key == "x-delivery-count"

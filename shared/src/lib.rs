@@ -29,6 +29,7 @@ pub mod roots;
 pub mod settings;
 pub mod slice;
 pub mod sources;
+pub mod storable;
 pub mod store;
 pub mod survey;
 pub mod telemetry;

@@ -1,9 +1,9 @@
 //! The outbox: audit events are written to PostgreSQL with what they tell of.
 
 use deadpool_postgres::GenericClient;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::{chain, event::Event, postgres::PostgresError};
+use crate::{chain, event::Event, postgres::PostgresError, storable::Storable};
 
 const RECORD: &str = include_str!("outbox_record.sql");
 
@@ -25,7 +25,7 @@ pub async fn record(client: &impl GenericClient, events: &[Event]) -> Result<(),
 /// If PostgreSQL fails.
 pub async fn record_once(client: &impl GenericClient, events: &[Once<'_>]) -> Result<u64, PostgresError> {
     let (mut entities, mut periods) = (Vec::new(), Vec::new());
-    let (mut documents, mut names) = (Vec::<Value>::new(), Vec::new());
+    let (mut documents, mut names) = (Vec::<Storable>::new(), Vec::new());
     for (event, once) in events {
         let (entity, period) = chain::of(event.slice.as_ref());
         entities.push(entity);
@@ -39,9 +39,9 @@ pub async fn record_once(client: &impl GenericClient, events: &[Once<'_>]) -> Re
 }
 
 /// The event as the audit trail will hold it, before it has a place in its chain.
-fn document(event: &Event) -> Value {
+fn document(event: &Event) -> Storable {
     let (entity, period) = chain::of(event.slice.as_ref());
-    json!({
+    Storable::of(&json!({
         "event_type": event.event_type,
         "timestamp": chain::time_text(event.at),
         "entity": entity,
@@ -51,18 +51,6 @@ fn document(event: &Event) -> Value {
         "file_fingerprint": event.fingerprint,
         "attempt": event.attempt,
         "worker": event.worker,
-        "metadata": without_nul(event.metadata.clone().into()),
-    })
-}
-
-/// PostgreSQL's JSON holds no NUL character, and no event may be lost for one.
-fn without_nul(value: Value) -> Value {
-    match value {
-        Value::String(text) if text.contains('\0') => Value::String(text.replace('\0', "\u{fffd}")),
-        Value::Array(values) => values.into_iter().map(without_nul).collect(),
-        Value::Object(fields) => {
-            fields.into_iter().map(|(name, value)| (name.replace('\0', "\u{fffd}"), without_nul(value))).collect()
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
-    }
+        "metadata": event.metadata,
+    }))
 }

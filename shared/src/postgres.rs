@@ -79,6 +79,11 @@ impl PostgresError {
         self.sql_state() == Some(&SqlState::QUERY_CANCELED)
     }
 
+    /// Returns whether PostgreSQL refuses what was to be written, and will again.
+    pub fn is_refusal(&self) -> bool {
+        self.sql_state().is_some_and(|state| state.code().starts_with("22") || state.code().starts_with("23"))
+    }
+
     /// Whether two rows had the same key.
     pub fn is_unique_violation(&self) -> bool {
         self.sql_state() == Some(&SqlState::UNIQUE_VIOLATION)

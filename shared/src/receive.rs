@@ -36,6 +36,9 @@ pub const FIELDS: [&str; 14] = [
     "reason",
     "require_balanced",
 ];
+/// Characters of what a connection's guard says of properties.
+const MAX_MARK: usize = 1_000;
+
 /// The field that is an object: `rows` and `balance_sum`.
 pub const CONTROL: &str = "control";
 
@@ -249,6 +252,10 @@ pub fn receive(body: &[u8], envelope: &Envelope, received_at: DateTime<Utc>) -> 
     if let Some(kind) = envelope.message_type.as_deref().filter(|kind| *kind != MESSAGE_TYPE) {
         let shown: String = kind.chars().take(64).collect();
         faults.push(format!("type: is {shown:?}; this version reads {MESSAGE_TYPE}"));
+    }
+    if let Some(fault) = &envelope.malformed {
+        let shown: String = fault.chars().take(MAX_MARK).flat_map(char::escape_debug).collect();
+        faults.push(format!("properties: {shown}"));
     }
     let (fields, body_hash) = match fields_of(body) {
         Ok(read) => read,

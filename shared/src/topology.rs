@@ -40,6 +40,17 @@ pub struct RetryQueue {
     pub delay: Duration,
 }
 
+/// Queues that are there with the arguments of an earlier version.
+#[derive(Debug, Default)]
+pub struct Outdated(Vec<String>);
+
+impl Outdated {
+    /// Returns whether a queue is one of them.
+    pub fn contains(&self, queue: &str) -> bool {
+        self.0.iter().any(|name| name == queue)
+    }
+}
+
 /// The broker could not be given the topology.
 #[derive(Debug, thiserror::Error)]
 pub enum TopologyError {
@@ -113,13 +124,14 @@ impl Topology {
         queues
     }
 
-    /// Declares everything that is not there yet.
+    /// Declares everything that is not there yet, and returns what an earlier version declared otherwise.
     ///
     /// A refused declaration closes its channel, so each has one of its own.
     ///
     /// # Errors
     /// If something is there with other arguments, naming it and the argument, or the broker fails.
-    pub async fn declare(&self, connection: &Connection) -> Result<(), TopologyError> {
+    pub async fn declare(&self, connection: &Connection) -> Result<Outdated, TopologyError> {
+        let mut outdated = Outdated::default();
         for (name, kind) in [(&self.jobs_exchange, ExchangeKind::Direct), (&self.events, ExchangeKind::Topic)] {
             let fail = |source| explain("exchange", name, source);
             let channel = connection.create_channel().await.map_err(fail)?;
@@ -138,6 +150,7 @@ impl Topology {
                         "the queue has the arguments of an earlier version: what expires in it or exceeds a policy's \
                          limit is lost; delete it once it is empty, and it is declared again"
                     );
+                    outdated.0.push(name.to_owned());
                     channel
                 }
                 (declared, _) => declared?,
@@ -151,7 +164,7 @@ impl Topology {
             }
             close(channel).await;
         }
-        Ok(())
+        Ok(outdated)
     }
 }
 

@@ -9,6 +9,7 @@ pub mod account;
 pub mod amount;
 pub mod broken;
 pub mod faults;
+pub mod hostile;
 pub mod http;
 pub mod month_end;
 pub mod object_server;

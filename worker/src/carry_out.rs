@@ -10,7 +10,7 @@ use std::{pin::Pin, time::Duration};
 use chrono::Utc;
 use lapin::{
     message::Delivery,
-    options::{BasicAckOptions, BasicNackOptions},
+    options::{BasicAckOptions, BasicNackOptions, BasicRejectOptions},
     types::FieldTable,
 };
 use shared::{
@@ -48,6 +48,8 @@ pub(crate) enum Unsettled {
     Topology(#[from] TopologyError),
     #[error("an outcome could not be written down before the worker stopped")]
     Write(#[source] PostgresError),
+    #[error("PostgreSQL refuses what is to be written down")]
+    Refused(#[source] PostgresError),
     #[error("the outcome {0} was settled in a way that does not fit it")]
     Misfit(String),
 }
@@ -61,6 +63,7 @@ pub(crate) async fn carry_out(
     outcome: Outcome,
     settlement: Settlement,
 ) {
+    let _settling = services.progress.settling();
     let done = match settlement {
         Settlement::Receipt => finish(services, job, outcome).await,
         Settlement::Retry(delay) => match failed_in(outcome) {
@@ -74,7 +77,7 @@ pub(crate) async fn carry_out(
         Settlement::Park(delay) => park(services, delivery, job, claimed_in(&outcome), delay).await,
         Settlement::Return => park(services, delivery, job, Some(claim), AGAIN).await,
         Settlement::Drop => Ok(()),
-        Settlement::RunAlone | Settlement::RunAs(_) => Err(misfit(&outcome)),
+        Settlement::RunAlone | Settlement::RunAs(_) | Settlement::RunAt { .. } => Err(misfit(&outcome)),
     };
     match done {
         Ok(()) => {
@@ -107,6 +110,7 @@ fn claimed_in(outcome: &Outcome) -> Option<Uuid> {
         | Outcome::Busy
         | Outcome::NeedsSolitude
         | Outcome::Orphaned(_)
+        | Outcome::Misnumbered { .. }
         | Outcome::Redundant
         | Outcome::Stopped => None,
     }
@@ -184,6 +188,15 @@ async fn park(
     Ok(())
 }
 
+/// Lets the broker put a message among the dead as it is: one whose body is too large to be held here.
+pub(crate) async fn reject(delivery: &Delivery, reason: &str) {
+    tracing::error!(reason, "a message is put among the dead as it is");
+    let done = delivery.reject(BasicRejectOptions { requeue: false });
+    if let Err(error) = within(ACK_TIMEOUT, "put a message among the dead", done).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the broker takes the message back by itself");
+    }
+}
+
 /// Gives back a delivery that was not begun. A job whose place among the exports is that of this delivery is
 /// parked with it, since the next delivery would not know it; any other goes back to the queue as it is.
 pub(crate) async fn return_unbegun(services: &Services, delivery: &Delivery, stamped: Option<&Job>) {
@@ -225,11 +238,12 @@ async fn publish(services: &Services, delivery: &Delivery, headers: FieldTable, 
 type Writing<'a, T> = Pin<Box<dyn Future<Output = Result<T, PostgresError>> + Send + 'a>>;
 
 /// Writes down what was published, for as long as it takes: the message must not come again, or it
-/// would be published again.
+/// would be published again. What PostgreSQL refuses it will refuse again, so that ends it.
 async fn write_down<'a, T>(services: &Services, write: impl Fn() -> Writing<'a, T>) -> Result<T, Unsettled> {
     loop {
         let error = match write().await {
             Ok(written) => return Ok(written),
+            Err(error) if error.is_refusal() => return Err(Unsettled::Refused(error)),
             Err(error) => error,
         };
         if services.outages.probe_postgres(&services.pool).await.is_ok() {

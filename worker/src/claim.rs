@@ -20,6 +20,7 @@ const INSERT: &str = include_str!("claim/insert.sql");
 const RENEW: &str = include_str!("claim/renew.sql");
 const ORPHAN: &str = include_str!("claim/orphan.sql");
 const HOLD: &str = include_str!("claim/hold.sql");
+const IS_KNOWN: &str = "SELECT EXISTS (SELECT FROM ingestion_runs WHERE job_id = $1)";
 const END: &str = "SELECT result FROM ingestion_runs WHERE job_id = $1 AND finished_at IS NOT NULL";
 const LOOK: &str = "SELECT body_hash, status, result, replays, attempts, claim, alone, deaths, finished_at IS NOT NULL, \
                     resting_at IS NOT NULL, resting_at > now() - interval '5 s', exported_at, forced_at, \
@@ -40,6 +41,8 @@ pub(crate) enum Claimed {
     Orphaned(Uuid),
     /// The job_id is another job's.
     OtherBody,
+    /// The message says another attempt or round than the job can be at. Anyone can write that into a message.
+    Misnumbered { attempt: u32, replays: u32 },
     /// A later copy of this job is on its way.
     Redundant,
     /// Its last attempt is over and being settled by a living worker.
@@ -86,6 +89,13 @@ pub(crate) async fn take(
             let orphan = tx.query_opt(ORPHAN, &[&entity, &period, body_hash, &job.exported_at, &job.is_dated]).await;
             if let Some(row) = orphan.map_err(PostgresError::in_("look for a run without its job"))? {
                 return Ok(Claimed::Orphaned(row.get(0)));
+            }
+        }
+        if (job.attempt, job.replays) != (1, 0) {
+            // What a worker or `dead replay` has counted, it has written down.
+            let known = tx.query_one(IS_KNOWN, &[&job.job_id]).await.map_err(PostgresError::in_("look a job up"))?;
+            if !known.get::<_, bool>(0) {
+                return Ok(Claimed::Misnumbered { attempt: 1, replays: 0 });
             }
         }
         let insert = tx.prepare_cached(INSERT).await.map_err(PostgresError::in_("prepare a claim"))?;
@@ -143,6 +153,7 @@ pub(crate) async fn take(
             Claimed::Ended(_)
             | Claimed::Orphaned(_)
             | Claimed::OtherBody
+            | Claimed::Misnumbered { .. }
             | Claimed::Redundant
             | Claimed::Settling => {}
         }
@@ -156,6 +167,9 @@ fn decide(standing: Found, job: &Job, replays: i32, alone: bool) -> (Claimed, Op
     let (deaths, granted) = (Some(standing.deaths), Claimed::Granted(standing.times));
     if standing.body_hash != job.body_hash.to_string() {
         return (Claimed::OtherBody, deaths);
+    }
+    if let Some((attempt, replays)) = corrected(&standing, job, replays) {
+        return (Claimed::Misnumbered { attempt, replays }, deaths);
     }
     if standing.ended {
         return match standing.result {
@@ -184,6 +198,17 @@ fn decide(standing: Found, job: &Job, replays: i32, alone: bool) -> (Claimed, Op
     } else {
         (granted, Some(count))
     }
+}
+
+/// The attempt and round that a message can be at most, if it says more: the next ones after those that are
+/// written down. A message that names the standing claim is that claim's worker's own.
+fn corrected(standing: &Found, job: &Job, replays: i32) -> Option<(u32, u32)> {
+    let is_own = standing.claim.is_some() && standing.claim == job.returned_claim;
+    let round = replays.min(standing.replays.saturating_add(1));
+    let spent = if round > standing.replays { 0 } else { standing.attempts };
+    let attempt = job.attempt.min(u32::try_from(spent).unwrap_or(0).saturating_add(1));
+    let round = u32::try_from(round).unwrap_or(0);
+    (!is_own && (attempt, round) != (job.attempt, job.replays)).then_some((attempt, round))
 }
 
 /// Notes that the attempt under a claim is over although the claim stands until it is settled. It is
@@ -329,6 +354,20 @@ mod tests {
     }
 
     #[test]
+    fn a_message_is_at_most_the_next_attempt_and_round_unless_it_names_the_standing_claim() {
+        let mut job = Job { attempt: 4, replays: 2_147_483_647, ..job() };
+        let replays = i32::MAX;
+        let decided = decide(standing(&job, "retrying", 2, None), &job, replays, false).0;
+        assert!(matches!(decided, Claimed::Misnumbered { attempt: 1, replays: 1 }), "{decided:?}");
+        (job.attempt, job.replays) = (4, 0);
+        let decided = decide(standing(&job, "retrying", 2, None), &job, 0, false).0;
+        assert!(matches!(decided, Claimed::Misnumbered { attempt: 3, replays: 0 }), "{decided:?}");
+        job.returned_claim = Some(Uuid::from_u128(7));
+        let decided = decide(standing(&job, "running", 2, Some(7)), &job, 0, false).0;
+        assert!(matches!(decided, Claimed::Granted(_)), "{decided:?}");
+    }
+
+    #[test]
     fn four_deaths_while_alone_condemn() {
         let job = job();
         let alone = |deaths| Found { alone: true, deaths, ..standing(&job, "running", 1, Some(7)) };
@@ -338,7 +377,7 @@ mod tests {
 
     #[test]
     fn a_replay_begins_anew_and_an_old_copy_of_it_does_nothing() {
-        let job = job();
+        let job = Job { attempt: 1, replays: 1, ..job() };
         assert!(matches!(decide(standing(&job, "running", 3, Some(7)), &job, 1, false), (Claimed::Granted(_), None)));
         let later = Found { replays: 2, ..standing(&job, "running", 0, Some(7)) };
         assert!(matches!(decide(later, &job, 1, false), (Claimed::Redundant, _)));

@@ -13,7 +13,7 @@ use lapin::{
     types::FieldTable,
 };
 use shared::{
-    amqp::{AmqpError, connect, within},
+    amqp::{AmqpError, connect_within, properties::Bounds, within},
     envelope::Envelope,
     failure::{ErrorCode, Failure, Stage},
     job::Job,
@@ -141,6 +141,7 @@ impl Intake {
                 let _ = within(REQUEST_TIMEOUT, "close", connection.close(200, "stopped".into())).await;
                 return Ok(());
             }
+            tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(RECONNECT) => {} }
         }
         self.drain(&permits, &abort).await;
         Ok(())
@@ -148,12 +149,18 @@ impl Intake {
 
     async fn open(&self) -> Result<Connection, IntakeError> {
         let name = format!("{} consume", self.services.worker);
-        let connection = connect(self.settings.amqp_url.expose(), &name).await?;
+        let url = self.settings.amqp_url.expose();
+        let mut connection = connect_within(url, &name, Bounds::default()).await?;
         // A queue that broke with its broker never answers.
         let declare = self.services.topology.declare(&connection);
         let limit = REQUEST_TIMEOUT * 2;
         let timeout = AmqpError::Timeout { what: "declare the topology", limit };
-        tokio::time::timeout(limit, declare).await.map_err(|_| timeout)??;
+        let outdated = tokio::time::timeout(limit, declare).await.map_err(|_| timeout)??;
+        if outdated.contains(&self.services.topology.jobs) {
+            // A queue of an earlier version drops what is rejected, so bodies of any size are taken.
+            let bounds = Bounds { body_bytes: u64::MAX, ..Bounds::default() };
+            connection = connect_within(url, &name, bounds).await?;
+        }
         self.services.publisher.ensure_connected().await?;
         Ok(connection)
     }
@@ -260,6 +267,7 @@ impl Intake {
     }
 
     fn stamp(&self, delivery: Delivery) -> Taken {
+        self.services.progress.taken();
         Taken { stamp: self.services.clock.stamp(delivery.redelivered), delivery }
     }
 
@@ -295,6 +303,10 @@ impl Work {
     async fn process(self, taken: Taken, permit: OwnedSemaphorePermit) {
         let envelope = Envelope::read(&taken.delivery.properties);
         let traceparent = envelope.traceparent.clone();
+        if envelope.is_withheld {
+            let reason = envelope.malformed.as_deref().unwrap_or("its body is not there");
+            return carry_out::reject(&taken.delivery, reason).await;
+        }
         match taken.read(&envelope) {
             Ok(job) => {
                 let span = tracing::info_span!(
@@ -344,6 +356,11 @@ impl Work {
                 tracing::warn!(%job_id, "the message has no identity; the job takes up the run that its worker left");
                 (job.job_id, job.id_is_made) = (job_id, false);
                 tracing::Span::current().record("job_id", tracing::field::display(job_id));
+                continue;
+            }
+            if let Settlement::RunAt { attempt, replays } = settlement {
+                tracing::warn!(attempt, replays, "the message claims an attempt that nobody made; its own is taken");
+                (job.attempt, job.replays) = (attempt, replays);
                 continue;
             }
             if settlement == Settlement::RunAlone {

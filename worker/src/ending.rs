@@ -10,9 +10,10 @@ use shared::{
     outbox,
     postgres::PostgresError,
     receipt::{Receipt, Status},
+    storable::Storable,
     trial_balance::CheckedSlice,
 };
-use tokio_postgres::types::{Json, ToSql};
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::{
@@ -50,7 +51,7 @@ pub(crate) async fn write_success(
     execute(tx, APPLIED, &[&entity, &period, &job.job_id, fingerprint, source, mapping, mode]).await?;
     write_end(tx, attempt, receipt, Some(applied), false).await?;
     execute(tx, CACHE_TASK, &[&entity, &period, &job.job_id]).await?;
-    let metadata = json!({
+    let metadata = Storable::of(&json!({
         "_id": job.job_id,
         "entity": entity,
         "period": period,
@@ -58,7 +59,7 @@ pub(crate) async fn write_success(
         "data_profile": checked.profile,
         "ingestion_result": receipt,
         "created_at": receipt.finished_at,
-    });
+    }));
     execute(tx, METADATA, &[&job.job_id, &metadata]).await?;
     outbox::record(tx, attempt.events()).await.map_err(|source| Interrupted::Postgres(Stage::Write, source))
 }
@@ -144,7 +145,7 @@ pub(crate) async fn write_end(
             &applied.map(|applied| applied.slice_rows),
             &applied.map(|applied| applied.slice_sum.clone()),
             &receipt.duration_seconds,
-            &Json(receipt),
+            &Storable::of(receipt),
             &receipt.finished_at,
             &unclaimed,
             &whole(attempt.job.replays),

@@ -57,6 +57,9 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
     is_ready &= note("postgresql", !outages.postgres_is_away(), "does not answer; jobs are paused");
     is_ready &= note("rabbitmq_consume", *health.consuming.borrow(), "no jobs are being taken");
     is_ready &= note("rabbitmq_publish", health.services.publisher.is_ready().await, "the broker takes no messages");
+    let progress = &health.services.progress;
+    is_ready &= note("settling", progress.stuck() == 0, "an outcome cannot be settled for a minute; see the log");
+    is_ready &= note("progress", !progress.is_neglecting(), "jobs wait in the queue, and none was taken for a minute");
     for root in outages.roots_away() {
         is_ready &= note(&format!("input_root {root}"), false, "does not answer; its jobs are paused");
     }
@@ -91,6 +94,7 @@ async fn metrics(State(health): State<Health>) -> impl IntoResponse {
     for root in services.roots.all() {
         services.metrics.pause(&format!("input_root {root}"), away.contains(root));
     }
+    services.metrics.progress(services.progress.stuck(), services.progress.is_neglecting());
     services.metrics.backlog(
         backlog.outbox_depth,
         backlog.outbox_oldest_seconds,

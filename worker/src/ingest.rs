@@ -92,6 +92,7 @@ async fn under_lock(
         Claimed::Condemned => condemned = true,
         Claimed::Ended(receipt) => return Ok(Outcome::EndedBefore(receipt)),
         Claimed::Orphaned(job_id) => return Ok(Outcome::Orphaned(job_id)),
+        Claimed::Misnumbered { attempt, replays } => return Ok(Outcome::Misnumbered { attempt, replays }),
         Claimed::Redundant => return Ok(Outcome::Redundant),
         Claimed::Settling => return Ok(Outcome::Busy),
         Claimed::NeedsSolitude => return Ok(Outcome::NeedsSolitude),

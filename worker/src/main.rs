@@ -21,6 +21,7 @@ mod metadata;
 mod metrics;
 mod outage;
 mod outcome;
+mod progress;
 mod services;
 mod settle;
 mod source;
@@ -53,6 +54,7 @@ use crate::{
     health::Health,
     metrics::Metrics,
     outage::Outages,
+    progress::Progress,
     services::{CacheTrouble, Limits, Services},
 };
 
@@ -170,6 +172,8 @@ fn build(settings: &Settings) -> anyhow::Result<Services> {
         limits: Limits::from_settings(settings),
         outages: Outages::default(),
         clock: Clock::new(),
+        places: settings.concurrency,
+        progress: Progress::new(),
         metrics: Metrics::new(),
         cache_trouble: CacheTrouble::default(),
         abort: CancellationToken::new(),

@@ -45,6 +45,8 @@ pub(crate) struct Metrics {
     outbox_age: Gauge,
     cache_tasks: Gauge,
     halted_chains: Gauge,
+    stuck: Gauge,
+    neglecting: Gauge,
 }
 
 impl Metrics {
@@ -64,6 +66,8 @@ impl Metrics {
             outbox_age: Gauge::default(),
             cache_tasks: Gauge::default(),
             halted_chains: Gauge::default(),
+            stuck: Gauge::default(),
+            neglecting: Gauge::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("jobs", "Jobs that ended, by status", metrics.jobs.clone());
@@ -88,6 +92,10 @@ impl Metrics {
         );
         registry.register("cache_tasks", "Slices whose Parquet file is not written yet", metrics.cache_tasks.clone());
         registry.register("halted_chains", "Audit chains that MongoDB contradicts", metrics.halted_chains.clone());
+        let help = "Outcomes that could not be settled for a minute";
+        registry.register("outcomes_stuck", help, metrics.stuck.clone());
+        let help = "1 while jobs wait in the queue and none was taken for a minute";
+        registry.register("jobs_neglected", help, metrics.neglecting.clone());
         metrics
     }
 
@@ -119,6 +127,11 @@ impl Metrics {
         Running(self.running.clone())
     }
 
+    /// How many jobs are at work.
+    pub(crate) fn running(&self) -> usize {
+        usize::try_from(self.running.get()).unwrap_or(0)
+    }
+
     /// Notes whether jobs wait for a dependency.
     pub(crate) fn pause(&self, dependency: &str, away: bool) {
         self.paused.get_or_create(&DependencyLabel { dependency: dependency.to_owned() }).set(i64::from(away));
@@ -131,6 +144,12 @@ impl Metrics {
         self.outbox_age.set(whole(oldest_seconds));
         self.cache_tasks.set(whole(cache_tasks));
         self.halted_chains.set(whole(halted_chains));
+    }
+
+    /// Notes whether the worker gets on.
+    pub(crate) fn progress(&self, stuck: usize, is_neglecting: bool) {
+        self.stuck.set(i64::try_from(stuck).unwrap_or(i64::MAX));
+        self.neglecting.set(i64::from(is_neglecting));
     }
 
     /// The text that Prometheus reads.

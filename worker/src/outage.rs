@@ -22,6 +22,8 @@ use crate::{claim, services::Services};
 
 /// How often is asked whether everything answers.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// In how many rounds of that the queue of jobs is looked at once.
+const LOOK_AT_QUEUE: u64 = 10;
 /// How long an input root may take to answer.
 const ROOT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -212,10 +214,16 @@ pub(crate) async fn watch(services: Arc<Services>, stop: CancellationToken) {
     };
     let roots = join_all(services.roots.all().iter().map(|root| outages.watch_root(root)));
     let broker = async {
+        let mut rounds = 0_u64..;
         loop {
             tokio::time::sleep(INTERVAL).await;
             // The consumer's supervisor tells of a broker that is away; this only keeps up with it.
             let _ = services.publisher.ensure_connected().await;
+            if rounds.next().is_some_and(|round| round % LOOK_AT_QUEUE == 0) {
+                let could_take = services.metrics.running() < services.places && !outages.postgres_is_away();
+                let waiting = services.publisher.depth(&services.topology.jobs).await;
+                services.progress.jobs_wait(could_take && waiting.is_ok_and(|waiting| waiting > 0));
+            }
         }
     };
     tokio::select! {

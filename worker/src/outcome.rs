@@ -18,6 +18,8 @@ pub(crate) enum Outcome {
     NeedsSolitude,
     /// The message has no identity, and an unfinished run tells which it had before its worker died.
     Orphaned(Uuid),
+    /// The message says another attempt or round than the job can be at.
+    Misnumbered { attempt: u32, replays: u32 },
     /// A later copy of the same job is on its way.
     Redundant,
     /// Something that the job needs does not answer.
@@ -27,7 +29,7 @@ pub(crate) enum Outcome {
 }
 
 /// An attempt that failed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct FailedAttempt {
     /// Why.
     pub(crate) failure: Failure,
@@ -44,6 +46,16 @@ pub(crate) struct FailedAttempt {
 }
 
 impl FailedAttempt {
+    /// The same failure without any text that came from outside: what a store refuses to take.
+    pub(crate) fn without_texts(&self) -> Self {
+        let mut plain = self.clone();
+        plain.change(|failure| {
+            let reason = "what is wrong cannot be stored as a text; the worker's log has it";
+            *failure = Failure { rows_total: failure.rows_total, ..Failure::new(failure.code, failure.stage, reason) };
+        });
+        plain
+    }
+
     /// Changes what is told of the failure, in the receipt as well.
     pub(crate) fn change(&mut self, change: impl FnOnce(&mut Failure)) {
         change(&mut self.failure);

@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{clock::Clock, metrics::Metrics, outage::Outages};
+use crate::{clock::Clock, metrics::Metrics, outage::Outages, progress::Progress};
 
 /// The connections, names and limits with which this worker works.
 pub(crate) struct Services {
@@ -48,6 +48,10 @@ pub(crate) struct Services {
     pub(crate) outages: Outages,
     /// PostgreSQL's clock.
     pub(crate) clock: Clock,
+    /// How many jobs may be at work.
+    pub(crate) places: usize,
+    /// Whether it gets on.
+    pub(crate) progress: Progress,
     /// What is counted.
     pub(crate) metrics: Metrics,
     /// Whether the cache could not be written just now.

@@ -30,6 +30,8 @@ pub(crate) enum Settlement {
     RunAlone,
     /// Try again now, as the job that it was before.
     RunAs(Uuid),
+    /// Try again now, as the attempt and round that it really is.
+    RunAt { attempt: u32, replays: u32 },
     /// Return it to the queue as it is.
     Return,
 }
@@ -47,6 +49,7 @@ pub(crate) fn settle(outcome: &Outcome, attempt: u32) -> Settlement {
         Outcome::Outage(Outage::InputRoot(_)) => Settlement::Park(PARKED_FOR_ROOT),
         Outcome::NeedsSolitude => Settlement::RunAlone,
         Outcome::Orphaned(job_id) => Settlement::RunAs(*job_id),
+        Outcome::Misnumbered { attempt, replays } => Settlement::RunAt { attempt: *attempt, replays: *replays },
         Outcome::Redundant => Settlement::Drop,
         Outcome::Stopped => Settlement::Return,
     }

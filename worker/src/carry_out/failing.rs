@@ -129,12 +129,16 @@ pub(super) async fn dead_letter(
     }
     publish(services, delivery, headers, &services.topology.dead).await?;
     failpoint::reach_for("dead_published", &job.slice);
-    let events = &failure_events(|event_type| event(services, job, failed, event_type), &failed.failure, None);
-    let worker = services.worker.as_str();
-    let written = write_down(services, move || {
-        Box::pin(transaction(&services.pool, move |tx, _| Box::pin(note_failure(tx, job, failed, events, worker))))
-    });
-    match written.await? {
+    let (written, failed) = match write_failure(services, job, failed).await {
+        Err(Unsettled::Refused(error)) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "a failure cannot be written down as it is");
+            let plain = &failed.without_texts();
+            (write_failure(services, job, plain).await?, plain.clone())
+        }
+        written => (written?, failed.clone()),
+    };
+    let events = &failure_events(|event_type| event(services, job, &failed, event_type), &failed.failure, None);
+    match written {
         Noted::Now => {}
         Noted::Before(receipt) => {
             // Its commit got no answer, or another copy of the job was faster.
@@ -151,6 +155,15 @@ pub(super) async fn dead_letter(
     services.metrics.ended(Status::Failed, 0, failed.receipt.duration_seconds);
     services.relay.notify_one();
     send_receipt(services, &failed.receipt).await
+}
+
+async fn write_failure(services: &Services, job: &Job, failed: &FailedAttempt) -> Result<Noted, Unsettled> {
+    let events = &failure_events(|event_type| event(services, job, failed, event_type), &failed.failure, None);
+    let worker = services.worker.as_str();
+    write_down(services, move || {
+        Box::pin(transaction(&services.pool, move |tx, _| Box::pin(note_failure(tx, job, failed, events, worker))))
+    })
+    .await
 }
 
 /// What became of a failure that was to be written down.
@@ -211,6 +224,7 @@ async fn note_failure(
 
 /// Dead-letters a message that is no job. It has no run; its events are written once.
 pub(crate) async fn refuse(services: &Services, delivery: &Delivery, refusal: &Refusal) {
+    let _settling = services.progress.settling();
     match refused(services, delivery, refusal).await {
         Ok(()) => acknowledge(delivery).await,
         Err(error) => {
@@ -238,7 +252,13 @@ async fn refused(services: &Services, delivery: &Delivery, refusal: &Refusal) ->
     let noted = write_down(services, move || {
         Box::pin(transaction(&services.pool, move |tx, _| Box::pin(note_refusal(tx, refusal, events))))
     });
-    noted.await?;
+    match noted.await {
+        // The letter is out, and says what is wrong. Without its events the trail lacks it, and so says the log.
+        Err(Unsettled::Refused(error)) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "a refusal cannot be written down");
+        }
+        noted => noted?,
+    }
     events.iter().for_each(log);
     services.metrics.failed(failure.code);
     services.metrics.ended(Status::Failed, 0, 0.0);

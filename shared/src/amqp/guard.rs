@@ -1,0 +1,80 @@
+//! What stands between the broker's socket and lapin: a [`Framer`] in the middle of a pair of sockets.
+//!
+//! lapin takes no stream but one of the runtime's own sockets, so it is given one end of a pair. What the broker
+//! sends, over TLS or not, goes through the framer into the other end; what lapin sends goes out as it is.
+
+use std::{io, net::TcpStream, os::fd::OwnedFd, os::unix::net::UnixStream};
+
+use async_compat::{Compat, CompatExt};
+use lapin::{
+    Connection, ConnectionProperties,
+    tcp::{AMQPUriTcpExt, AsyncTcpStream, OwnedTLSConfig},
+    uri::AMQPUri,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::{framing::Framer, properties::Bounds};
+
+/// Bytes that are read at a time.
+const PIECE: usize = 64 << 10;
+
+/// Connects through a guard.
+///
+/// # Errors
+/// If the URL cannot be used, or the broker refuses.
+pub(super) async fn connect(url: &str, properties: ConnectionProperties, bounds: Bounds) -> lapin::Result<Connection> {
+    let invalid = |fault: String| io::Error::new(io::ErrorKind::InvalidInput, fault);
+    let uri: AMQPUri = url.parse().map_err(invalid)?;
+    let runtime = lapin::runtime::default_runtime()?;
+    let tasks = tokio::runtime::Handle::current();
+    let open = async move |uri: AMQPUri, runtime| {
+        let config = OwnedTLSConfig::default();
+        let broker = uri.connect_with_config_async(config.as_ref(), &runtime).await?;
+        let (ours, lapins) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        lapins.set_nonblocking(true)?;
+        let _entered = tasks.enter();
+        let ours = tokio::net::UnixStream::from_std(ours)?;
+        // The type says TCP; all that is done with it is to read and to write.
+        let lapins = tokio::net::TcpStream::from_std(TcpStream::from(OwnedFd::from(lapins)))?;
+        tasks.spawn(pump(Compat::new(broker), ours, Framer::new(bounds)));
+        Ok(AsyncTcpStream::Plain(lapins.compat()))
+    };
+    Connection::connector(uri, runtime, open, properties).await
+}
+
+/// Carries bytes both ways until either side ends; then both do.
+async fn pump(
+    broker: impl AsyncRead + AsyncWrite,
+    lapin: impl AsyncRead + AsyncWrite,
+    framer: Framer,
+) {
+    let (from_broker, mut to_broker) = tokio::io::split(broker);
+    let (mut from_lapin, to_lapin) = tokio::io::split(lapin);
+    let ended = tokio::select! {
+        ended = pass(from_broker, to_lapin, framer) => ended,
+        // What lapin has sent is out before the connection ends: its last frames say that it closes.
+        sent = tokio::io::copy(&mut from_lapin, &mut to_broker) => match sent {
+            Ok(_) => to_broker.shutdown().await,
+            Err(error) => Err(error),
+        },
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error = &error as &dyn std::error::Error, "a connection to the broker ends");
+    }
+}
+
+/// Passes on what the framer lets through.
+async fn pass(from: impl AsyncRead, to: impl AsyncWrite, mut framer: Framer) -> io::Result<()> {
+    let (mut from, mut to) = (std::pin::pin!(from), std::pin::pin!(to));
+    let (mut piece, mut passed) = (vec![0; PIECE], Vec::new());
+    loop {
+        let count = from.read(&mut piece).await?;
+        if count == 0 {
+            return to.shutdown().await;
+        }
+        framer.take(piece.get(..count).unwrap_or_default(), &mut passed)?;
+        to.write_all(&passed).await?;
+        passed.clear();
+    }
+}
