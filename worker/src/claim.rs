@@ -5,6 +5,7 @@
 
 use deadpool_postgres::Pool;
 use shared::{
+    envelope::PublishedBy,
     job::Job,
     postgres::{PostgresError, transaction},
     receipt::Receipt,
@@ -19,7 +20,8 @@ const RENEW: &str = include_str!("claim/renew.sql");
 const ORPHAN: &str = include_str!("claim/orphan.sql");
 const HOLD: &str = include_str!("claim/hold.sql");
 const LOOK: &str = "SELECT body_hash, status, result, replays, attempts, claim, alone, deaths, finished_at IS NOT NULL, \
-                    resting_at IS NOT NULL, resting_at > now() - interval '5 s', exported_at, forced_at \
+                    resting_at IS NOT NULL, resting_at > now() - interval '5 s', exported_at, forced_at, \
+                    published_by, broker_user \
                     FROM ingestion_runs WHERE job_id = $1 FOR UPDATE";
 
 /// Deaths while alone that condemn a job.
@@ -28,8 +30,8 @@ const DEATHS: i32 = 4;
 /// What came of asking for a claim.
 #[derive(Debug)]
 pub(crate) enum Claimed {
-    /// The attempt may run; these are the times that the job's first delivery had.
-    Granted(Times),
+    /// The attempt may run; these are the times that the job's first delivery had, and who published it.
+    Granted(Times, PublishedBy),
     /// The job had ended; this is what came of it.
     Ended(Box<Receipt>),
     /// The message has no identity, and this unfinished run is what its last worker left of it.
@@ -60,6 +62,7 @@ struct Standing {
     rested: bool,
     settling: bool,
     times: Times,
+    published_by: PublishedBy,
 }
 
 /// Asks for a claim. The caller holds the slice's lock, in a transaction of its own.
@@ -91,13 +94,14 @@ pub(crate) async fn take(
                 &[
                     &job.job_id, &job.batch_id, &job.file, &entity, &period, &job.source.as_str(), &job.exported_at,
                     &job.forced_at, body_hash, &replays, &claim, &worker, &alone,
+                    &job.published_by.actor, &job.published_by.user_id,
                 ],
             )
             .await
             .map_err(PostgresError::in_("claim a job"))?;
         if inserted == 1 {
             let times = Times { exported_at: job.exported_at, forced_at: job.forced_at };
-            return Ok(Claimed::Granted(times));
+            return Ok(Claimed::Granted(times, job.published_by.clone()));
         }
         let row = tx.query_one(LOOK, &[&job.job_id]).await.map_err(PostgresError::in_("look a job up"))?;
         let standing = Standing {
@@ -113,10 +117,11 @@ pub(crate) async fn take(
             rested: row.get(9),
             settling: row.get::<_, Option<bool>>(10).unwrap_or(false),
             times: Times { exported_at: row.get(11), forced_at: row.get(12) },
+            published_by: PublishedBy { actor: row.get(13), user_id: row.get(14) },
         };
         let (decision, deaths) = decide(standing, job, replays, alone);
         match decision {
-            Claimed::Granted(_) | Claimed::Condemned => {
+            Claimed::Granted(..) | Claimed::Condemned => {
                 let new_round = deaths.is_none();
                 tx.execute(RENEW, &[&job.job_id, &claim, &worker, &new_round, &alone, &replays])
                     .await
@@ -149,7 +154,7 @@ pub(crate) async fn take(
 
 /// What stands decides; with it come the deaths while alone, or none where a new round of attempts begins.
 fn decide(standing: Standing, job: &Job, replays: i32, alone: bool) -> (Claimed, Option<i32>) {
-    let (deaths, granted) = (Some(standing.deaths), Claimed::Granted(standing.times));
+    let (deaths, granted) = (Some(standing.deaths), Claimed::Granted(standing.times, standing.published_by));
     if standing.body_hash != job.body_hash.to_string() {
         return (Claimed::OtherBody, deaths);
     }
@@ -249,6 +254,7 @@ mod tests {
             rested: false,
             settling: false,
             times: Times { exported_at: job.exported_at, forced_at: None },
+            published_by: PublishedBy::default(),
         }
     }
 
@@ -256,7 +262,7 @@ mod tests {
     fn a_copy_of_an_attempt_that_was_spent_is_redundant() {
         let job = job();
         assert!(matches!(decide(standing(&job, "retrying", 2, None), &job, 0, false), (Claimed::Redundant, _)));
-        assert!(matches!(decide(standing(&job, "retrying", 1, None), &job, 0, false), (Claimed::Granted(_), Some(0))));
+        assert!(matches!(decide(standing(&job, "retrying", 1, None), &job, 0, false), (Claimed::Granted(..), Some(0))));
     }
 
     #[test]
@@ -266,11 +272,14 @@ mod tests {
             decide(standing(&job, "running", 1, Some(7)), &job, 0, false),
             (Claimed::NeedsSolitude, Some(0))
         ));
-        assert!(matches!(decide(standing(&job, "running", 1, Some(7)), &job, 0, true), (Claimed::Granted(_), Some(0))));
+        assert!(matches!(
+            decide(standing(&job, "running", 1, Some(7)), &job, 0, true),
+            (Claimed::Granted(..), Some(0))
+        ));
         job.returned_claim = Some(Uuid::from_u128(7));
         assert!(matches!(
             decide(standing(&job, "running", 1, Some(7)), &job, 0, false),
-            (Claimed::Granted(_), Some(0))
+            (Claimed::Granted(..), Some(0))
         ));
     }
 
@@ -279,21 +288,21 @@ mod tests {
         let job = job();
         let over = |settling| Standing { rested: true, settling, ..standing(&job, "running", 1, Some(7)) };
         assert!(matches!(decide(over(true), &job, 0, false), (Claimed::Settling, _)));
-        assert!(matches!(decide(over(false), &job, 0, false), (Claimed::Granted(_), Some(0))));
+        assert!(matches!(decide(over(false), &job, 0, false), (Claimed::Granted(..), Some(0))));
     }
 
     #[test]
     fn four_deaths_while_alone_condemn() {
         let job = job();
         let alone = |deaths| Standing { alone: true, deaths, ..standing(&job, "running", 1, Some(7)) };
-        assert!(matches!(decide(alone(2), &job, 0, true), (Claimed::Granted(_), Some(3))));
+        assert!(matches!(decide(alone(2), &job, 0, true), (Claimed::Granted(..), Some(3))));
         assert!(matches!(decide(alone(3), &job, 0, true), (Claimed::Condemned, Some(4))));
     }
 
     #[test]
     fn a_replay_begins_anew_and_an_old_copy_of_it_does_nothing() {
         let job = job();
-        assert!(matches!(decide(standing(&job, "running", 3, Some(7)), &job, 1, false), (Claimed::Granted(_), None)));
+        assert!(matches!(decide(standing(&job, "running", 3, Some(7)), &job, 1, false), (Claimed::Granted(..), None)));
         let later = Standing { replays: 2, ..standing(&job, "running", 0, Some(7)) };
         assert!(matches!(decide(later, &job, 1, false), (Claimed::Redundant, _)));
     }

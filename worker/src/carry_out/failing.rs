@@ -7,7 +7,7 @@ use deadpool_postgres::Transaction;
 use lapin::{message::Delivery, types::FieldTable};
 use shared::{
     chain,
-    envelope::{self, republished, set, set_integer},
+    envelope::{self, PublishedBy, republished, set, set_integer},
     event::{Event, EventType},
     failure::{ErrorCode, Failure},
     job::Job,
@@ -47,7 +47,8 @@ pub(super) async fn retry(
     set(&mut headers, envelope::RETURNED_CLAIM, failed.claim);
     publish(services, delivery, headers, services.topology.retry_queue(delay)).await?;
     failpoint::reach_for("retry_published", &job.slice);
-    let events = &failure_events(|event_type| event(services, job, failed, event_type), &failed.failure, Some(delay));
+    let event = |event_type| event(services, job, failed, event_type);
+    let events = &failure_events(event, &failed.failure, Some(delay), &job.published_by);
     let noted = write_down(services, move || {
         Box::pin(transaction(&services.pool, move |tx, _| Box::pin(note_retry(tx, job, failed, events))))
     });
@@ -85,6 +86,8 @@ async fn note_retry(
                 &number(job.attempt),
                 &failed.failure.code.as_str(),
                 &failed.fingerprint.map(|fingerprint| fingerprint.to_string()),
+                &failed.receipt.actor,
+                &failed.receipt.user_id,
             ],
         )
         .await;
@@ -118,7 +121,9 @@ pub(super) async fn dead_letter(
     }
     publish(services, delivery, headers, &services.topology.dead).await?;
     failpoint::reach_for("dead_published", &job.slice);
-    let events = &failure_events(|event_type| event(services, job, failed, event_type), &failed.failure, None);
+    let event = |event_type| event(services, job, failed, event_type);
+    let by = PublishedBy { actor: failed.receipt.actor.clone(), user_id: failed.receipt.user_id.clone() };
+    let events = &failure_events(event, &failed.failure, None, &by);
     let worker = services.worker.as_str();
     let written = write_down(services, move || {
         Box::pin(transaction(&services.pool, move |tx, _| Box::pin(note_failure(tx, job, failed, events, worker))))
@@ -159,6 +164,8 @@ async fn note_failure(
                     &job.body_hash.to_string(),
                     &replays,
                     &failed.claim,
+                    &failed.receipt.actor,
+                    &failed.receipt.user_id,
                 ],
             )
             .await;
@@ -200,7 +207,7 @@ async fn refused(services: &Services, delivery: &Delivery, refusal: &Refusal) ->
         attempt: Some(1),
         ..Event::now(event_type, &services.worker)
     };
-    let events = &failure_events(event, &failure, None);
+    let events = &failure_events(event, &failure, None, &refusal.published_by);
     let noted = write_down(services, move || {
         Box::pin(transaction(&services.pool, move |tx, _| Box::pin(note_refusal(tx, refusal, events))))
     });
@@ -231,7 +238,12 @@ fn event(services: &Services, job: &Job, failed: &FailedAttempt, event_type: Eve
 }
 
 /// What a failed attempt tells: the error, and whether it will be tried again.
-fn failure_events(event: impl Fn(EventType) -> Event, failure: &Failure, retry: Option<Duration>) -> Vec<Event> {
+fn failure_events(
+    event: impl Fn(EventType) -> Event,
+    failure: &Failure,
+    retry: Option<Duration>,
+    by: &PublishedBy,
+) -> Vec<Event> {
     let mut events = Vec::new();
     if failure.code == ErrorCode::SchemaInvalid {
         let fault = serde_json::to_value(&failure.schema).unwrap_or_default();
@@ -242,7 +254,7 @@ fn failure_events(event: impl Fn(EventType) -> Event, failure: &Failure, retry: 
     events.push(error.with("bad_rows", failure.rows_total));
     events.push(match retry {
         Some(delay) => event(EventType::RetryScheduled).with("delay_seconds", delay.as_secs()),
-        None => event(EventType::DeadLettered).with("code", failure.code.as_str()),
+        None => event(EventType::DeadLettered).with("code", failure.code.as_str()).with_published_by(by),
     });
     events
 }
@@ -283,6 +295,8 @@ fn refusal_receipt(refusal: &Refusal, failure: &Failure) -> Receipt {
         entity: refusal.slice.as_ref().map(|slice| slice.entity.to_string()),
         period: refusal.slice.as_ref().map(|slice| slice.period.to_string()),
         file: refusal.file.clone(),
+        actor: refusal.published_by.actor.clone(),
+        user_id: refusal.published_by.user_id.clone(),
         fingerprint: None,
         source: None,
         mode: None,
