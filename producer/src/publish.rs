@@ -99,7 +99,8 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<V
     let Drafts { drafts, unmatched } = read(&args, settings).await?;
     let topology = Topology::new(&settings.namespace);
     let id = args.fields.batch_id.or_else(|| drafts.iter().find_map(Draft::batch_id));
-    let batch = Batch::new(id.unwrap_or_else(Uuid::now_v7), args.fields.given(), &topology)?;
+    let batch =
+        Batch::new(id.unwrap_or_else(Uuid::now_v7), args.fields.given(), &topology, message::publisher(settings))?;
     let jobs = message::prepare_all(drafts, &batch).map_err(|faults| {
         let what = format!("nothing was published: {} in the input", count(faults.len(), "fault"));
         CommandError::Faults { what, faults }

@@ -13,12 +13,16 @@ use std::{
 };
 
 use self::properties::Bounds;
-use crate::topology::{Topology, TopologyError};
+use crate::{
+    envelope::without_user_id,
+    topology::{Topology, TopologyError},
+};
 use futures_util::StreamExt;
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Event,
     options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions},
-    types::FieldTable,
+    types::{FieldTable, ShortString},
+    uri::{AMQPUri, SASLMechanism},
 };
 use tokio::{
     sync::{Mutex as AsyncMutex, Semaphore},
@@ -111,6 +115,13 @@ fn with_heartbeat(url: &str) -> String {
     }
 }
 
+/// The user that a URL logs in as, whom the broker then vouches for. A certificate's is the broker's to name.
+pub fn user_of(url: &str) -> Option<ShortString> {
+    let uri: AMQPUri = url.parse().ok()?;
+    let by_certificate = uri.query.auth_mechanism == Some(SASLMechanism::External);
+    ShortString::try_new(uri.authority.userinfo.username).ok().filter(|_| !by_certificate)
+}
+
 /// A message to publish.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
@@ -131,6 +142,7 @@ pub struct Outgoing {
 /// Publishes with confirms over a connection of its own, and connects again when that is lost.
 pub struct Publisher {
     url: String,
+    user: Option<ShortString>,
     name: String,
     link: AsyncMutex<Option<Link>>,
     idle: Mutex<Vec<Channel>>,
@@ -147,6 +159,7 @@ impl Publisher {
     pub fn new(url: &str, name: &str) -> Self {
         Self {
             url: url.to_owned(),
+            user: user_of(url),
             name: name.to_owned(),
             link: AsyncMutex::new(None),
             idle: Mutex::new(Vec::new()),
@@ -165,7 +178,7 @@ impl Publisher {
             let Ok(_permit) = self.permits.acquire().await else { return Err(AmqpError::Refused) };
             let channel = self.channel().await?;
             let options = BasicPublishOptions { mandatory: message.mandatory, ..BasicPublishOptions::default() };
-            let properties = message.properties.clone().with_headers(message.headers.clone());
+            let properties = self.vouched(&message.properties).with_headers(message.headers.clone());
             let (exchange, key) = (message.exchange.as_str().into(), message.key.as_str().into());
             let fail = |source| AmqpError::Broker { what: "take a message", source };
             let sent = channel.basic_publish(exchange, key, options, &message.body, properties).await.map_err(fail)?;
@@ -185,6 +198,14 @@ impl Publisher {
                 Err(AmqpError::Unroutable { exchange: message.exchange.clone(), key: message.key.clone() })
             }
             Confirmation::Nack(_) | Confirmation::NotRequested => Err(AmqpError::Refused),
+        }
+    }
+
+    /// The properties without another user's `user_id`: the broker refuses that, and closes the channel.
+    fn vouched(&self, properties: &BasicProperties) -> BasicProperties {
+        match properties.user_id() {
+            Some(user) if self.user.as_ref() != Some(user) => without_user_id(properties),
+            Some(_) | None => properties.clone(),
         }
     }
 

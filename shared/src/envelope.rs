@@ -32,6 +32,8 @@ pub const FIRST_FAILED_AT: &str = "aura-first-failed-at";
 pub const FAILED_AT: &str = "aura-failed-at";
 /// The claim under which a living worker had the job and gave it back.
 pub const RETURNED_CLAIM: &str = "aura-returned-claim";
+/// Who published the job, as the publisher says.
+pub const ACTOR: &str = "aura-actor";
 /// Why the job is a dead letter.
 pub const ERROR_CODE: &str = "aura-error-code";
 /// In which stage it failed.
@@ -47,6 +49,31 @@ pub const TRACEPARENT: &str = "traceparent";
 
 /// Attempts that a job has: the first, and three retries.
 pub const MAX_ATTEMPTS: u32 = 4;
+
+/// The most characters of a name that is kept.
+pub const MAX_NAME: usize = 256;
+
+/// Who published a message.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PublishedBy {
+    /// The header `aura-actor`: what the publisher says, not a proof.
+    pub actor: Option<String>,
+    /// The AMQP `user_id`: the broker refuses it from anyone except that user.
+    pub user_id: Option<String>,
+}
+
+impl PublishedBy {
+    fn read(properties: &BasicProperties, headers: &FieldTable) -> Self {
+        let user_id = properties.user_id().as_ref().map(|user| user.as_str().to_owned());
+        Self { actor: text(headers, ACTOR).filter(|name| is_name(name)), user_id: user_id.filter(|name| is_name(name)) }
+    }
+}
+
+/// Whether a text can be kept as somebody's name: neither empty nor longer than [`MAX_NAME`]
+/// characters, and without control characters.
+pub fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().count() <= MAX_NAME && !text.chars().any(char::is_control)
+}
 
 /// What a delivery says beside its body. Nothing in it is trusted further than the contract goes:
 /// a value of another type or out of range counts as absent.
@@ -76,6 +103,8 @@ pub struct Envelope {
     pub first_failed_at: Option<DateTime<Utc>>,
     /// The claim that a living worker gave back.
     pub returned_claim: Option<Uuid>,
+    /// Who published the message.
+    pub published_by: PublishedBy,
     /// The W3C trace context.
     pub traceparent: Option<String>,
     /// What the guard of the connection left out of the properties, if anything.
@@ -108,6 +137,7 @@ impl Envelope {
             replays: integer(headers, REPLAYS).unwrap_or(0).clamp(0, i64::from(i32::MAX)) as u32,
             first_failed_at: time(headers, FIRST_FAILED_AT),
             returned_claim: parsed(headers, RETURNED_CLAIM),
+            published_by: PublishedBy::read(properties, headers),
             traceparent: text(headers, TRACEPARENT),
             malformed: text(headers, MALFORMED),
             is_withheld: headers.contains_key(WITHHELD),
@@ -152,7 +182,8 @@ fn time(headers: &FieldTable, name: &str) -> Option<DateTime<Utc>> {
 
 /// The properties with which a delivery is published again: those that it came with, less what the
 /// broker added on its way (a stale `x-death` makes the broker take a retry for a cycle and drop it)
-/// and less what an earlier failure left.
+/// and less what an earlier failure left. The `user_id` stays; who publishes as somebody else must leave
+/// it out, which [`amqp::Publisher`](crate::amqp::Publisher) does.
 pub fn republished(properties: &BasicProperties, keep_failure: bool) -> (BasicProperties, FieldTable) {
     let mut headers = FieldTable::default();
     let came_with = properties.headers().clone().unwrap_or_default();
@@ -170,6 +201,16 @@ pub fn republished(properties: &BasicProperties, keep_failure: bool) -> (BasicPr
             headers.insert(name.clone(), value.clone());
         }
     }
+    let kept = without_user_id(properties);
+    let kept = match properties.user_id() {
+        Some(user) => kept.with_user_id(user.clone()),
+        None => kept,
+    };
+    (kept, headers)
+}
+
+/// The properties of a delivery that go on with it, except the user that the broker vouched for.
+pub fn without_user_id(properties: &BasicProperties) -> BasicProperties {
     // An expiration of the publisher's own would let the broker drop the message.
     let kept = BasicProperties::default().with_delivery_mode(2);
     let kept = match properties.message_id() {
@@ -192,11 +233,10 @@ pub fn republished(properties: &BasicProperties, keep_failure: bool) -> (BasicPr
         Some(content_type) => kept.with_content_type(content_type.clone()),
         None => kept,
     };
-    let kept = match properties.app_id() {
+    match properties.app_id() {
         Some(app) => kept.with_app_id(app.clone()),
         None => kept,
-    };
-    (kept, headers)
+    }
 }
 
 /// Sets a header.
@@ -252,6 +292,22 @@ mod tests {
         ]));
         assert_eq!(envelope, Envelope { attempt: 4, ..Envelope::default() });
         assert_eq!(Envelope::read(&with(vec![(ATTEMPT, AMQPValue::LongString("x".into()))])).attempt, 1);
+    }
+
+    #[test]
+    fn who_published_is_read_within_bounds_and_said_and_vouched_for_stay_apart() {
+        let said = |actor: &str| with(vec![(ACTOR, AMQPValue::LongString(actor.into()))]);
+        let read = |properties: &BasicProperties| Envelope::read(properties).published_by;
+        let mara = PublishedBy { actor: Some("mara".to_owned()), user_id: None };
+        assert_eq!(read(&said("mara")), mara);
+        let erp = PublishedBy { user_id: Some("erp".to_owned()), ..mara };
+        assert_eq!(read(&said("mara").with_user_id("erp".into())), erp);
+        let longest = "ä".repeat(MAX_NAME);
+        assert_eq!(read(&said(&longest)).actor.as_deref(), Some(longest.as_str()));
+        for bad in ["", "a\nb", "a\0", &"a".repeat(MAX_NAME + 1)] {
+            assert_eq!(read(&said(bad)), PublishedBy::default(), "{bad:?}");
+        }
+        assert_eq!(read(&with(vec![(ACTOR, AMQPValue::LongInt(7))])), PublishedBy::default());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::{failure::text_enum, fingerprint::Fingerprint, slice::Slice};
+use crate::{envelope::PublishedBy, failure::text_enum, fingerprint::Fingerprint, slice::Slice};
 
 text_enum! {
     /// What happened.
@@ -101,5 +101,18 @@ impl Event {
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.metadata.insert(key.to_owned(), value.into());
         self
+    }
+
+    /// The same event with who published the job, as far as that is known.
+    #[must_use]
+    pub fn with_published_by(self, by: &PublishedBy) -> Self {
+        let event = match &by.actor {
+            Some(actor) => self.with("actor", actor.as_str()),
+            None => self,
+        };
+        match &by.user_id {
+            Some(user) => event.with("user_id", user.as_str()),
+            None => event,
+        }
     }
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     amount::Amount,
+    envelope::PublishedBy,
     failure::text_enum,
     fingerprint::Fingerprint,
     slice::{Entity, InvalidCode, Period, Slice},
@@ -241,6 +242,8 @@ pub struct Job {
     pub control: Control,
     /// SHA-256 of the body's canonical form: another body under the same `job_id` is another job.
     pub body_hash: Fingerprint,
+    /// Who published this delivery.
+    pub published_by: PublishedBy,
     /// The attempt, from 1.
     pub attempt: u32,
     /// How often the job was replayed.

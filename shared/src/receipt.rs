@@ -44,6 +44,12 @@ pub struct Receipt {
     pub period: Option<String>,
     /// The file, as the message had it.
     pub file: Option<String>,
+    /// Who published the job, as the message says: its header `aura-actor`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+    /// Who published the job, as the broker vouches: the AMQP `user_id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
     /// SHA-256 of the file's bytes, if it was read.
     pub fingerprint: Option<String>,
     /// The mapping profile.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     amount::Amount,
-    envelope::Envelope,
+    envelope::{Envelope, PublishedBy},
     failure::{ErrorCode, Failure, Stage},
     fingerprint::Fingerprint,
     job::{Control, Job, MAX_AHEAD, MAX_BODY, MESSAGE_TYPE, Mode, OnError, SourceName, to_micros},
@@ -59,6 +59,8 @@ pub struct Refusal {
     pub slice: Option<Slice>,
     /// SHA-256 of the body.
     pub body_hash: Fingerprint,
+    /// Who published it.
+    pub published_by: PublishedBy,
     /// How often it was replayed.
     pub replays: u32,
     /// When it first failed.
@@ -336,6 +338,7 @@ pub fn receive(body: &[u8], envelope: &Envelope, received_at: DateTime<Utc>) -> 
         require_balanced,
         control,
         body_hash,
+        published_by: envelope.published_by.clone(),
         attempt: envelope.attempt,
         replays: envelope.replays,
         first_failed_at: envelope.first_failed_at,
@@ -384,6 +387,7 @@ fn refusal(
         file,
         slice,
         body_hash,
+        published_by: envelope.published_by.clone(),
         replays: envelope.replays,
         first_failed_at: envelope.first_failed_at,
     })

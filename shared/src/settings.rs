@@ -15,6 +15,7 @@ use url::Url;
 
 use crate::{
     amount::Amount,
+    envelope::{MAX_NAME, is_name},
     store::access::{CloudVariables, Secret, StoreAccess},
 };
 
@@ -73,7 +74,11 @@ pub const DEFINITIONS: &[Definition] = &[
         "seconds after which an attempt is given up; below RabbitMQ's consumer timeout",
     ),
     define("worker_name", "", "name of this worker in logs and events; otherwise host and process"),
-    define("actor", "", "who runs this command, for the audit trail; otherwise the user of the system"),
+    define(
+        "actor",
+        "",
+        "who runs this command, for the audit trail and what it publishes; otherwise the user of the system",
+    ),
     define("nil_tolerance", "0", "how far from nil a slice may sum and still count as balanced"),
     define("max_rejected_rows", "1000", "bad rows that quarantine puts aside before it fails the job"),
     define("max_file_bytes", "17179869184", "largest file that is read"),
@@ -307,7 +312,7 @@ impl Settings {
             drain: Duration::from_secs(reader.in_range("drain_seconds", 0, 3600)?),
             job_timeout: Duration::from_secs(reader.in_range("job_timeout_seconds", 1, 86_400)?),
             worker_name: reader.check("worker_name", |text| Ok(or_else(text, host_and_process)))?,
-            actor: reader.check("actor", |text| Ok(or_else(text, system_user)))?,
+            actor: reader.check("actor", actor)?,
             nil_tolerance: reader.parse("nil_tolerance", "is no decimal number")?,
             max_rejected_rows: reader.in_range("max_rejected_rows", 0, 1_000_000)?,
             max_file_bytes: reader.in_range("max_file_bytes", 1, u64::MAX)?,
@@ -450,6 +455,14 @@ fn endpoint(text: &str) -> Result<Option<Secret>, String> {
 
 fn or_else(text: &str, otherwise: fn() -> String) -> String {
     if text.is_empty() { otherwise() } else { text.to_owned() }
+}
+
+fn actor(text: &str) -> Result<String, String> {
+    if text.is_empty() || is_name(text) {
+        Ok(or_else(text, system_user))
+    } else {
+        Err(format!("is no name of at most {MAX_NAME} characters without control characters"))
+    }
 }
 
 fn host_and_process() -> String {

@@ -29,6 +29,7 @@ mod limits;
 mod object_store;
 mod orders;
 mod publish;
+mod publishers;
 mod quarantine;
 mod receipts;
 mod retry;

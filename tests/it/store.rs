@@ -41,6 +41,13 @@ pub(crate) async fn create_virtual_host(name: &str) {
     management(Method::PUT, &format!("permissions/{name}/{user}"), all).await;
 }
 
+/// Makes a user of the broker with access to the virtual host of the same name.
+pub(crate) async fn create_user(name: &str) {
+    management(Method::PUT, &format!("users/{name}"), json!({"password": name, "tags": ""})).await;
+    let all = json!({"configure": ".*", "write": ".*", "read": ".*"});
+    management(Method::PUT, &format!("permissions/{name}/{name}"), all).await;
+}
+
 /// MongoDB.
 pub(crate) async fn mongodb() -> mongodb::Client {
     let url = stack().mongodb.as_str();
@@ -66,6 +73,10 @@ pub(crate) async fn management(method: Method, path: &str, body: Value) -> Value
 /// Removes everything that belongs to a world.
 pub(crate) async fn remove(name: &str) {
     management(Method::DELETE, &format!("vhosts/{name}"), Value::Null).await;
+    let users = management(Method::GET, "users?columns=name", Value::Null).await;
+    if users.as_array().is_some_and(|users| users.iter().any(|user| user["name"] == name)) {
+        management(Method::DELETE, &format!("users/{name}"), Value::Null).await;
+    }
     let admin = postgres(&stack().postgres).await;
     let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
     admin.batch_execute(&drop).await.expect("a database can be dropped");

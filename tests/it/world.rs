@@ -98,6 +98,14 @@ impl World {
         run_with_input(command, input.as_bytes(), Duration::from_secs(120)).await
     }
 
+    /// A client and the URL of a broker's user whom nobody else here logs in as; its name is returned, too.
+    pub(crate) async fn other_user(&self) -> (Broker, String, String) {
+        store::create_user(&self.name).await;
+        let mut url: Url = self.setting("AURA_AMQP_URL").parse().expect("a URL");
+        url.set_username(&self.name).and_then(|()| url.set_password(Some(&self.name))).expect("a URL with a host");
+        (Broker::connect(url.as_str()).await, url.to_string(), self.name.clone())
+    }
+
     /// Lays other settings over those of this world, for all of its programs.
     pub(crate) fn lay_over(&mut self, more: &[(&str, &str)]) {
         self.settings = self.settings_with(more);

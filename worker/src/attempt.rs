@@ -5,6 +5,7 @@ use std::time::Instant;
 use chrono::{DateTime, SubsecRound, Utc};
 use shared::{
     amount::Amount,
+    envelope::PublishedBy,
     event::{Event, EventType},
     failure::{Failure, Stage},
     fingerprint::Fingerprint,
@@ -51,6 +52,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) is_other_body: bool,
     /// When it was exported and forced, as its first delivery had it.
     pub(crate) times: Times,
+    /// Who published it, as its first delivery had it.
+    pub(crate) published_by: PublishedBy,
     /// The step it is in.
     pub(crate) stage: Stage,
     /// The file's fingerprint, once it is read.
@@ -73,6 +76,7 @@ impl<'a> Attempt<'a> {
             claimed: false,
             is_other_body: false,
             times: Times::of(job),
+            published_by: job.published_by.clone(),
             stage: Stage::Receive,
             fingerprint: None,
             mapping_hash: None,
@@ -117,6 +121,8 @@ impl<'a> Attempt<'a> {
             entity: Some(job.slice.entity.to_string()),
             period: Some(job.slice.period.to_string()),
             file: Some(job.file.clone()),
+            actor: self.published_by.actor.clone(),
+            user_id: self.published_by.user_id.clone(),
             fingerprint: self.fingerprint.map(|fingerprint| fingerprint.to_string()),
             source: Some(job.source.to_string()),
             mode: self.mode,

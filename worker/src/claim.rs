@@ -6,6 +6,7 @@
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Pool, Transaction};
 use shared::{
+    envelope::PublishedBy,
     job::{Arrival, Job},
     lease::Lease,
     postgres::{PostgresError, transaction},
@@ -24,7 +25,7 @@ const IS_KNOWN: &str = "SELECT EXISTS (SELECT FROM ingestion_runs WHERE job_id =
 const END: &str = "SELECT result FROM ingestion_runs WHERE job_id = $1 AND finished_at IS NOT NULL";
 const LOOK: &str = "SELECT body_hash, status, result, replays, attempts, claim, alone, deaths, finished_at IS NOT NULL, \
                     resting_at IS NOT NULL, resting_at > now() - interval '5 s', exported_at, forced_at, \
-                    arrival_from, arrival_intake \
+                    arrival_from, arrival_intake, published_by, broker_user \
                     FROM ingestion_runs WHERE job_id = $1 FOR UPDATE";
 
 /// Deaths while alone that condemn a job.
@@ -33,8 +34,8 @@ const DEATHS: i32 = 4;
 /// What came of asking for a claim.
 #[derive(Debug)]
 pub(crate) enum Claimed {
-    /// The attempt may run; these are the times that the job's first delivery had.
-    Granted(Times),
+    /// The attempt may run; these are the times that the job's first delivery had, and who published it.
+    Granted(Times, PublishedBy),
     /// The job had ended; this is what came of it.
     Ended(Box<Receipt>),
     /// The message has no identity, and this unfinished run is what its last worker left of it.
@@ -67,6 +68,7 @@ struct Found {
     rested: bool,
     settling: bool,
     times: Times,
+    published_by: PublishedBy,
 }
 
 /// Asks for a claim. The caller holds the slice's lock, in a transaction of its own.
@@ -106,12 +108,13 @@ pub(crate) async fn take(
                     &job.job_id, &job.batch_id, &job.file, &entity, &period, &job.source.as_str(), &job.exported_at,
                     &job.forced_at, body_hash, &replays, &claim, &worker, &alone, &arrival.map(|arrival| arrival.from),
                     &arrival.map(|arrival| arrival.intake),
+                    &job.published_by.actor, &job.published_by.user_id,
                 ],
             )
             .await
             .map_err(PostgresError::in_("claim a job"))?;
         if inserted == 1 {
-            return Ok(Claimed::Granted(Times::of(job)));
+            return Ok(Claimed::Granted(Times::of(job), job.published_by.clone()));
         }
         let row = tx.query_one(LOOK, &[&job.job_id]).await.map_err(PostgresError::in_("look a job up"))?;
         let standing = Found {
@@ -127,10 +130,11 @@ pub(crate) async fn take(
             rested: row.get(9),
             settling: row.get::<_, Option<bool>>(10).unwrap_or(false),
             times: Times { exported_at: row.get(11), forced_at: row.get(12), arrival: arrival_of(row.get(13), row.get(14)) },
+            published_by: PublishedBy { actor: row.get(15), user_id: row.get(16) },
         };
         let (decision, deaths) = decide(standing, job, replays, alone);
         match decision {
-            Claimed::Granted(_) | Claimed::Condemned => {
+            Claimed::Granted(..) | Claimed::Condemned => {
                 let new_round = deaths.is_none();
                 tx.execute(RENEW, &[&job.job_id, &claim, &worker, &new_round, &alone, &replays])
                     .await
@@ -164,7 +168,8 @@ pub(crate) async fn take(
 
 /// What stands decides; with it come the deaths while alone, or none where a new round of attempts begins.
 fn decide(standing: Found, job: &Job, replays: i32, alone: bool) -> (Claimed, Option<i32>) {
-    let (deaths, granted) = (Some(standing.deaths), Claimed::Granted(standing.times));
+    let deaths = Some(standing.deaths);
+    let granted = Claimed::Granted(standing.times, standing.published_by.clone());
     if standing.body_hash != job.body_hash.to_string() {
         return (Claimed::OtherBody, deaths);
     }
@@ -320,6 +325,7 @@ mod tests {
             rested: false,
             settling: false,
             times: Times { forced_at: None, ..Times::of(job) },
+            published_by: PublishedBy::default(),
         }
     }
 
@@ -327,7 +333,7 @@ mod tests {
     fn a_copy_of_an_attempt_that_was_spent_is_redundant() {
         let job = job();
         assert!(matches!(decide(standing(&job, "retrying", 2, None), &job, 0, false), (Claimed::Redundant, _)));
-        assert!(matches!(decide(standing(&job, "retrying", 1, None), &job, 0, false), (Claimed::Granted(_), Some(0))));
+        assert!(matches!(decide(standing(&job, "retrying", 1, None), &job, 0, false), (Claimed::Granted(..), Some(0))));
     }
 
     #[test]
@@ -337,11 +343,14 @@ mod tests {
             decide(standing(&job, "running", 1, Some(7)), &job, 0, false),
             (Claimed::NeedsSolitude, Some(0))
         ));
-        assert!(matches!(decide(standing(&job, "running", 1, Some(7)), &job, 0, true), (Claimed::Granted(_), Some(0))));
+        assert!(matches!(
+            decide(standing(&job, "running", 1, Some(7)), &job, 0, true),
+            (Claimed::Granted(..), Some(0))
+        ));
         job.returned_claim = Some(Uuid::from_u128(7));
         assert!(matches!(
             decide(standing(&job, "running", 1, Some(7)), &job, 0, false),
-            (Claimed::Granted(_), Some(0))
+            (Claimed::Granted(..), Some(0))
         ));
     }
 
@@ -350,7 +359,7 @@ mod tests {
         let job = job();
         let over = |settling| Found { rested: true, settling, ..standing(&job, "running", 1, Some(7)) };
         assert!(matches!(decide(over(true), &job, 0, false), (Claimed::Settling, _)));
-        assert!(matches!(decide(over(false), &job, 0, false), (Claimed::Granted(_), Some(0))));
+        assert!(matches!(decide(over(false), &job, 0, false), (Claimed::Granted(..), Some(0))));
     }
 
     #[test]
@@ -364,21 +373,21 @@ mod tests {
         assert!(matches!(decided, Claimed::Misnumbered { attempt: 3, replays: 0 }), "{decided:?}");
         job.returned_claim = Some(Uuid::from_u128(7));
         let decided = decide(standing(&job, "running", 2, Some(7)), &job, 0, false).0;
-        assert!(matches!(decided, Claimed::Granted(_)), "{decided:?}");
+        assert!(matches!(decided, Claimed::Granted(..)), "{decided:?}");
     }
 
     #[test]
     fn four_deaths_while_alone_condemn() {
         let job = job();
         let alone = |deaths| Found { alone: true, deaths, ..standing(&job, "running", 1, Some(7)) };
-        assert!(matches!(decide(alone(2), &job, 0, true), (Claimed::Granted(_), Some(3))));
+        assert!(matches!(decide(alone(2), &job, 0, true), (Claimed::Granted(..), Some(3))));
         assert!(matches!(decide(alone(3), &job, 0, true), (Claimed::Condemned, Some(4))));
     }
 
     #[test]
     fn a_replay_begins_anew_and_an_old_copy_of_it_does_nothing() {
         let job = Job { attempt: 1, replays: 1, ..job() };
-        assert!(matches!(decide(standing(&job, "running", 3, Some(7)), &job, 1, false), (Claimed::Granted(_), None)));
+        assert!(matches!(decide(standing(&job, "running", 3, Some(7)), &job, 1, false), (Claimed::Granted(..), None)));
         let later = Found { replays: 2, ..standing(&job, "running", 0, Some(7)) };
         assert!(matches!(decide(later, &job, 1, false), (Claimed::Redundant, _)));
     }

@@ -94,6 +94,7 @@ pub(crate) async fn end(
             (attempt.event(EventType::JobCancelled), receipt)
         }
     };
+    let event = event.with_published_by(&attempt.published_by);
     attempt::log(&event);
     write_end(tx, attempt, &receipt, None, false).await?;
     outbox::record(tx, &[event]).await.map_err(deciding)?;

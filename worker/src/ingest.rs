@@ -88,7 +88,7 @@ async fn under_lock(
     let claimed = claim::take(&services.pool, job, attempt.claim, &services.worker, alone).await;
     let mut condemned = false;
     match claimed.map_err(receiving)? {
-        Claimed::Granted(times) => attempt.times = times,
+        Claimed::Granted(times, by) => (attempt.times, attempt.published_by) = (times, by),
         Claimed::Condemned => condemned = true,
         Claimed::Ended(receipt) => return Ok(Outcome::EndedBefore(receipt)),
         Claimed::Orphaned(job_id) => return Ok(Outcome::Orphaned(job_id)),
@@ -212,6 +212,7 @@ async fn load(services: &Services, attempt: &mut Attempt<'_>, mode: Mode) -> Res
     }
     attempt.tell(attempt.event(EventType::FileUploaded).with("file", job.file.as_str()));
     let started = attempt.event(EventType::IngestionStarted).with("source", job.source.as_str());
+    let started = started.with_published_by(&attempt.published_by);
     attempt.tell(started.with("mode", mode.as_str()));
     let loaded = tokio::select! {
         loaded = source::load(&location, services.limits.file_bytes) => loaded?,
@@ -240,7 +241,9 @@ fn tell_of_rows(attempt: &mut Attempt<'_>, checked: &CheckedSlice, applied: &App
     let event = attempt.event(EventType::FileIngested).with("rows", checked.rows).with("balance_sum", sum);
     let event = event.with("slice_rows", applied.slice_rows).with("slice_sum", applied.slice_sum.as_str());
     let event = match &attempt.job.reason {
-        Some(reason) if attempt.times.forced_at.is_some() => event.with("forced", true).with("reason", reason.as_str()),
+        Some(reason) if attempt.times.forced_at.is_some() => {
+            event.with("forced", true).with("reason", reason.as_str()).with_published_by(&attempt.published_by)
+        }
         _ => event,
     };
     attempt.tell(event);

@@ -4,7 +4,7 @@ use lapin::types::FieldTable;
 use serde_json::Map;
 use shared::{
     amqp::Outgoing,
-    envelope::{self, republished},
+    envelope::{self, PublishedBy, republished},
     receive::fields_of,
     topology::{JOB_KEY, Topology},
 };
@@ -36,7 +36,12 @@ pub(crate) fn again(dead: &Dead, number: u32, topology: &Topology) -> Outgoing {
 }
 
 /// A new job with what the dead one asked for, but for its file, identity, export time and SHA-256.
-pub(crate) fn corrected(dead: &Dead, file: &str, topology: &Topology) -> Result<Prepared, CommandError> {
+pub(crate) fn corrected(
+    dead: &Dead,
+    file: &str,
+    topology: &Topology,
+    by: PublishedBy,
+) -> Result<Prepared, CommandError> {
     let what = || format!("the body of job {} cannot be used for a new one", dead.letter.name());
     let faulty = |faults| CommandError::Faults { what: what(), faults };
     let (fields, _) = fields_of(&dead.body).map_err(|fault| faulty(vec![fault]))?;
@@ -45,6 +50,6 @@ pub(crate) fn corrected(dead: &Dead, file: &str, topology: &Topology) -> Result<
         fields.remove(name);
     }
     fields.insert("file".to_owned(), file.into());
-    let batch = Batch::new(dead.letter.batch_id.unwrap_or_else(Uuid::now_v7), Map::new(), topology)?;
+    let batch = Batch::new(dead.letter.batch_id.unwrap_or_else(Uuid::now_v7), Map::new(), topology, by)?;
     batch.prepare(fields).map_err(faulty)
 }

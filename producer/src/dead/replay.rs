@@ -30,7 +30,10 @@ use crate::{
     answer,
     error::{CommandError, Verdict},
     journal,
-    publish::send::{Outcome, send_one},
+    publish::{
+        message::publisher,
+        send::{Outcome, send_one},
+    },
     receipts::{Ended, Inbox},
     store,
 };
@@ -214,7 +217,7 @@ impl Replay<'_> {
         let message = match &self.as_new {
             None => again(dead, number, &self.topology),
             Some(file) => {
-                let new = corrected(dead, file, &self.topology)?;
+                let new = corrected(dead, file, &self.topology, publisher(self.settings))?;
                 settled.new_job_id = Some(new.job.job_id);
                 event = event.with("as_new", new.job.job_id.to_string()).with("new_file", new.job.file.as_str());
                 new.outgoing

@@ -9,10 +9,11 @@ use chrono::{DateTime, Utc};
 use lapin::{BasicProperties, types::FieldTable};
 use serde_json::{Map, Value};
 use shared::{
-    amqp::Outgoing,
-    envelope::{self, Envelope},
+    amqp::{Outgoing, user_of},
+    envelope::{self, Envelope, PublishedBy},
     job::{Job, MESSAGE_TYPE, to_micros},
     receive::receive,
+    settings::Settings,
     telemetry,
     topology::{JOB_KEY, Topology},
 };
@@ -31,6 +32,7 @@ pub(crate) struct Batch {
     folder: PathBuf,
     defaults: Map<String, Value>,
     exchange: String,
+    by: PublishedBy,
 }
 
 /// A message that is ready to go, and the job that the worker will understand it as.
@@ -42,11 +44,16 @@ pub(crate) struct Prepared {
 
 impl Batch {
     /// A batch whose messages have these fields unless they say otherwise.
-    pub(crate) fn new(id: Uuid, defaults: Map<String, Value>, topology: &Topology) -> Result<Self, CommandError> {
+    pub(crate) fn new(
+        id: Uuid,
+        defaults: Map<String, Value>,
+        topology: &Topology,
+        by: PublishedBy,
+    ) -> Result<Self, CommandError> {
         let folder = std::env::current_dir()
             .map_err(|error| CommandError::Input(format!("the current folder cannot be told: {error}")))?;
         let now = to_micros(Utc::now());
-        Ok(Self { id, now, folder, defaults, exchange: topology.jobs_exchange.clone() })
+        Ok(Self { id, now, folder, defaults, exchange: topology.jobs_exchange.clone(), by })
     }
 
     /// Completes a message and has it checked by the code that the worker checks it with.
@@ -71,7 +78,7 @@ impl Batch {
         let body = Value::Object(fields.clone()).to_string().into_bytes();
         let forced_at = (fields.get("force") == Some(&Value::Bool(true))).then_some(self.now);
         let job_id = fields.get("job_id").and_then(Value::as_str).and_then(|text| text.parse().ok());
-        let (properties, headers) = envelope_of(job_id.unwrap_or_default(), self.id, forced_at, self.now);
+        let (properties, headers) = envelope_of(job_id.unwrap_or_default(), self.id, forced_at, self.now, &self.by);
         let envelope = Envelope::read(&properties.clone().with_headers(headers.clone()));
         let job = receive(&body, &envelope, self.now).map_err(|refusal| refusal.faults)?;
         if job.batch_id != Some(self.id) {
@@ -90,12 +97,19 @@ impl Batch {
     }
 }
 
+/// Who publishes with these settings.
+pub(crate) fn publisher(settings: &Settings) -> PublishedBy {
+    let user_id = user_of(settings.amqp_url.expose()).map(|user| user.as_str().to_owned());
+    PublishedBy { actor: Some(settings.actor.clone()), user_id }
+}
+
 /// The properties and headers of a message by Aura's producer.
 pub(crate) fn envelope_of(
     job_id: Uuid,
     batch_id: Uuid,
     forced_at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
+    by: &PublishedBy,
 ) -> (BasicProperties, FieldTable) {
     let properties = BasicProperties::default()
         .with_content_type("application/json".into())
@@ -104,8 +118,15 @@ pub(crate) fn envelope_of(
         .with_message_id(job_id.to_string().into())
         .with_correlation_id(batch_id.to_string().into())
         .with_timestamp(u64::try_from(now.timestamp()).unwrap_or_default());
+    let properties = match &by.user_id {
+        Some(user) => properties.with_user_id(user.as_str().into()),
+        None => properties,
+    };
     let mut headers = FieldTable::default();
     envelope::set(&mut headers, envelope::TRACEPARENT, telemetry::traceparent().unwrap_or_else(new_trace));
+    if let Some(actor) = &by.actor {
+        envelope::set(&mut headers, envelope::ACTOR, actor);
+    }
     if let Some(at) = forced_at {
         envelope::set(&mut headers, envelope::FORCED_AT, envelope::time_text(at));
     }
@@ -169,9 +190,13 @@ mod tests {
 
     use super::*;
 
+    fn by() -> PublishedBy {
+        PublishedBy { actor: Some("mara".to_owned()), user_id: Some("erp".to_owned()) }
+    }
+
     fn batch(defaults: Value) -> Batch {
         let Value::Object(defaults) = defaults else { panic!("no object") };
-        let mut batch = Batch::new(Uuid::from_u128(7), defaults, &Topology::new("aura")).unwrap();
+        let mut batch = Batch::new(Uuid::from_u128(7), defaults, &Topology::new("aura"), by()).unwrap();
         batch.folder = PathBuf::from("/in");
         batch
     }
@@ -195,6 +220,7 @@ mod tests {
         assert_eq!(properties.correlation_id().as_ref().unwrap().as_str(), Uuid::from_u128(7).to_string());
         assert_eq!(properties.kind().as_ref().unwrap().as_str(), "aura.job.v1");
         assert_eq!(*properties.delivery_mode(), Some(2));
+        assert_eq!(sent.job.published_by, by());
         let trace = envelope::text(headers, "traceparent").unwrap();
         assert_eq!(trace.split('-').map(str::len).collect::<Vec<_>>(), [2, 32, 16, 2]);
         assert_eq!(sent.fields["file"], "/in/a.csv");

@@ -43,6 +43,8 @@ pub(crate) struct Run {
     finished_at: Option<DateTime<Utc>>,
     duration_seconds: Option<f64>,
     worker: Option<String>,
+    published_by: Option<String>,
+    broker_user: Option<String>,
     result: Option<Value>,
 }
 
@@ -74,6 +76,8 @@ impl From<&Row> for Run {
             finished_at: row.get("finished_at"),
             duration_seconds: row.get("duration_seconds"),
             worker: row.get("claimed_by"),
+            published_by: row.get("published_by"),
+            broker_user: row.get("broker_user"),
             result: row.get("result"),
         }
     }
@@ -113,6 +117,8 @@ impl fmt::Display for Run {
         writeln!(f, "sha256     {}", or_dash(self.fingerprint.as_ref()))?;
         writeln!(f, "source     {}, mode {}", self.source, or_dash(self.mode.as_ref()))?;
         writeln!(f, "exported   {}", time(self.exported_at))?;
+        let user = self.broker_user.as_ref().map(|user| format!(" (as RabbitMQ's user {user})")).unwrap_or_default();
+        writeln!(f, "publisher  {}{user}", or_dash(self.published_by.as_ref()))?;
         let replays = if self.replays > 0 { format!(", replayed {} times", self.replays) } else { String::new() };
         writeln!(f, "status     {}, attempts {}{replays}", self.status, self.attempts)?;
         writeln!(f, "started    {}, finished {}", time(self.started_at), or_dash(self.finished_at.map(time)))?;

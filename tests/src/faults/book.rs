@@ -78,6 +78,11 @@ pub struct Publication {
     pub allowed: BTreeSet<&'static str>,
     /// When it was entered in the book.
     pub entered_at: DateTime<Utc>,
+    /// Where a job without any time stands among those of its slice, which one publisher published one
+    /// after the other, each once the one before was confirmed.
+    pub place: Option<u64>,
+    /// Whether its publisher let it expire: then it may lie among the dead as the broker put it there.
+    pub expires: bool,
 }
 
 impl Publication {
@@ -103,7 +108,8 @@ impl Publication {
         }
         let job_id = message["job_id"].as_str().and_then(|id| id.parse().ok()).expect("a job_id");
         let (allowed, entered_at) = (BTreeSet::new(), Utc::now());
-        Self { job_id, body: message.to_string(), message, content, allowed, entered_at }
+        let body = message.to_string();
+        Self { job_id, body, message, content, allowed, entered_at, place: None, expires: false }
     }
 
     /// The same, which may also end so.

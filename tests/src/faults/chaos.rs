@@ -4,7 +4,11 @@ mod breaking;
 mod plan;
 pub mod stream;
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    time::{Duration, Instant},
+};
 
 use super::{
     checker::{Findings, check},
@@ -17,6 +21,8 @@ pub use plan::{Fault, Plan};
 
 /// Workers that are kept running.
 const WORKERS: usize = 3;
+/// How long workers may take to end, and to start.
+const STARTED: Duration = Duration::from_secs(60);
 /// How long everything may take to settle afterwards.
 const SETTLED: Duration = Duration::from_secs(180);
 
@@ -25,6 +31,8 @@ const SETTLED: Duration = Duration::from_secs(180);
 pub struct Report {
     /// Decides the faults and the jobs.
     pub seed: u64,
+    /// For how long things were broken, and how long the whole run took.
+    pub took: (Duration, Duration),
     /// How often each fault was brought about.
     pub faults: BTreeMap<&'static str, u64>,
     /// Messages that were confirmed, copies included.
@@ -37,7 +45,8 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {}", self.seed)?;
+        let (broken, all) = self.took;
+        writeln!(f, "seed {}, faults for {} s, {} s in all", self.seed, broken.as_secs(), all.as_secs())?;
         writeln!(f, "faults")?;
         for (fault, number) in &self.faults {
             writeln!(f, "  {fault:<28}{number:>7}")?;
@@ -55,12 +64,14 @@ pub(crate) struct Crew<'a> {
     site: &'a Site,
     relays: &'a Relays,
     workers: Vec<Worker>,
+    /// What workers did that no fault excuses.
+    wrong: Vec<String>,
 }
 
 impl<'a> Crew<'a> {
     fn new(site: &'a Site, relays: &'a Relays) -> Self {
         let workers = (0..WORKERS).map(|_| site.spawn("aura-worker", Some(relays), &[])).collect();
-        Self { site, relays, workers }
+        Self { site, relays, workers, wrong: Vec::new() }
     }
 
     /// Starts again what has ended, whoever ended it.
@@ -77,6 +88,31 @@ impl<'a> Crew<'a> {
         &mut self.workers[place]
     }
 
+    /// Ends all workers, and starts as many at once that share a folder for their logs.
+    async fn start_together(&mut self) {
+        for worker in &self.workers {
+            worker.signal("TERM").await;
+        }
+        for worker in &mut self.workers {
+            worker.ended(STARTED).await;
+        }
+        let logs = self.site.path().join("logs").join("together");
+        std::fs::create_dir_all(&logs).expect("a folder");
+        let logs = logs.display().to_string();
+        let start = |_| self.site.spawn("aura-worker", Some(self.relays), &[("AURA_LOG_DIR", &logs)]);
+        self.workers = (0..WORKERS).map(start).collect();
+        let began = Instant::now();
+        for worker in &mut self.workers {
+            while !worker.has_logged("taking jobs") && worker.exit().is_none() && began.elapsed() < STARTED {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            if !worker.has_logged("taking jobs") {
+                let what = worker.exit().map_or("did not take jobs in time".to_owned(), |status| status.to_string());
+                self.wrong.push(format!("a worker that started with others: {what}:\n{}", worker.tail()));
+            }
+        }
+    }
+
     /// Puts a worker in the place of another, which is killed.
     fn replace(&mut self, place: usize, program: &str, more: &[(&str, &str)]) {
         let worker = self.site.spawn(program, Some(self.relays), more);
@@ -86,10 +122,12 @@ impl<'a> Crew<'a> {
 
 /// Breaks things for so long, lets everything come to rest, and checks it.
 pub async fn run(site: &Site, seed: u64, length: Duration) -> Report {
+    breaking::faketime();
+    let begun = Instant::now();
     let relays = site.relays().await;
     let mut crew = Crew::new(site, &relays);
     let streaming = stream::Stream::new(site, Random::at(seed, 1));
-    let mut faults = BTreeMap::new();
+    let (mut faults, mut broken) = (BTreeMap::new(), Duration::ZERO);
     let (published, replays) = {
         let breaking = async {
             // RabbitMQ 3.10 breaks a queue that it is killed beside within a second of its declaration.
@@ -105,6 +143,7 @@ pub async fn run(site: &Site, seed: u64, length: Duration) -> Report {
                 breaking::bring_about(site, &mut crew, &relays, &step).await;
                 crew.complete();
             }
+            broken = began.elapsed();
             streaming.end();
         };
         let (told, ()) = tokio::join!(streaming.run(), breaking);
@@ -113,11 +152,12 @@ pub async fn run(site: &Site, seed: u64, length: Duration) -> Report {
     // Nothing is broken any more; what lies among the dead may be replayed once again.
     crew.complete();
     site.run_producer(&["dead", "replay", "--all"]).await;
-    let findings = check(site, SETTLED).await;
+    let mut findings = check(site, SETTLED).await;
+    std::mem::take(&mut crew.wrong).into_iter().for_each(|what| findings.wrong(what));
     if !findings.is_clean() {
         for worker in &crew.workers {
             println!("---- a worker's log ends so ----\n{}", worker.tail());
         }
     }
-    Report { seed, faults, published, replays: replays + 1, findings }
+    Report { seed, took: (broken, begun.elapsed()), faults, published, replays: replays + 1, findings }
 }

@@ -123,12 +123,20 @@ pub async fn settle(site: &Site, limit: Duration) {
 async fn is_settled(site: &Site) -> Option<bool> {
     let book = site.book.all();
     let jobs: Vec<Uuid> = book.values().map(|one| one.job_id).filter(|id| !site.book.is_excepted(*id)).collect();
-    let ended = "SELECT (SELECT count(*) FROM ingestion_runs WHERE finished_at IS NOT NULL AND job_id = ANY($1)) \
-                 + (SELECT count(DISTINCT job_id) FROM refused_messages r WHERE job_id = ANY($1) \
-                    AND NOT EXISTS (SELECT FROM ingestion_runs i WHERE i.job_id = r.job_id))";
-    let ended: i64 = site.rows(ended, &[&jobs]).await?.first()?.get(0);
-    if ended < i64::try_from(jobs.len()).ok()? || site.count(OUTBOX).await? > 0 {
+    let ended = "SELECT job_id FROM ingestion_runs WHERE finished_at IS NOT NULL AND job_id = ANY($1) \
+                 UNION SELECT job_id FROM refused_messages r WHERE job_id = ANY($1) \
+                    AND NOT EXISTS (SELECT FROM ingestion_runs i WHERE i.job_id = r.job_id)";
+    let ended: BTreeSet<Uuid> = site.rows(ended, &[&jobs]).await?.iter().map(|row| row.get(0)).collect();
+    let (jobs, open): (Vec<Uuid>, Vec<Uuid>) = jobs.into_iter().partition(|id| ended.contains(id));
+    if open.iter().any(|id| !book[id].expires) || site.count(OUTBOX).await? > 0 {
         return Some(false);
+    }
+    if !open.is_empty() {
+        let letters = site.client.look("aura.dead").await?;
+        let dead: BTreeSet<Uuid> = letters.iter().filter(|one| one.has_expired()).filter_map(Letter::job_id).collect();
+        if !open.iter().all(|id| dead.contains(id)) {
+            return Some(false);
+        }
     }
     for queue in ON_THE_WAY {
         if site.client.depth(queue).await? > 0 {

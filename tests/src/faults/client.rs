@@ -43,6 +43,12 @@ pub struct Letter {
 }
 
 impl Letter {
+    /// Whether the broker put it there because it had expired, and no worker has seen it since.
+    pub fn has_expired(&self) -> bool {
+        let death = self.headers.get("x-death").is_some_and(|deaths| deaths.contains("expired"));
+        death && !self.headers.contains_key("aura-error-code")
+    }
+
     /// The identity of its job: the worker's header, else the body's.
     pub fn job_id(&self) -> Option<Uuid> {
         let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();

@@ -37,6 +37,8 @@ struct State {
     cuts: u64,
     replies_to_lose: u32,
     replies_lost: u32,
+    /// The same for commits that end a job in the dead letters.
+    dead_replies_to_lose: u32,
 }
 
 /// A relay; it ends with its value.
@@ -61,7 +63,7 @@ impl Relay {
     async fn to_all(services: Vec<String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let open = State { way: Way::Open, cuts: 0, replies_to_lose: 0, replies_lost: 0 };
+        let open = State { way: Way::Open, cuts: 0, replies_to_lose: 0, replies_lost: 0, dead_replies_to_lose: 0 };
         let state = Arc::new(watch::Sender::new(open));
         let shared = Arc::clone(&state);
         let accepting = tokio::spawn(async move {
@@ -109,6 +111,11 @@ impl Relay {
     /// does not notice.
     pub fn lose_commit_replies(&self, number: u32) {
         self.state.send_modify(|state| state.replies_to_lose = number);
+    }
+
+    /// Loses the answers to the next commits that note a dead letter, in the same way.
+    pub fn lose_dead_letter_replies(&self, number: u32) {
+        self.state.send_modify(|state| state.dead_replies_to_lose = number);
     }
 
     /// How many answers to commits were lost.
@@ -160,7 +167,7 @@ async fn serve(client: TcpStream, services: &[String], state: &watch::Sender<Sta
 /// Passes what the client sends on, and breaks off after a COMMIT whose answer is to be lost.
 async fn requests(mut from: OwnedReadHalf, to: &mut Option<OwnedWriteHalf>, state: &watch::Sender<State>) {
     let mut piece = vec![0; PIECE];
-    let mut of_a_job = false;
+    let (mut of_a_job, mut of_a_dead_letter) = (false, false);
     let mut watching = state.subscribe();
     while let (Ok(length), Some(writer)) = (from.read(&mut piece).await, to.as_mut()) {
         let bytes = &piece[..length];
@@ -169,14 +176,18 @@ async fn requests(mut from: OwnedReadHalf, to: &mut Option<OwnedWriteHalf>, stat
         }
         // The receipt is among what a job writes before it commits; nothing else writes one.
         of_a_job |= holds(bytes, b"finished_at\"");
+        // So is the event of a dead letter, even of a message that is no job and has no run.
+        of_a_dead_letter |= holds(bytes, b"dead_lettered");
         if holds(bytes, COMMIT) {
-            let lost = std::mem::take(&mut of_a_job)
-                && state.send_if_modified(|now| {
-                    let lose = now.replies_to_lose > 0;
-                    now.replies_to_lose -= u32::from(lose);
-                    now.replies_lost += u32::from(lose);
-                    lose
-                });
+            let (job, dead) = (std::mem::take(&mut of_a_job), std::mem::take(&mut of_a_dead_letter));
+            let lost = state.send_if_modified(|now| {
+                let lose_job = job && now.replies_to_lose > 0;
+                let lose_dead = !lose_job && dead && now.dead_replies_to_lose > 0;
+                now.replies_to_lose -= u32::from(lose_job);
+                now.dead_replies_to_lose -= u32::from(lose_dead);
+                now.replies_lost += u32::from(lose_job || lose_dead);
+                lose_job || lose_dead
+            });
             if lost {
                 // The server keeps its end for as long as it may need to commit.
                 if let Some(writer) = to.take() {
@@ -289,5 +300,26 @@ mod tests {
         assert_eq!(got, COMMIT);
         assert_eq!(client.read(&mut [0; 1]).await.unwrap_or(0), 0);
         assert_eq!(relay.replies_lost(), 1);
+    }
+
+    #[tokio::test]
+    async fn of_the_answers_to_dead_letters_no_other_is_lost() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let relay = Relay::to(listener.local_addr().unwrap().to_string()).await;
+        relay.lose_dead_letter_replies(1);
+        let mut client = TcpStream::connect(relay.address).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        for (written, lost) in [("{\"finished_at\": 1}", 0), ("{\"event_type\": \"dead_lettered\"}", 1)] {
+            for bytes in [written.as_bytes(), COMMIT] {
+                client.write_all(bytes).await.unwrap();
+                server.read_exact(&mut vec![0; bytes.len()]).await.unwrap();
+            }
+            if lost == 0 {
+                server.write_all(b"!").await.unwrap();
+                assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 1);
+            }
+            assert_eq!(relay.replies_lost(), lost);
+        }
+        assert_eq!(client.read(&mut [0; 1]).await.unwrap_or(0), 0);
     }
 }

@@ -7,7 +7,7 @@ use deadpool_postgres::Transaction;
 use lapin::{message::Delivery, types::FieldTable};
 use shared::{
     chain,
-    envelope::{self, republished, set, set_integer},
+    envelope::{self, PublishedBy, republished, set, set_integer},
     event::{Event, EventType},
     failure::{ErrorCode, Failure},
     job::Job,
@@ -48,7 +48,8 @@ pub(super) async fn retry(
     set(&mut headers, envelope::RETURNED_CLAIM, failed.claim);
     publish(services, delivery, headers, services.topology.retry_queue(delay)).await?;
     failpoint::reach_for("retry_published", &job.slice);
-    let events = &failure_events(|event_type| event(services, job, failed, event_type), &failed.failure, Some(delay));
+    let event = |event_type| event(services, job, failed, event_type);
+    let events = &failure_events(event, &failed.failure, Some(delay), &job.published_by);
     let noted = write_down(services, move || {
         Box::pin(transaction(&services.pool, move |tx, _| Box::pin(note_retry(tx, job, failed, events))))
     });
@@ -87,6 +88,8 @@ async fn note_retry(
                 &failed.fingerprint.map(|fingerprint| fingerprint.to_string()),
                 &job.arrival.map(|arrival| arrival.from),
                 &job.arrival.map(|arrival| arrival.intake),
+                &failed.receipt.actor,
+                &failed.receipt.user_id,
             ],
         )
         .await;
@@ -137,7 +140,7 @@ pub(super) async fn dead_letter(
         }
         written => (written?, failed.clone()),
     };
-    let events = &failure_events(|event_type| event(services, job, &failed, event_type), &failed.failure, None);
+    let events = &final_events(services, job, &failed);
     match written {
         Noted::Now => {}
         Noted::Before(receipt) => {
@@ -158,12 +161,18 @@ pub(super) async fn dead_letter(
 }
 
 async fn write_failure(services: &Services, job: &Job, failed: &FailedAttempt) -> Result<Noted, Unsettled> {
-    let events = &failure_events(|event_type| event(services, job, failed, event_type), &failed.failure, None);
+    let events = &final_events(services, job, failed);
     let worker = services.worker.as_str();
     write_down(services, move || {
         Box::pin(transaction(&services.pool, move |tx, _| Box::pin(note_failure(tx, job, failed, events, worker))))
     })
     .await
+}
+
+/// What a failure that ends its job tells.
+fn final_events(services: &Services, job: &Job, failed: &FailedAttempt) -> Vec<Event> {
+    let by = PublishedBy { actor: failed.receipt.actor.clone(), user_id: failed.receipt.user_id.clone() };
+    failure_events(|event_type| event(services, job, failed, event_type), &failed.failure, None, &by)
 }
 
 /// What became of a failure that was to be written down.
@@ -203,6 +212,8 @@ async fn note_failure(
                     &failed.claim,
                     &job.arrival.map(|arrival| arrival.from),
                     &job.arrival.map(|arrival| arrival.intake),
+                    &failed.receipt.actor,
+                    &failed.receipt.user_id,
                 ],
             )
             .await;
@@ -248,7 +259,7 @@ async fn refused(services: &Services, delivery: &Delivery, refusal: &Refusal) ->
         attempt: Some(1),
         ..Event::now(event_type, &services.worker)
     };
-    let events = &failure_events(event, &failure, None);
+    let events = &failure_events(event, &failure, None, &refusal.published_by);
     let noted = write_down(services, move || {
         Box::pin(transaction(&services.pool, move |tx, _| Box::pin(note_refusal(tx, refusal, events))))
     });
@@ -285,7 +296,12 @@ fn event(services: &Services, job: &Job, failed: &FailedAttempt, event_type: Eve
 }
 
 /// What a failed attempt tells: the error, and whether it will be tried again.
-fn failure_events(event: impl Fn(EventType) -> Event, failure: &Failure, retry: Option<Duration>) -> Vec<Event> {
+fn failure_events(
+    event: impl Fn(EventType) -> Event,
+    failure: &Failure,
+    retry: Option<Duration>,
+    by: &PublishedBy,
+) -> Vec<Event> {
     let mut events = Vec::new();
     if failure.code == ErrorCode::SchemaInvalid {
         let fault = serde_json::to_value(&failure.schema).unwrap_or_default();
@@ -296,7 +312,7 @@ fn failure_events(event: impl Fn(EventType) -> Event, failure: &Failure, retry: 
     events.push(error.with("bad_rows", failure.rows_total));
     events.push(match retry {
         Some(delay) => event(EventType::RetryScheduled).with("delay_seconds", delay.as_secs()),
-        None => event(EventType::DeadLettered).with("code", failure.code.as_str()),
+        None => event(EventType::DeadLettered).with("code", failure.code.as_str()).with_published_by(by),
     });
     events
 }
@@ -337,6 +353,8 @@ fn refusal_receipt(refusal: &Refusal, failure: &Failure) -> Receipt {
         entity: refusal.slice.as_ref().map(|slice| slice.entity.to_string()),
         period: refusal.slice.as_ref().map(|slice| slice.period.to_string()),
         file: refusal.file.clone(),
+        actor: refusal.published_by.actor.clone(),
+        user_id: refusal.published_by.user_id.clone(),
         fingerprint: None,
         source: None,
         mode: None,

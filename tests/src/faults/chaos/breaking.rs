@@ -1,6 +1,9 @@
 //! Brings a fault about, for as long as it lasts, and takes it back.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{
     Crew,
@@ -19,6 +22,16 @@ fn relay(relays: &Relays, service: Service) -> &Relay {
         Service::RabbitMq => &relays.rabbitmq,
         Service::MongoDb => &relays.mongodb,
     }
+}
+
+/// The library that gives a process another clock.
+///
+/// # Panics
+/// If it is not there: without it the faults would be others than the plan's.
+pub(super) fn faketime() -> PathBuf {
+    let path = format!("/usr/lib/{}-linux-gnu/faketime/libfaketime.so.1", std::env::consts::ARCH);
+    assert!(Path::new(&path).exists(), "{path} is not there; install the package faketime");
+    path.into()
 }
 
 async fn with_way(relays: &Relays, service: Service, way: Way, step: &Step) {
@@ -51,6 +64,12 @@ pub(super) async fn bring_about(site: &Site, crew: &mut Crew<'_>, relays: &Relay
             }
             crew.one(step.place).ended(Duration::from_secs(60)).await;
         }
+        Fault::SkewWorker(by) => {
+            let library = faketime().display().to_string();
+            let clock = [("LD_PRELOAD", library.as_str()), ("FAKETIME", by), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+            crew.replace(step.place, "aura-worker", &clock);
+        }
+        Fault::StartTogether => crew.start_together().await,
         Fault::DieAt(name) => {
             crew.replace(step.place, "aura-worker-failpoints", &[("AURA_TEST_FAILPOINT", name)]);
             // Should no job come to that step meanwhile, it lives on until it is killed.
@@ -75,6 +94,11 @@ pub(super) async fn bring_about(site: &Site, crew: &mut Crew<'_>, relays: &Relay
             relays.postgres.lose_commit_replies(3);
             lasting.await;
             relays.postgres.lose_commit_replies(0);
+        }
+        Fault::LoseDeadLetterReplies => {
+            relays.postgres.lose_dead_letter_replies(6);
+            lasting.await;
+            relays.postgres.lose_dead_letter_replies(0);
         }
         Fault::MemoryAlarm => {
             services.rabbitmqctl(&["set_vm_memory_high_watermark", "absolute", "1MB"]).await;

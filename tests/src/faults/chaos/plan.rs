@@ -13,6 +13,10 @@ pub enum Fault {
     HaltWorker,
     /// A worker is told to end.
     EndWorker,
+    /// A worker is replaced by one whose clock is that far from the others'.
+    SkewWorker(&'static str),
+    /// All workers end, and start together with one folder for their logs.
+    StartTogether,
     /// A worker dies at a step.
     DieAt(&'static str),
     /// A service is killed.
@@ -29,6 +33,8 @@ pub enum Fault {
     Shut(Service),
     /// The answers to some commits of jobs are lost.
     LoseCommitReplies,
+    /// The answers to some commits that note a dead letter are lost.
+    LoseDeadLetterReplies,
     /// The broker says that it has no memory left.
     MemoryAlarm,
     /// The input root is gone.
@@ -40,6 +46,7 @@ pub enum Fault {
 }
 
 const SERVICES: [Service; 3] = [Service::Postgres, Service::RabbitMq, Service::MongoDb];
+const SKEWS: [&str; 2] = ["+10s", "-10s"];
 const STEPS: [&str; 12] = [
     "claimed",
     "loaded",
@@ -58,7 +65,7 @@ const STEPS: [&str; 12] = [
 impl Fault {
     fn draw(random: &mut Random) -> Self {
         let service = random.one_of(&SERVICES);
-        match random.between(0, 25) {
+        match random.between(0, 30) {
             0..5 => Self::KillWorker,
             5..7 => Self::HaltWorker,
             7..9 => Self::EndWorker,
@@ -73,6 +80,9 @@ impl Fault {
             22 => Self::MemoryAlarm,
             23 => Self::HideInputRoot,
             24 => Self::BlockCache,
+            25..28 => Self::SkewWorker(random.one_of(&SKEWS)),
+            28 => Self::LoseDeadLetterReplies,
+            29 => Self::StartTogether,
             _ => Self::HoldSlice,
         }
     }
@@ -83,6 +93,8 @@ impl Fault {
             Self::KillWorker => "worker killed",
             Self::HaltWorker => "worker halted",
             Self::EndWorker => "worker told to end",
+            Self::SkewWorker(_) => "worker with another clock",
+            Self::StartTogether => "all workers start together",
             Self::DieAt(_) => "worker dies at a step",
             Self::Kill(Service::Postgres) => "postgresql killed",
             Self::Kill(Service::RabbitMq) => "rabbitmq killed",
@@ -95,6 +107,7 @@ impl Fault {
             Self::Hole(_) => "connections black-holed",
             Self::Shut(_) => "connections refused",
             Self::LoseCommitReplies => "answers to commits lost",
+            Self::LoseDeadLetterReplies => "answers to dead letters lost",
             Self::MemoryAlarm => "memory alarm",
             Self::HideInputRoot => "input root away",
             Self::BlockCache => "cache takes no file",
@@ -108,6 +121,9 @@ impl fmt::Display for Fault {
         f.write_str(self.name())?;
         if let Self::DieAt(step) = self {
             write!(f, ": {step}")?;
+        }
+        if let Self::SkewWorker(by) = self {
+            write!(f, ": {by}")?;
         }
         if let Self::Cut(service) | Self::Slow(service) | Self::Hole(service) | Self::Shut(service) = self {
             write!(f, ": {service:?}")?;
@@ -164,6 +180,6 @@ mod tests {
         assert_eq!(first, Plan::new(7).take(300).collect::<Vec<_>>());
         assert_ne!(first, Plan::new(8).take(300).collect::<Vec<_>>());
         let kinds: std::collections::BTreeSet<_> = first.iter().map(|step| step.fault.name()).collect();
-        assert_eq!(kinds.len(), 19, "{kinds:?}");
+        assert_eq!(kinds.len(), 22, "{kinds:?}");
     }
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use chrono::{SecondsFormat, TimeDelta, Utc};
+use lapin::BasicProperties;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -20,6 +21,8 @@ use crate::{
 
 /// Slices that the jobs are spread over.
 const ENTITIES: u64 = 40;
+/// Slices whose jobs have no time.
+const UNDATED: u64 = 2;
 /// Faults of files, and the codes with which such a file fails.
 const BAD: [(Fault, &str); 4] = [
     (Fault::BadAmount, "row_invalid"),
@@ -59,7 +62,11 @@ impl<'a> Stream<'a> {
         while !self.ends.load(Ordering::Relaxed) {
             let job = self.job(number, &mut last, &mut late);
             number += 1;
-            self.site.publish(job).await;
+            let properties = match job.expires {
+                true => BasicProperties::default().with_expiration((number % 17 * 200 + 200).to_string().into()),
+                false => BasicProperties::default(),
+            };
+            self.site.publish_with(job, properties).await;
             if number % 150 == 0 {
                 // The files that were late are there now.
                 for (id, export, name) in late.drain(..) {
@@ -94,6 +101,20 @@ impl<'a> Stream<'a> {
             && let Some(copy) = (!last.is_empty()).then(|| last[random.next() as usize % last.len()].clone())
         {
             return copy;
+        }
+        // Of these nothing comes again: a copy may overtake its original, and then stands at its own time.
+        match kind {
+            92..96 => {
+                let export = Export { entity: format!("U{}", number % UNDATED), ..export };
+                let file = self.file(&format!("in/{}_{number}.csv", export.entity), export.text().as_bytes());
+                let job = Publication::of(&file, &export, json!({"mode": mode})).or("ambiguous_order");
+                return Publication { place: Some(number), ..job };
+            }
+            96.. => {
+                let job = Publication::of(&self.file(&name, text.as_bytes()), &export, more);
+                return Publication { expires: true, ..job };
+            }
+            _ => {}
         }
         let job = match kind {
             8..14 => {

@@ -31,6 +31,11 @@ pub(super) fn check(site: &Site, evidence: &Evidence, job: &Publication, finding
     if !ended {
         if site.book.is_excepted(id) {
             findings.notes.push(format!("{id} went with a queue that was deleted on purpose"));
+        } else if job.expires && run.is_none() && is_expired(evidence, job) {
+            *findings.outcomes.entry("expired".to_owned()).or_default() += 1;
+            if evidence.receipts.contains_key(&id) {
+                findings.wrong(format!("{id} expired before any worker saw it and has a receipt"));
+            }
         } else if dead == 0 {
             findings.lost(format!("{id} {:?} has not ended and is not dead (run: {status:?})", job.slice()));
         } else {
@@ -59,6 +64,12 @@ pub(super) fn check(site: &Site, evidence: &Evidence, job: &Publication, finding
     }
     events(evidence, job, outcome, findings);
     metadata(evidence, job, run, outcome, findings);
+}
+
+/// Whether all that is left of a job are letters that the broker wrote.
+fn is_expired(evidence: &Evidence, job: &Publication) -> bool {
+    let letters = evidence.dead.get(&job.job_id).map_or(&[][..], Vec::as_slice);
+    !letters.is_empty() && letters.iter().all(|letter| letter.has_expired() && letter.body == job.body.as_bytes())
 }
 
 fn receipts(evidence: &Evidence, job: &Publication, outcome: &str, findings: &mut Findings) {
@@ -152,6 +163,15 @@ fn events(evidence: &Evidence, job: &Publication, outcome: &str, findings: &mut 
         expect("dead_lettered", usize::from(failed));
     } else if count("dead_lettered") > replays + 1 {
         findings.doubled(format!("{id}: dead_lettered {} times after {replays} replays", count("dead_lettered")));
+    }
+    // The receipt of a round that failed, even if a later round ended otherwise.
+    let receipts = evidence.receipts.get(&id).map_or(&[][..], Vec::as_slice);
+    let told = receipts.iter().filter(|receipt| receipt["status"] == "failed").count();
+    if told < count("dead_lettered") {
+        findings.lost(format!(
+            "{id} ended {} times in the dead letters, and {told} receipts say so",
+            count("dead_lettered")
+        ));
     }
     let (errors, retries, dead) = (count("error_occurred"), count("retry_scheduled"), count("dead_lettered"));
     if errors != retries + dead {

@@ -44,6 +44,7 @@ pub(super) async fn check(site: &Site, evidence: &Evidence, findings: &mut Findi
         }
         compare_file(site, name, slice, findings);
         newest_wins(evidence, name, slice, findings);
+        in_order_of_delivery(evidence, name, findings);
     }
     for name in rows.keys().chain(changes.keys()) {
         findings.wrong(format!("{name:?} has rows, and no job of it succeeded"));
@@ -199,6 +200,34 @@ fn newest_wins(evidence: &Evidence, name: &Name, slice: &Slice, findings: &mut F
     let newest = loads.filter_map(|job| order_of(evidence, job)).max();
     if newest != slice.newest.as_ref().map(|(at, _)| *at) {
         findings.wrong(format!("{name:?}: the newest export is of {newest:?}, the slice has {:?}", slice.newest));
+    }
+}
+
+/// Jobs without any time stand in the order in which the broker first delivered them, which is that of
+/// their publication. An order that a worker's stall or death left open may be called ambiguous.
+fn in_order_of_delivery(evidence: &Evidence, name: &Name, findings: &mut Findings) {
+    let undated = evidence.book.values().filter(|job| job.slice() == *name && job.place.is_some());
+    let mut jobs: Vec<&Publication> = undated.collect();
+    jobs.sort_by_key(|job| job.place);
+    let (mut before, mut ambiguous) = (None::<(Uuid, _)>, 0);
+    for job in jobs {
+        let run = evidence.runs.get(&job.job_id);
+        let told = |field: &str| run.and_then(|run| run[field].as_str()).unwrap_or_default();
+        ambiguous += u64::from(told("error_code") == "ambiguous_order");
+        if !matches!(told("status"), "success" | "skipped" | "superseded") {
+            continue;
+        }
+        let at = order_of(evidence, job);
+        if let Some((earlier, time)) = before.filter(|(_, time)| at <= *time) {
+            let id = job.job_id;
+            findings.wrong(format!("{name:?}: {id} of {at:?} was published after {earlier} of {time:?}"));
+        }
+        if before.is_none_or(|(_, time)| at > time) {
+            before = Some((job.job_id, at));
+        }
+    }
+    if ambiguous > 0 {
+        findings.notes.push(format!("{name:?}: {ambiguous} jobs without a time ended as ambiguous_order"));
     }
 }
 
