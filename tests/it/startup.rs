@@ -45,9 +45,10 @@ async fn workers_that_start_together_all_become_ready() {
 #[tokio::test]
 async fn commands_that_share_a_log_with_others_all_run() {
     let world = World::new().await;
-    let commands = join_all((0..24).map(|_| world.producer(&["sources", "list"]))).await;
-    for said in commands {
-        said.expect(0);
+    for _ in 0..5 {
+        for said in join_all((0..24).map(|_| world.producer(&["sources", "list"]))).await {
+            said.expect(0);
+        }
     }
 }
 

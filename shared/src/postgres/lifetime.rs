@@ -38,8 +38,8 @@ impl Bounds {
     /// Whether a connection may be used again. The same one always gets the same life.
     fn lives(&self, metrics: &Metrics) -> bool {
         let spread = self.lifetime.max_life / SPREAD;
-        let share = self.random.hash_one(metrics.created) as u32;
-        let life = self.lifetime.max_life - spread.mul_f64(f64::from(share) / f64::from(u32::MAX));
+        let share = self.random.hash_one(metrics.created) as u32 % 1000;
+        let life = self.lifetime.max_life - spread * share / 1000;
         metrics.age() < life
     }
 

@@ -237,10 +237,8 @@ fn is_forbidden(error: &PostgresError) -> bool {
 
 /// The SQLSTATE of what stopped a migration, if PostgreSQL did.
 pub(super) fn sql_state(error: &refinery::Error) -> Option<&SqlState> {
-    match error.kind() {
-        Kind::Connection(_, source) => source.downcast_ref::<tokio_postgres::Error>().and_then(|error| error.code()),
-        _ => None,
-    }
+    let Kind::Connection(_, source) = error.kind() else { return None };
+    source.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code)
 }
 
 fn newest() -> i32 {
