@@ -67,7 +67,7 @@ impl fmt::Display for Cancelled {
 
 /// Cancels the batch, once.
 pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
-    let pool = store::connect(settings, store::PATIENCE)?;
+    let pool = store::connect(settings).await?;
     let (batch, reason) = (args.batch, args.reason.as_deref());
     let mut event = journal::event(EventType::BatchCancelled, settings);
     event.batch_id = Some(batch);

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use shared::{
     amqp::AmqpError,
     mongo::MongoError,
-    postgres::PostgresError,
+    postgres::{PostgresError, SchemaError},
     settings::{ServiceUrl, Settings, SettingsError},
     telemetry::{TelemetryError, chain},
     topology::TopologyError,
@@ -133,6 +133,17 @@ impl CommandError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Unknown(_) => 1,
+            // Waiting does not bring these right.
+            Self::Postgres { source, .. }
+                if matches!(
+                    **source,
+                    PostgresError::Schema(
+                        SchemaError::TooNew { .. } | SchemaError::Divergent(_) | SchemaError::Elsewhere { .. }
+                    )
+                ) =>
+            {
+                2
+            }
             Self::Input(_) | Self::Faults { .. } | Self::Settings(_) | Self::Telemetry(_) => 2,
             Self::Broker { .. }
             | Self::Topology { .. }
@@ -182,9 +193,12 @@ impl CommandError {
                 TopologyError::Mismatch { .. } => "",
             },
             Self::Postgres { source, .. } if matches!(**source, PostgresError::Migrate(_)) => {
-                "is the database another program's, or a newer Aura's?"
+                "nothing of the migration that failed was kept"
             }
-            Self::Postgres { source, .. } if has_no_schema(source) => "run `aura-producer migrate` first",
+            Self::Postgres { source, .. } if matches!(**source, PostgresError::Schema(_)) => "",
+            Self::Postgres { source, .. } if source.sql_state() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                "README.md says which rights the role needs"
+            }
             Self::Postgres { source, .. } if source.is_conflict() || source.is_timeout() => {
                 "nothing was changed; try again when less is going on"
             }
@@ -203,9 +217,4 @@ impl CommandError {
             | Self::Held { .. } => "",
         }
     }
-}
-
-fn has_no_schema(error: &PostgresError) -> bool {
-    let missing = [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN];
-    error.sql_state().is_some_and(|state| missing.contains(state))
 }

@@ -37,8 +37,12 @@ impl fmt::Display for Migrated {
 
 /// Applies what is missing.
 pub(crate) async fn run(settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
-    let pool = store::connect(settings, PATIENCE)?;
-    let applied = postgres::migrate(&pool).await.map_err(CommandError::postgres(settings))?;
+    let pool = store::connect_to_any_schema(settings, PATIENCE)?;
+    let postgres::Migrated { applied, warning } =
+        postgres::migrate(&pool).await.map_err(CommandError::postgres(settings))?;
+    if let Some(warning) = warning {
+        answer::remark(&warning);
+    }
     answer::give(json, &Migrated { applied })?;
     Ok(Verdict::Done)
 }

@@ -136,7 +136,7 @@ impl fmt::Display for Locks {
 
 /// Does what the verb says.
 pub(crate) async fn run(verb: Verb, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
-    let pool = store::connect(settings, store::PATIENCE)?;
+    let pool = store::connect(settings).await?;
     let failed = CommandError::postgres(settings);
     match verb {
         Verb::Lock(args) => {

@@ -186,7 +186,7 @@ impl fmt::Display for BatchPage {
 
 /// Looks up what is asked for.
 pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
-    let pool = store::connect(settings, store::PATIENCE)?;
+    let pool = store::connect(settings).await?;
     let failed = CommandError::postgres(settings);
     let Some(id) = args.id else {
         answer::give(json, &overview(&pool).await.map_err(failed)?)?;

@@ -4,21 +4,28 @@ use std::time::Duration;
 
 use deadpool_postgres::Pool;
 use shared::{
-    postgres::{PoolOptions, PostgresError, pool},
+    postgres::{PoolOptions, PostgresError, check_schema, pool},
     settings::Settings,
 };
 use tokio_postgres::{Row, types::ToSql};
 
 use crate::error::CommandError;
 
-/// Connections for a command; they are opened when they are needed.
-pub(crate) fn connect(settings: &Settings, statement_timeout: Duration) -> Result<Pool, CommandError> {
-    let options = PoolOptions { size: 2, statement_timeout };
+/// Connections for a command, and the assurance that it can work with the schema.
+pub(crate) async fn connect(settings: &Settings) -> Result<Pool, CommandError> {
+    let pool = connect_to_any_schema(settings, PATIENCE)?;
+    check_schema(&pool).await.map_err(CommandError::postgres(settings))?;
+    Ok(pool)
+}
+
+/// Connections for a command, whatever the schema; they are opened when they are needed.
+pub(crate) fn connect_to_any_schema(settings: &Settings, statement_timeout: Duration) -> Result<Pool, CommandError> {
+    let options = PoolOptions { size: 2, statement_timeout, lifetime: settings.postgres_lifetime };
     pool(&settings.postgres_url, "aura-producer", options).map_err(CommandError::postgres(settings))
 }
 
 /// How long a statement of most commands may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs a query outside a transaction.
 pub(crate) async fn query(

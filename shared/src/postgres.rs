@@ -1,25 +1,29 @@
 //! PostgreSQL: the pool, the schema, and the one transaction runner.
 
+mod lifetime;
+mod schema;
+mod session;
+
 use std::{marker::PhantomData, pin::Pin, time::Duration};
 
 use deadpool_postgres::{
-    Hook, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts, Transaction,
+    Hook, HookError, Manager, ManagerConfig, Pool, PoolConfig, PoolError, QueueMode, RecyclingMethod, Runtime,
+    Timeouts, Transaction,
 };
-use tokio_postgres::{Client, Config, NoTls, config::SslMode, error::SqlState};
+use tokio_postgres::{Config, NoTls, config::SslMode, error::SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use self::lifetime::Bounds;
+pub use self::{
+    lifetime::Lifetime,
+    schema::{Migrated, OLDEST_SCHEMA, SchemaError, check_schema, migrate, migrate_if_allowed},
+};
 use crate::{lease::Lease, settings::ServiceUrl};
 
 /// How long connecting, and waiting for a free connection, may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a probe may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Names the lock under which the schema is brought up to date.
-const MIGRATION_LOCK: i64 = 0x6175_7261;
-
-mod embedded {
-    refinery::embed_migrations!("../migrations");
-}
 
 /// PostgreSQL did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +54,9 @@ pub enum PostgresError {
     /// The schema cannot be brought up to date.
     #[error("the schema cannot be brought up to date")]
     Migrate(#[source] refinery::Error),
+    /// The schema is one that this program cannot work with.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
 }
 
 impl PostgresError {
@@ -62,8 +69,12 @@ impl PostgresError {
     pub fn sql_state(&self) -> Option<&SqlState> {
         match self {
             Self::Statement { source, .. } | Self::Url(source) => source.code(),
-            Self::Connect(PoolError::Backend(source)) => source.code(),
-            Self::Tls(_) | Self::Connect(_) | Self::Timeout { .. } | Self::Migrate(_) => None,
+            Self::Connect(PoolError::Backend(source) | PoolError::PostCreateHook(HookError::Backend(source))) => {
+                source.code()
+            }
+            Self::Migrate(source) => schema::sql_state(source),
+            Self::Schema(SchemaError::Forbidden { source, .. }) => source.sql_state(),
+            Self::Tls(_) | Self::Connect(_) | Self::Timeout { .. } | Self::Schema(_) => None,
         }
     }
 
@@ -97,6 +108,8 @@ pub struct PoolOptions {
     pub size: usize,
     /// How long one statement may take.
     pub statement_timeout: Duration,
+    /// How long connections live.
+    pub lifetime: Lifetime,
 }
 
 /// Makes a pool; connections are opened when they are needed.
@@ -126,19 +139,29 @@ pub fn pool_with_session(
     };
     let timeouts =
         Timeouts { wait: Some(CONNECT_TIMEOUT), create: Some(CONNECT_TIMEOUT), recycle: Some(CONNECT_TIMEOUT) };
+    let bounds = Bounds::new(options.lifetime);
     let pool = Pool::builder(manager)
-        .max_size(options.size)
-        .timeouts(timeouts)
+        .config(PoolConfig {
+            max_size: options.size,
+            timeouts,
+            // The one used last is used first, so that those which a quiet hour does not need become idle.
+            queue_mode: QueueMode::Lifo,
+        })
         .runtime(Runtime::Tokio1)
         .post_create(Hook::async_fn(move |client, _| {
-            Box::pin(async move { client.batch_execute(session).await.map_err(deadpool_postgres::HookError::Backend) })
+            Box::pin(async move {
+                let begun = async {
+                    client.batch_execute(session::BEGIN).await?;
+                    client.batch_execute(session).await
+                };
+                begun.await.map_err(HookError::Backend)
+            })
         }))
-        .pre_recycle(Hook::sync_fn(|client, _| {
-            // A connection whose peer has gone must not be handed out.
-            if client.is_closed() { Err(deadpool_postgres::HookError::message("closed")) } else { Ok(()) }
-        }))
+        .pre_recycle(bounds.hook())
         .build();
-    pool.map_err(|error| PostgresError::Tls(error.to_string()))
+    let pool = pool.map_err(|error| PostgresError::Tls(error.to_string()))?;
+    bounds.tend(&pool);
+    Ok(pool)
 }
 
 fn config(url: &ServiceUrl, application: &str, statement_timeout: Duration) -> Result<Config, PostgresError> {
@@ -147,6 +170,7 @@ fn config(url: &ServiceUrl, application: &str, statement_timeout: Duration) -> R
         // The driver's "prefer" would check a certificate that libpq's does not. TLS is asked for by name.
         config.ssl_mode(SslMode::Disable);
     }
+    let options = session::options(config.get_options(), statement_timeout);
     config
         .application_name(application)
         .connect_timeout(CONNECT_TIMEOUT)
@@ -154,13 +178,7 @@ fn config(url: &ServiceUrl, application: &str, statement_timeout: Duration) -> R
         .keepalives_interval(Duration::from_secs(5))
         .keepalives_retries(3)
         .tcp_user_timeout(Duration::from_secs(30))
-        .options(format!(
-            "-c statement_timeout={}s -c lock_timeout=10s -c idle_in_transaction_session_timeout={}s \
-             -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 \
-             -c tcp_user_timeout=30000 -c timezone=UTC -c datestyle=ISO -c jit=off",
-            statement_timeout.as_secs(),
-            statement_timeout.as_secs()
-        ));
+        .options(options);
     Ok(config)
 }
 
@@ -191,26 +209,6 @@ pub async fn probe(pool: &Pool) -> Result<(), PostgresError> {
         answer.map(|_| ()).map_err(PostgresError::in_("answer a probe"))
     };
     tokio::time::timeout(PROBE_TIMEOUT, ask).await.unwrap_or(Err(PostgresError::Timeout { what: "answer a probe" }))
-}
-
-/// Brings the schema up to date, one process at a time.
-///
-/// Returns the names of the migrations that were applied.
-///
-/// # Errors
-/// If PostgreSQL fails, or holds a schema that these migrations do not lead to.
-pub async fn migrate(pool: &Pool) -> Result<Vec<String>, PostgresError> {
-    let mut connection = pool.get().await?;
-    let client: &mut Client = &mut connection;
-    let lock = PostgresError::in_("lock the schema");
-    client.batch_execute("SET lock_timeout = '60s'; SET client_min_messages = warning").await.map_err(lock)?;
-    let lock = PostgresError::in_("lock the schema");
-    client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await.map_err(lock)?;
-    let report = embedded::migrations::runner().set_grouped(false).run_async(client).await;
-    // The connection is not given back: it goes, and the lock with it, however this ended.
-    drop(Object::take(connection));
-    let applied = report.map_err(PostgresError::Migrate)?;
-    Ok(applied.applied_migrations().iter().map(ToString::to_string).collect())
 }
 
 /// What is done within a transaction.

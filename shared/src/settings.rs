@@ -16,6 +16,7 @@ use url::Url;
 use crate::{
     amount::Amount,
     envelope::{MAX_NAME, is_name},
+    postgres::Lifetime,
     store::access::{CloudVariables, Secret, StoreAccess},
 };
 
@@ -42,6 +43,8 @@ const fn define(key: &'static str, default: &'static str, meaning: &'static str)
 pub const DEFINITIONS: &[Definition] = &[
     define("amqp_url", "amqp://guest:guest@127.0.0.1:5672/%2f", "RabbitMQ, with user, host, port and virtual host"),
     define("postgres_url", "postgres://127.0.0.1:5432/aura", "PostgreSQL 15 or newer; sslmode=require for TLS"),
+    define("postgres_max_life_seconds", "1800", "age past which a connection to PostgreSQL is closed between two uses"),
+    define("postgres_idle_seconds", "300", "seconds after which an unused connection to PostgreSQL is closed"),
     define("mongodb_url", "mongodb://127.0.0.1:27017/aura", "MongoDB 6 or newer, with the database"),
     define(
         "input_roots",
@@ -88,7 +91,7 @@ pub const DEFINITIONS: &[Definition] = &[
     define("max_expansion_ratio", "200", "most times its size that a compressed file unpacks to, past 64 MiB"),
     define("max_workbook_bytes", "33554432", "largest .xlsx workbook, which is held in memory"),
     define("max_workbook_unpacked_bytes", "268435456", "most bytes that the parts of a workbook unpack to"),
-    define("outbox_warn_seconds", "300", "age of the oldest undelivered audit event past which /readyz warns"),
+    define("outbox_warn_seconds", "300", "age of what waits for MongoDB or the cache past which /readyz warns"),
 ];
 
 /// A setting that cannot be used.
@@ -170,6 +173,8 @@ pub struct Settings {
     pub amqp_url: ServiceUrl,
     /// PostgreSQL.
     pub postgres_url: ServiceUrl,
+    /// How long connections to PostgreSQL live.
+    pub postgres_lifetime: Lifetime,
     /// MongoDB, whose path is the database.
     pub mongodb_url: ServiceUrl,
     /// Where files may be read from, as given.
@@ -298,8 +303,12 @@ impl Settings {
         let reader = Values(given);
         Ok(Self {
             amqp_url: reader.url("amqp_url", &["amqp", "amqps"])?,
-            postgres_url: reader.url("postgres_url", &["postgres", "postgresql"])?,
-            mongodb_url: reader.url("mongodb_url", &["mongodb", "mongodb+srv"])?,
+            postgres_url: reader.database("postgres_url", &["postgres", "postgresql"])?,
+            postgres_lifetime: Lifetime {
+                max_life: Duration::from_secs(reader.in_range("postgres_max_life_seconds", 1, 86_400)?),
+                max_idle: Duration::from_secs(reader.in_range("postgres_idle_seconds", 1, 86_400)?),
+            },
+            mongodb_url: reader.database("mongodb_url", &["mongodb", "mongodb+srv"])?,
             input_roots: reader.list("input_roots")?,
             cache_url: reader.nonempty("cache_url")?,
             stores: reader.stores(clouds)?,
@@ -398,6 +407,15 @@ impl Values {
                 Err(format!("must start with {}://", schemes.join(":// or ")))
             }
         })
+    }
+
+    /// A URL that names its database: a server's own choice would be another one for each program.
+    fn database(&self, key: &str, schemes: &[&str]) -> Result<ServiceUrl, SettingsError> {
+        let url = self.url(key, schemes)?;
+        if !url.path().is_empty() || url.query("dbname").is_some_and(|name| !name.is_empty()) {
+            return Ok(url);
+        }
+        self.check(key, |_| Err(format!("lacks the database; it should look like {}://HOST:PORT/aura", schemes[0])))
     }
 }
 
@@ -555,6 +573,22 @@ mod tests {
             let error = Settings::merge(None, pairs(&[("AURA_S3_ENDPOINT", text)]), vec![]).unwrap_err().to_string();
             assert!(error.starts_with("AURA_S3_ENDPOINT is no address") && !error.contains("hidden"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_url_without_its_database_is_refused() {
+        for (name, text) in [
+            ("AURA_POSTGRES_URL", "postgres://u:hidden@h:5432"),
+            ("AURA_POSTGRES_URL", "postgres://u:hidden@h:5432/?sslmode=require"),
+            ("AURA_MONGODB_URL", "mongodb://u:hidden@h:27017"),
+            ("AURA_MONGODB_URL", "mongodb://u:hidden@h:27017/?replicaSet=rs0"),
+        ] {
+            let error = Settings::merge(None, pairs(&[(name, text)]), vec![]).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{name} lacks the database; it should look like ")), "{error}");
+            assert!(error.ends_with("://HOST:PORT/aura") && !error.contains("hidden"), "{error}");
+        }
+        let named = pairs(&[("AURA_POSTGRES_URL", "postgres:///?host=/run/postgresql&dbname=books")]);
+        assert!(Settings::merge(None, named, vec![]).is_ok());
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! The log: JSON lines in a file and on stdout, readable lines on a terminal, and traces over OTLP.
 
+mod filter;
+mod log_file;
+
 use std::{
     collections::HashMap,
     fmt,
@@ -16,9 +19,10 @@ use tracing::{
     field::{Field, Visit},
     span::{Attributes, Id, Record},
 };
-use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{EnvFilter, Layer, layer::Context, prelude::*, registry::LookupSpan};
+
+use self::log_file::LogFile;
 
 /// Where log lines go beside the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,15 +37,18 @@ pub enum Console {
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter cannot be read.
-    #[error("AURA_LOG is no log filter such as info or warn,worker=debug")]
+    #[error("AURA_LOG is not a log filter such as info or warn,aura_worker=debug")]
     Filter(#[source] tracing_subscriber::filter::ParseError),
+    /// The filter names what is not there.
+    #[error("AURA_LOG is not a log filter such as info or warn,aura_worker=debug: {0}")]
+    UnknownName(String),
     /// The folder cannot be made or written.
     #[error("cannot write logs to {path}; set AURA_LOG_DIR to a folder that can be written")]
     Folder {
         /// The folder.
         path: String,
         /// Why.
-        source: tracing_appender::rolling::InitError,
+        source: io::Error,
     },
     /// The OTLP exporter cannot be set up.
     #[error("cannot export traces as the OTEL_EXPORTER_OTLP_* variables say")]
@@ -73,19 +80,14 @@ pub fn start(
     console: Console,
 ) -> Result<Telemetry, TelemetryError> {
     crate::tls::use_ring();
+    filter::check(filter).map_err(TelemetryError::UnknownName)?;
     // The broker's library tells of every lost connection itself; the supervisor tells it once. The
     // object stores' library tells addresses.
     let quiet = format!(
         "{filter},lapin=off,object_store=off,opentelemetry_sdk=error,opentelemetry-otlp=error,refinery_core=warn"
     );
     let filter = EnvFilter::try_new(quiet).map_err(TelemetryError::Filter)?;
-    // The link aura.log would lead nowhere if it were given the relative path that it lies below.
-    let folder = &std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-    let file = RollingFileAppender::builder()
-        .rotation(Rotation::DAILY)
-        .filename_prefix("aura.log")
-        .latest_symlink("aura.log")
-        .build(folder)
+    let file = LogFile::open(folder)
         .map_err(|source| TelemetryError::Folder { path: folder.display().to_string(), source })?;
     let (on_console, on_terminal) = match console {
         Console::Stdout if io::stdout().is_terminal() => (None, Some(readable().boxed())),

@@ -32,6 +32,35 @@ async fn a_worker_tells_that_it_lives_and_is_ready_and_what_it_did() {
 }
 
 #[tokio::test]
+async fn readiness_warns_of_a_cache_that_cannot_be_written_and_of_what_waits_for_it() {
+    let world = World::new().await;
+    let worker = world.worker(&[("AURA_OUTBOX_WARN_SECONDS", "1")]).await;
+    // Where the folder was there is now a file, in which even root can write no other.
+    let (cache, aside) = (world.path().join("cache"), world.path().join("aside"));
+    std::fs::rename(&cache, &aside).expect("a folder can be moved");
+    std::fs::write(&cache, "").expect("a file can be written");
+    let file = world.write("a.csv", csv("A", "2022-06", &[("10", "5")]));
+    world.ends("success", job(&file, "A", "2022-06")).await;
+    let warnings = async |worker: &Worker| {
+        let (code, text) = get(worker, "/readyz").await;
+        assert_eq!(code, 200, "{text}");
+        let answer: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        answer["warnings"].to_string()
+    };
+    until("both are told", SOON, async || {
+        let told = warnings(&worker).await;
+        (told.contains("cannot be written") && told.contains("task of the cache has waited")).then_some(())
+    })
+    .await;
+    std::fs::remove_file(&cache).expect("a file can be removed");
+    std::fs::rename(&aside, &cache).expect("a folder can be moved");
+    world.settled().await;
+    // A worker that starts now knows of no trouble, since the tasks are done.
+    let second = world.worker(&[("AURA_OUTBOX_WARN_SECONDS", "1")]).await;
+    until("nothing is told any more", SOON, async || (warnings(&second).await == "[]").then_some(())).await;
+}
+
+#[tokio::test]
 async fn sigterm_ends_an_idle_worker_with_0() {
     let (_world, mut worker) = World::with_worker().await;
     assert_eq!(worker.stop().await, Some(0));

@@ -80,6 +80,8 @@ pub(crate) async fn remove(name: &str) {
     let admin = postgres(&stack().postgres).await;
     let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
     admin.batch_execute(&drop).await.expect("a database can be dropped");
+    // A test may have made a role of the same name.
+    admin.batch_execute(&format!("DROP ROLE IF EXISTS {name}")).await.expect("a role can be dropped");
     mongodb().await.database(name).drop().await.expect("a MongoDB database can be dropped");
 }
 

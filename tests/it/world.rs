@@ -122,6 +122,11 @@ impl World {
         &self.settings.iter().rfind(|(key, _)| key == name).expect("a setting of the world").1
     }
 
+    /// The name of its database, of its virtual host, and of a role that a test may make.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The folder of this world.
     pub(crate) fn path(&self) -> &Path {
         self.folder.as_ref().expect("the folder is there until the world ends").path()

@@ -71,6 +71,13 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
         let age = backlog.outbox_oldest_seconds;
         warnings.push(json!(format!("the oldest audit event has waited for {age} s")));
     }
+    if !backlog.cache_ok || health.services.cache_trouble.is_recent() {
+        warnings.push(json!("the cache cannot be written; its files wait, as tasks in PostgreSQL"));
+    }
+    if backlog.cache_oldest_seconds > health.outbox_warn.as_secs() {
+        let age = backlog.cache_oldest_seconds;
+        warnings.push(json!(format!("the oldest task of the cache has waited for {age} s")));
+    }
     if backlog.halted_chains > 0 {
         let chains = backlog.halted_chains;
         warnings.push(json!(format!("{chains} audit chains are contradicted by MongoDB and stand still")));
@@ -80,6 +87,7 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
         "checks": Value::Object(checks),
         "warnings": warnings,
         "outbox": {"events": backlog.outbox_depth, "oldest_seconds": backlog.outbox_oldest_seconds},
+        "cache": {"tasks": backlog.cache_tasks, "oldest_seconds": backlog.cache_oldest_seconds},
     });
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n"))

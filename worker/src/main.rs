@@ -34,7 +34,7 @@ use clap::Command;
 use shared::{
     amqp::Publisher,
     cache::CacheStore,
-    postgres::{self, PoolOptions},
+    postgres::{self, PoolOptions, PostgresError},
     roots::InputRoots,
     settings::{self, Settings},
     sources::Sources,
@@ -45,6 +45,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::Notify,
 };
+use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -158,6 +159,7 @@ fn build(settings: &Settings) -> anyhow::Result<Services> {
     let options = PoolOptions {
         size: settings.concurrency * CONNECTIONS_PER_JOB + SPARE_CONNECTIONS,
         statement_timeout: settings.job_timeout,
+        lifetime: settings.postgres_lifetime,
     };
     let pool = postgres::pool_with_session(&settings.postgres_url, "aura-worker", options, ledger::SESSION)?;
     Ok(Services {
@@ -183,7 +185,11 @@ fn build(settings: &Settings) -> anyhow::Result<Services> {
 
 /// The relay has connections of its own, so that jobs which use up theirs do not hold it up.
 fn build_relay(settings: &Settings, services: &Services) -> anyhow::Result<Relay> {
-    let options = PoolOptions { size: RELAY_CONNECTIONS, statement_timeout: settings.job_timeout };
+    let options = PoolOptions {
+        size: RELAY_CONNECTIONS,
+        statement_timeout: settings.job_timeout,
+        lifetime: settings.postgres_lifetime,
+    };
     let pool = postgres::pool(&settings.postgres_url, "aura-worker relay", options)?;
     Relay::new(pool, &settings.mongodb_url, services.cache.clone()).context("MongoDB's URL cannot be used")
 }
@@ -192,15 +198,27 @@ fn build_relay(settings: &Settings, services: &Services) -> anyhow::Result<Relay
 async fn migrate(services: &Services, stop: &CancellationToken) -> anyhow::Result<()> {
     let mut refusals = 0;
     while !stop.is_cancelled() {
-        let error = match postgres::migrate(&services.pool).await {
-            Ok(applied) => {
-                if !applied.is_empty() {
-                    tracing::info!(?applied, "the schema was brought up to date");
+        let error = match postgres::migrate_if_allowed(&services.pool).await {
+            Ok(migrated) => {
+                if !migrated.applied.is_empty() {
+                    tracing::info!(applied = ?migrated.applied, "the schema was brought up to date");
+                }
+                if let Some(warning) = migrated.warning {
+                    tracing::warn!("{warning}");
                 }
                 return Ok(());
             }
+            // It does not come right by being asked again.
+            Err(error @ PostgresError::Schema(_)) => return Err(error.into()),
+            Err(error) if error.sql_state() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                return Err(error).context("the role lacks a right; README.md says which it needs");
+            }
             Err(error) => error,
         };
+        if error.is_conflict() {
+            tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the schema to be free");
+            continue;
+        }
         // PostgreSQL may have come up between the error and the probe.
         refusals = if services.outages.probe_postgres(&services.pool).await.is_ok() { refusals + 1 } else { 0 };
         if refusals == REFUSALS {

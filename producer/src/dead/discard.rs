@@ -2,12 +2,7 @@
 
 use chrono::Utc;
 use deadpool_postgres::Pool;
-use shared::{
-    event::EventType,
-    outbox,
-    postgres::{self, PostgresError},
-    settings::Settings,
-};
+use shared::{event::EventType, outbox, postgres::PostgresError, settings::Settings};
 use uuid::Uuid;
 
 use super::{
@@ -49,8 +44,7 @@ pub(crate) async fn run(mut args: Args, settings: &Settings, json: bool) -> Resu
     if args.reason.trim().is_empty() {
         return Err(CommandError::Input("--reason is empty".to_owned()));
     }
-    let pool = store::connect(settings, store::PATIENCE)?;
-    postgres::probe(&pool).await.map_err(CommandError::postgres(settings))?;
+    let pool = store::connect(settings).await?;
     let now = Utc::now();
     let mut held = queue::hold(settings, |letter| args.filter.selects(letter, now)).await?;
     let mut report = Report::new("discarded", &held);

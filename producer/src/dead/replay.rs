@@ -8,12 +8,7 @@ use std::{collections::HashSet, ops::ControlFlow, time::Duration};
 use chrono::Utc;
 use deadpool_postgres::Pool;
 use shared::{
-    amqp::Publisher,
-    event::EventType,
-    outbox,
-    postgres::{self, PostgresError},
-    receipt::Status,
-    settings::Settings,
+    amqp::Publisher, event::EventType, outbox, postgres::PostgresError, receipt::Status, settings::Settings,
     topology::Topology,
 };
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -88,8 +83,7 @@ pub(crate) async fn run(mut args: Args, settings: &Settings, json: bool) -> Resu
     if args.as_new && args.filter.ids.len() != 1 {
         return Err(CommandError::Input("--as-new takes the identity of exactly one job".to_owned()));
     }
-    let pool = store::connect(settings, store::PATIENCE)?;
-    postgres::probe(&pool).await.map_err(CommandError::postgres(settings))?;
+    let pool = store::connect(settings).await?;
     let replay = Replay {
         settings,
         topology: Topology::new(&settings.namespace),

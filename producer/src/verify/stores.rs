@@ -79,9 +79,10 @@ impl<'a> Stores<'a> {
             CommandError::Input(format!("the current folder is not there ({error}); change to one that is"))
         })?;
         let cache = CacheStore::open(&settings.cache_url, &base, &settings.stores).map_err(CommandError::Input)?;
-        let options = PoolOptions { size: PARALLEL + 2, statement_timeout: PATIENCE };
+        let options =
+            PoolOptions { size: PARALLEL + 2, statement_timeout: PATIENCE, lifetime: settings.postgres_lifetime };
         let pool = pool(&settings.postgres_url, "aura-producer", options).map_err(CommandError::postgres(settings))?;
-        shared::postgres::probe(&pool).await.map_err(CommandError::postgres(settings))?;
+        shared::postgres::check_schema(&pool).await.map_err(CommandError::postgres(settings))?;
         let mongo = Mongo::open(&settings.mongodb_url, "aura-producer").await.map_err(CommandError::mongo(settings))?;
         mongo.ping().await.map_err(CommandError::mongo(settings))?;
         Ok(Self { settings, pool, mongo, cache })

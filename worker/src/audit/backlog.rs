@@ -13,6 +13,10 @@ pub(crate) struct Backlog {
     pub(crate) outbox_oldest_seconds: u64,
     /// Commits whose slice has not been written to the cache.
     pub(crate) cache_tasks: u64,
+    /// How long the oldest of them has waited.
+    pub(crate) cache_oldest_seconds: u64,
+    /// Whether the cache could be written last time.
+    pub(crate) cache_ok: bool,
     /// Audit chains of which nothing more is delivered until somebody looks into them.
     pub(crate) halted_chains: u64,
     /// Events and metadata that this process has delivered.
@@ -26,12 +30,14 @@ pub(crate) struct RelayState(watch::Sender<Backlog>);
 impl RelayState {
     /// Nothing is known yet.
     pub(super) fn new() -> Self {
-        // Nothing is known against MongoDB before it was first asked.
+        // Nothing is known against MongoDB or the cache before they were first asked.
         let begin = Backlog {
             mongodb_ok: true,
             outbox_depth: 0,
             outbox_oldest_seconds: 0,
             cache_tasks: 0,
+            cache_oldest_seconds: 0,
+            cache_ok: true,
             halted_chains: 0,
             delivered_total: 0,
         };

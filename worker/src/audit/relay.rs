@@ -84,7 +84,7 @@ fn is_away(error: &PostgresError) -> bool {
         PostgresError::Statement { source, .. } => {
             source.is_closed() || source.code().is_some_and(|state| state.code().starts_with("57P"))
         }
-        PostgresError::Url(_) | PostgresError::Tls(_) | PostgresError::Migrate(_) => false,
+        PostgresError::Url(_) | PostgresError::Tls(_) | PostgresError::Migrate(_) | PostgresError::Schema(_) => false,
     }
 }
 
@@ -246,16 +246,19 @@ impl Relay {
     async fn keep_cache(&self) {
         let mut trouble = Trouble::with("writing the cache");
         if let Err(error) = sweep(&self.cache).await {
+            self.state.set(|backlog| backlog.cache_ok = false);
             trouble.begins(&error);
         }
         let mut place = Place::default();
         loop {
             let pause = match catch_up(&self.pool, &self.cache, &mut place, CACHE_LIMIT).await {
                 Ok(caught_up) if caught_up.failed.is_empty() => {
+                    self.state.set(|backlog| backlog.cache_ok = true);
                     trouble.is_over();
                     if caught_up.more { Duration::ZERO } else { CACHE_PAUSE }
                 }
                 Ok(caught_up) => {
+                    self.state.set(|backlog| backlog.cache_ok = false);
                     for (slice, error) in &caught_up.failed {
                         let error = error as &dyn std::error::Error;
                         tracing::debug!(entity = %slice.entity, period = %slice.period, error, "a cache file failed");
@@ -292,6 +295,7 @@ impl Relay {
             backlog.outbox_depth = number("outbox_depth");
             backlog.outbox_oldest_seconds = number("outbox_oldest_seconds");
             backlog.cache_tasks = number("cache_tasks");
+            backlog.cache_oldest_seconds = number("cache_oldest_seconds");
             backlog.halted_chains = number("halted_chains");
         });
         Ok(())
