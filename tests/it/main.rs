@@ -27,6 +27,7 @@ mod ledger;
 mod limits;
 mod object_store;
 mod orders;
+mod plans;
 mod publish;
 mod quarantine;
 mod receipts;

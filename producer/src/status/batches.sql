@@ -1,4 +1,4 @@
--- The batches whose jobs workers saw last.
+-- Batches, those whose jobs workers saw last first.
 SELECT runs.batch_id,
        count(*) AS jobs,
        count(*) FILTER (WHERE status = 'success') AS success,
@@ -13,7 +13,6 @@ SELECT runs.batch_id,
        max(batches.cancelled_at) AS cancelled_at
 FROM ingestion_runs AS runs
 LEFT JOIN batches USING (batch_id)
-WHERE runs.batch_id IS NOT NULL AND ($1::uuid IS NULL OR runs.batch_id = $1)
+WHERE runs.batch_id = ANY ($1)
 GROUP BY runs.batch_id
 ORDER BY max(started_at) DESC
-LIMIT 20
