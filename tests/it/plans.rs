@@ -6,7 +6,7 @@ mod statements;
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::world::World;
 use plan::Reads;
@@ -45,15 +45,7 @@ const VALUES: [(&str, usize, &str); 9] = [
 
 #[tokio::test]
 async fn no_statement_reads_more_the_larger_the_ledger_is() {
-    let world = World::new().await;
-    world.producer(&["migrate"]).await.expect(0);
-    // As sessions of the programs have it.
-    world.execute("SET jit = off; SET client_min_messages = warning; SET synchronous_commit = off").await;
-    let sizes = "SET fill.slices = 2000; SET fill.accounts = 50; SET fill.runs = 300000; SET fill.events = 100000; \
-                 SET fill.changes = 100000";
-    world.execute(sizes).await;
-    world.execute(FILL).await;
-    world.execute("ANALYZE").await;
+    let world = filled(2_000, 300_000, 100_000).await;
     let growing = growing(&world).await;
     let found = statements();
     for statement in &found.session {
@@ -63,13 +55,53 @@ async fn no_statement_reads_more_the_larger_the_ledger_is() {
     assert!(found.list.len() > 70, "only {} statements were found", found.list.len());
 
     let mut faults = Vec::new();
-    for (file, ..) in READS {
-        assert!(found.list.iter().any(|statement| statement.place == file), "{file} is not there");
+    let named = READS.iter().map(|(file, ..)| *file).chain(VALUES.iter().map(|(file, ..)| *file));
+    for file in named.filter(|file| !found.list.iter().any(|statement| statement.place == *file)) {
+        faults.push(format!("{file} is named here, and not there"));
     }
     for statement in &found.list {
         faults.extend(explain(&world, statement, &growing).await);
     }
     assert!(faults.is_empty(), "{} statements:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[tokio::test]
+async fn a_bare_status_says_what_it_did_not_count() {
+    let world = filled(100, 130_000, 1_000).await;
+    let said = world.producer(&["status", "--json"]).await.expect(0).json();
+    assert_eq!(said["more_than_counted"], json!(["success"]));
+    let (failed, running) = (&said["jobs"]["failed"], &said["jobs"]["running"]);
+    assert_eq!((&said["jobs"]["success"], failed, running), (&json!(100_000), &json!(2_600), &json!(20)));
+    // Every second thousand of runs is a batch, so that the newest ten thousand are of eleven at most.
+    let batches = said["batches"].as_array().unwrap();
+    assert_eq!((batches.len(), &said["batches_are_of_newest_jobs"]), (11, &json!(true)));
+    assert!(batches[1..10].iter().all(|batch| batch["jobs"] == 1_000), "{batches:#?}");
+    let statuses =
+        |list: &str| -> Vec<Value> { said[list].as_array().unwrap().iter().map(|run| run["status"].clone()).collect() };
+    assert_eq!((statuses("active").len(), statuses("recent").len()), (40, 20));
+    let newest: Value = world
+        .rows("SELECT job_id FROM ingestion_runs WHERE finished_at IS NOT NULL ORDER BY started_at DESC LIMIT 20")
+        .await;
+    let ids = |list: &Value| list.as_array().unwrap().iter().map(|run| run["job_id"].clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&said["recent"]), ids(&newest));
+    let text = world.producer(&["status"]).await.expect(0).stdout;
+    assert!(text.contains("more than 100000 success") && text.contains("those of the newest 10000 jobs"), "{text}");
+}
+
+/// A world with a ledger of this size.
+async fn filled(slices: u32, runs: u32, events: u32) -> World {
+    let world = World::new().await;
+    world.producer(&["migrate"]).await.expect(0);
+    // As sessions of the programs have it.
+    world.execute("SET jit = off; SET client_min_messages = warning; SET synchronous_commit = off").await;
+    let sizes = format!(
+        "SET fill.slices = {slices}; SET fill.accounts = 50; SET fill.runs = {runs}; SET fill.events = {events}; \
+         SET fill.changes = {events}"
+    );
+    world.execute(&sizes).await;
+    world.execute(FILL).await;
+    world.execute("ANALYZE").await;
+    world
 }
 
 /// The tables that grow; each of them has been filled.
