@@ -31,7 +31,7 @@ const READS: [(&str, i64, &str); 7] = [
 const EVERYTHING: i64 = i64::MAX;
 
 /// Values where those of [`value`] would not do: by file, and by the number of the parameter.
-const VALUES: [(&str, usize, &str); 9] = [
+const VALUES: [(&str, usize, &str); 11] = [
     ("worker/src/audit/waiting.sql", 1, "''"),
     ("worker/src/audit/waiting.sql", 2, "''"),
     ("worker/src/audit/placed.sql", 1, "''"),
@@ -39,6 +39,8 @@ const VALUES: [(&str, usize, &str); 9] = [
     ("worker/src/ending/finish.sql", 3, "'success'"),
     ("worker/src/ending/finish.sql", 16, "'1'"),
     ("worker/src/ending/finish.sql", 18, "'1'"),
+    ("producer/src/status/batches.sql", 1, "ARRAY[md5('batch 100'), md5('batch 102'), md5('batch 104')]::uuid[]"),
+    ("producer/src/status/runs.sql", 2, "md5('batch 100')::uuid"),
     ("producer/src/status/runs.sql", 3, "ARRAY['running', 'retrying', 'success', 'failed', 'skipped']"),
     ("producer/src/status/runs.sql", 4, "100"),
 ];

@@ -28,10 +28,11 @@ impl Reads {
             if kind == "Seq Scan" {
                 self.scanned.insert(table.to_owned());
             }
-            let number = |name: &str| node[name].as_f64().unwrap_or(0.0);
+            // Newer servers give averages with decimals.
+            let number = |name: &str| node[name].as_f64().unwrap_or(0.0).ceil() as i64;
             let read = ["Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck"];
-            let rows: f64 = read.iter().map(|name| number(name)).sum();
-            self.rows += (rows * number("Actual Loops")) as i64;
+            let rows: i64 = read.iter().map(|name| number(name)).sum();
+            self.rows += rows * number("Actual Loops");
         }
         for child in node["Plans"].as_array().into_iter().flatten() {
             self.add(child, growing);
