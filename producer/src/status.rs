@@ -19,9 +19,15 @@ use crate::{
 use run::Run;
 
 const BATCHES: &str = include_str!("status/batches.sql");
+const NEWEST_BATCHES: &str = include_str!("status/newest_batches.sql");
 const RUNS: &str = include_str!("status/runs.sql");
 const CANCELLED: &str = "SELECT cancelled_at FROM batches WHERE batch_id = $1 AND cancelled_at IS NOT NULL";
-const COUNTS: &str = "SELECT status, count(*) AS jobs FROM ingestion_runs GROUP BY status ORDER BY status";
+const COUNTS: &str = include_str!("status/counts.sql");
+/// Jobs of a status that the overview counts; of more it only says that there are more.
+const COUNTED: i64 = 100_000;
+/// Batches that the overview lists, and jobs of batches that it looks at to find them.
+const NEWEST: i64 = 20;
+const LOOKED_AT: i64 = 10_000;
 /// Jobs that the overview lists.
 const RECENT: i64 = 20;
 /// Jobs of a batch that people are shown.
@@ -98,9 +104,13 @@ impl Batch {
 
 #[derive(Serialize)]
 struct Overview {
-    /// All jobs by status.
+    /// Jobs by status.
     jobs: BTreeMap<String, i64>,
+    /// Statuses that more jobs have than were counted.
+    more_than_counted: Vec<String>,
     batches: Vec<Batch>,
+    /// Whether there may be further batches, of which none of the newest jobs is.
+    batches_are_of_newest_jobs: bool,
     /// Jobs that run or wait for their next attempt.
     active: Vec<Run>,
     recent: Vec<Run>,
@@ -111,10 +121,17 @@ impl fmt::Display for Overview {
         if self.jobs.is_empty() {
             return writeln!(f, "no worker has seen a job yet");
         }
-        let jobs: Vec<String> = self.jobs.iter().map(|(status, number)| format!("{number} {status}")).collect();
+        let more = |status| if self.more_than_counted.contains(status) { "more than " } else { "" };
+        let jobs = self.jobs.iter().map(|(status, number)| format!("{}{number} {status}", more(status)));
+        let jobs: Vec<String> = jobs.collect();
         writeln!(f, "jobs: {}", jobs.join(", "))?;
         if !self.batches.is_empty() {
-            writeln!(f, "\nnewest batches")?;
+            let note = if self.batches_are_of_newest_jobs {
+                format!(" (those of the newest {LOOKED_AT} jobs)")
+            } else {
+                String::new()
+            };
+            writeln!(f, "\nnewest batches{note}")?;
             writeln!(f, "{}", batch_table(&self.batches))?;
         }
         if !self.active.is_empty() {
@@ -206,10 +223,18 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<V
 }
 
 async fn overview(pool: &Pool) -> Result<Overview, PostgresError> {
-    let jobs = store::query(pool, "count the jobs", COUNTS, &[]).await?;
-    let batches = store::query(pool, "list the batches", BATCHES, &[&None::<Uuid>]).await?;
+    // One more than is told, to know that there are more.
+    let jobs = store::query(pool, "count the jobs", COUNTS, &[&(COUNTED + 1)]).await?;
+    let jobs: BTreeMap<String, i64> = jobs.iter().map(|row| (row.get("status"), row.get("jobs"))).collect();
+    let more = jobs.iter().filter(|(_, number)| **number > COUNTED).map(|(status, _)| status.clone());
+    let newest = store::query(pool, "find the newest batches", NEWEST_BATCHES, &[&LOOKED_AT, &NEWEST]).await?;
+    let looked_at = newest.first().map_or(0, |row| row.get::<_, i64>("looked_at"));
+    let ids: Vec<Uuid> = newest.iter().map(|row| row.get("batch_id")).collect();
+    let batches = store::query(pool, "list the batches", BATCHES, &[&ids]).await?;
     Ok(Overview {
-        jobs: jobs.iter().map(|row| (row.get("status"), row.get("jobs"))).collect(),
+        more_than_counted: more.collect(),
+        jobs: jobs.into_iter().map(|(status, number)| (status, number.min(COUNTED))).collect(),
+        batches_are_of_newest_jobs: looked_at == LOOKED_AT && (ids.len() as i64) < NEWEST,
         batches: batches.iter().map(Batch::from).collect(),
         active: runs(pool, None, None, Some(&["running", "retrying"]), 1000).await?,
         recent: runs(pool, None, None, Some(&["success", "failed", "skipped", "superseded", "cancelled"]), RECENT)
@@ -218,7 +243,7 @@ async fn overview(pool: &Pool) -> Result<Overview, PostgresError> {
 }
 
 async fn batch(pool: &Pool, id: Uuid) -> Result<Option<BatchPage>, PostgresError> {
-    let rows = store::query(pool, "find the batch", BATCHES, &[&Some(id)]).await?;
+    let rows = store::query(pool, "find the batch", BATCHES, &[&[id].as_slice()]).await?;
     let batch = match rows.first() {
         Some(row) => Batch::from(row),
         None => match store::query(pool, "find the batch", CANCELLED, &[&id]).await?.first() {

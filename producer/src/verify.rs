@@ -34,6 +34,7 @@ use slice::Checked;
 use stores::{PARALLEL, StoreError, Stores, query};
 
 const ON_THE_WAY: &str = include_str!("verify/on_the_way.sql");
+const ON_THE_WAY_OF_ENTITY: &str = include_str!("verify/on_the_way_of_entity.sql");
 
 /// Holds PostgreSQL, the audit chain and the Parquet cache against each other
 ///
@@ -130,7 +131,11 @@ async fn verify(stores: &Stores<'_>, scope: &Scope, repair: bool) -> Result<Repo
 
 async fn on_the_way(stores: &Stores<'_>, scope: &Scope) -> Result<OnTheWay, StoreError> {
     let client = stores.pool.get().await.map_err(PostgresError::from)?;
-    let rows = query(&client, "count what is on its way", ON_THE_WAY, &[&scope.entity(), &scope.period()]).await?;
+    let what = "count what is on its way";
+    let rows = match scope.entity() {
+        Some(entity) => query(&client, what, ON_THE_WAY_OF_ENTITY, &[&entity, &scope.period()]).await?,
+        None => query(&client, what, ON_THE_WAY, &[&scope.period()]).await?,
+    };
     let row = &rows[0];
     Ok(OnTheWay {
         audit_events: row.get("audit_events"),

@@ -71,6 +71,35 @@ async fn every_changed_balance_is_kept_with_the_job_that_changed_it() {
 }
 
 #[tokio::test]
+async fn a_changed_name_or_class_is_kept_as_a_changed_balance_is() {
+    let (world, _worker) = World::with_worker().await;
+    let text = |rows: &str| format!("account_code,account_name,balance,entity,period,bs_pl,status\n{rows}");
+    let rows = "10,Cash,1,A,2022-06,BS,Assets\n20,Bank,2,A,2022-06,BS,Assets\n30,Loan,3,A,2022-06,BS,Assets\n\
+                40,Rent,4,A,2022-06,PL,Income\n50,Same,5,A,2022-06,BS,Assets\n60,Gone,6,A,2022-06,BS,Assets\n";
+    world.ends("success", job(&world.write("1.csv", text(rows)), "A", "2022-06")).await;
+    let rows = "50,Same,5.0,A,2022-06,BS,Assets\n10,Cash at hand,1.00,A,2022-06,BS,Assets\n20,Bank,2,A,2022-06,PL,Assets\n\
+                30,Loan,3,A,2022-06,BS,Liabilities\n40,Rents,-4,A,2022-06,PL,Income\n";
+    let replace = with(job(&world.write("2.csv", text(rows)), "A", "2022-06"), json!({"mode": "replace"}));
+    let receipt = world.ends("success", replace).await;
+    assert_eq!(counts(&receipt), [0, 4, 1, 1, 0, 0]);
+    let changes = "SELECT concat_ws(' ', account_code, change, 'line', coalesce(source_line::text, '-'), trim_scale(old_balance), \
+                   coalesce(trim_scale(new_balance)::text, '-')) AS what, \
+                   concat_ws('/', old_name, old_bs_pl, old_status) AS before, concat_ws('/', new_name, new_bs_pl, new_status) AS after, \
+                   job_id FROM gl_balance_changes ORDER BY account_code";
+    let change = |what: &str, before: &str, after: &str| json!({"what": what, "before": before, "after": after, "job_id": receipt["job_id"]});
+    assert_eq!(
+        world.rows(changes).await,
+        json!([
+            change("10 relabelled line 3 1 1", "Cash/BS/Assets", "Cash at hand/BS/Assets"),
+            change("20 relabelled line 4 2 2", "Bank/BS/Assets", "Bank/PL/Assets"),
+            change("30 relabelled line 5 3 3", "Loan/BS/Assets", "Loan/BS/Liabilities"),
+            change("40 updated line 6 4 -4", "Rent/PL/Income", "Rents/PL/Income"),
+            change("60 deleted line - 6 -", "Gone/BS/Assets", ""),
+        ])
+    );
+}
+
+#[tokio::test]
 async fn a_column_that_the_file_lacks_stays_in_upsert_and_becomes_null_in_replace() {
     let (world, _worker) = World::with_worker().await;
     let sample = TrialBalance::new("A", "2022-06", 3, 1);

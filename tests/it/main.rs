@@ -28,6 +28,7 @@ mod ledger;
 mod limits;
 mod object_store;
 mod orders;
+mod plans;
 mod publish;
 mod publishers;
 mod quarantine;

@@ -163,3 +163,34 @@ async fn gl_metadata_has_one_document_for_each_job_that_loaded() {
         world.mongo.collection("gl_metadata").find(bson::doc! {}).await.unwrap().try_collect().await.unwrap();
     assert_eq!(all.len(), 1);
 }
+
+#[tokio::test]
+async fn chains_that_are_halted_hold_up_no_other_however_many_they_are() {
+    let world = World::new().await;
+    world.producer(&["migrate"]).await.expect(0);
+    // More halted chains, before all others, than the relay looks at in one step.
+    let event = "jsonb_build_object('event_type', 'error_occurred', 'timestamp', '2022-07-01T06:00:00.000Z', \
+                 'entity', entity, 'period', '2022-06', 'metadata', '{}'::jsonb)";
+    let events = |entities: &str, number: u32| {
+        format!(
+            "INSERT INTO audit_outbox (entity, period, event) SELECT entity, '2022-06', {event} \
+             FROM generate_series(1, {number}) AS event, ({entities}) AS entities"
+        )
+    };
+    let halted = "SELECT 'A' || lpad(chain::text, 4, '0') AS entity FROM generate_series(1, 1200) AS chain";
+    let open = "SELECT 'B' || lpad(chain::text, 4, '0') AS entity FROM generate_series(1, 600) AS chain";
+    let halt = format!(
+        "INSERT INTO audit_chains (entity, period, halted_at, halted_by) SELECT entity, '2022-06', now(), 'test' FROM ({halted}) AS chain"
+    );
+    world.execute(&halt).await;
+    world.execute(&events(halted, 2)).await;
+    world.execute(&events(open, 3)).await;
+    let _worker = world.worker(&[]).await;
+    let left = "SELECT (count(*) FILTER (WHERE entity LIKE 'A%'))::text || ' ' || count(*) FILTER (WHERE entity LIKE 'B%') FROM audit_outbox";
+    until("all others are delivered", SOON, async || (world.one::<String>(left, &[]).await == "2400 0").then_some(()))
+        .await;
+    world.execute("UPDATE audit_chains SET halted_at = NULL, halted_by = NULL").await;
+    for (entity, number) in [("A0001", 2), ("A1200", 2), ("B0001", 3), ("B0600", 3)] {
+        assert_eq!(world.chain(entity, "2022-06").await.len(), number, "{entity}");
+    }
+}

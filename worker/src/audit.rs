@@ -8,6 +8,7 @@ mod backlog;
 mod deliver;
 mod relay;
 mod sequence;
+mod walk;
 
 use std::{collections::BTreeMap, pin::pin};
 
@@ -20,6 +21,7 @@ use shared::{
 };
 use tokio_postgres::{Row, types::ToSql};
 
+use self::walk::Walk;
 pub(crate) use self::{backlog::RelayState, relay::Relay};
 
 const HALT: &str = include_str!("audit/halt.sql");

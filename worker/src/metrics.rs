@@ -83,14 +83,22 @@ impl Metrics {
         );
         registry.register("jobs_running", "Jobs at work", metrics.running.clone());
         registry.register("paused", "1 while jobs wait for this dependency", metrics.paused.clone());
-        registry.register("outbox_events", "Audit events on their way to MongoDB", metrics.outbox.clone());
+        registry.register(
+            "outbox_events",
+            "Audit events and metadata on their way to MongoDB; past 10,000 an estimate",
+            metrics.outbox.clone(),
+        );
         registry.register_with_unit(
             "outbox_age",
             "Age of the oldest of them",
             Unit::Seconds,
             metrics.outbox_age.clone(),
         );
-        registry.register("cache_tasks", "Slices whose Parquet file is not written yet", metrics.cache_tasks.clone());
+        registry.register(
+            "cache_tasks",
+            "Commits whose Parquet file is not written yet; past 10,000 an estimate",
+            metrics.cache_tasks.clone(),
+        );
         registry.register("halted_chains", "Audit chains that MongoDB contradicts", metrics.halted_chains.clone());
         let help = "Outcomes that could not be settled for a minute";
         registry.register("outcomes_stuck", help, metrics.stuck.clone());

@@ -1,19 +1,24 @@
--- The batches whose jobs workers saw last.
-SELECT runs.batch_id,
-       count(*) AS jobs,
-       count(*) FILTER (WHERE status = 'success') AS success,
-       count(*) FILTER (WHERE status = 'failed') AS failed,
-       count(*) FILTER (WHERE status = 'skipped') AS skipped,
-       count(*) FILTER (WHERE status = 'superseded') AS superseded,
-       count(*) FILTER (WHERE status = 'cancelled') AS cancelled,
-       count(*) FILTER (WHERE status = 'running') AS running,
-       count(*) FILTER (WHERE status = 'retrying') AS retrying,
-       min(started_at) AS started_at,
-       max(finished_at) AS finished_at,
-       max(batches.cancelled_at) AS cancelled_at
-FROM ingestion_runs AS runs
-LEFT JOIN batches USING (batch_id)
-WHERE runs.batch_id IS NOT NULL AND ($1::uuid IS NULL OR runs.batch_id = $1)
-GROUP BY runs.batch_id
-ORDER BY max(started_at) DESC
-LIMIT 20
+-- Batches, those whose jobs workers saw last first; each is looked up by itself.
+SELECT given.batch_id, jobs, success, failed, skipped, superseded, cancelled, running, retrying, started_at, finished_at,
+       batches.cancelled_at
+FROM unnest($1::uuid[]) AS given (batch_id)
+CROSS JOIN LATERAL (
+    SELECT count(*) AS jobs,
+           count(*) FILTER (WHERE status = 'success') AS success,
+           count(*) FILTER (WHERE status = 'failed') AS failed,
+           count(*) FILTER (WHERE status = 'skipped') AS skipped,
+           count(*) FILTER (WHERE status = 'superseded') AS superseded,
+           count(*) FILTER (WHERE status = 'cancelled') AS cancelled,
+           count(*) FILTER (WHERE status = 'running') AS running,
+           count(*) FILTER (WHERE status = 'retrying') AS retrying,
+           min(started_at) AS started_at,
+           max(started_at) AS last_started_at,
+           max(finished_at) AS finished_at
+    FROM ingestion_runs AS run
+    WHERE run.batch_id = given.batch_id
+    HAVING count(*) > 0
+) AS counted
+LEFT JOIN LATERAL (
+    SELECT cancelled_at FROM batches AS batch WHERE batch.batch_id = given.batch_id LIMIT 1
+) AS batches ON true
+ORDER BY last_started_at DESC

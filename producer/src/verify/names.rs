@@ -15,6 +15,7 @@ use super::{
 };
 
 const KNOWN: &str = include_str!("names.sql");
+const OF_ENTITY: &str = include_str!("names_of_entity.sql");
 
 /// What is looked at: everything, or one entity's, or one period's.
 #[derive(Debug, Clone, Default)]
@@ -59,7 +60,11 @@ pub(super) async fn all(stores: &Stores<'_>, scope: &Scope) -> Result<(Vec<Name>
     let mut names = BTreeSet::new();
     let mut findings = Findings::about(&Name { entity: "-".to_owned(), period: "-".to_owned() });
     let client = stores.pool.get().await.map_err(shared::postgres::PostgresError::from)?;
-    for row in query(&client, "list the slices", KNOWN, &[&scope.entity(), &scope.period()]).await? {
+    let rows = match scope.entity() {
+        Some(entity) => query(&client, "list the slices", OF_ENTITY, &[&entity, &scope.period()]).await?,
+        None => query(&client, "list the slices", KNOWN, &[&scope.period()]).await?,
+    };
+    for row in rows {
         names.insert(Name { entity: row.get("entity"), period: row.get("period") });
     }
     drop(client);

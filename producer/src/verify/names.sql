@@ -21,4 +21,4 @@ FROM (
     UNION SELECT entity, period FROM audit_outbox
     UNION SELECT entity, period FROM cache_tasks
 ) AS known
-WHERE ($1::text IS NULL OR entity = $1) AND ($2::text IS NULL OR period = $2)
+WHERE $1::text IS NULL OR period = $1

@@ -1,14 +1,26 @@
--- What the ledger holds of a slice, and how much of it its newest export had.
-SELECT count(*) AS rows,
-       trim_scale(coalesce(sum(account.balance), 0))::text AS sum,
-       count(absent.account_code) AS absent,
-       trim_scale(coalesce(sum(account.balance) FILTER (WHERE absent.account_code IS NULL), 0))::text AS present_sum,
-       count(*) FILTER (WHERE run.job_id IS NULL) AS of_no_run
-FROM gl_accounts AS account
-LEFT JOIN gl_absent_accounts AS absent
-    ON (absent.entity, absent.period, absent.company_code, absent.account_code)
-        = (account.entity, account.period, account.company_code, account.account_code)
-LEFT JOIN ingestion_runs AS run
-    ON run.job_id = account.job_id AND run.status = 'success'
-        AND (run.entity, run.period) = (account.entity, account.period)
-WHERE account.entity = $1 AND account.period = $2
+-- What the ledger holds of a slice, and how much of it its newest export had. Runs are looked up one by one:
+-- the rows are of a few, and the slice may have had many.
+SELECT coalesce(sum(rows), 0)::bigint AS rows,
+       trim_scale(coalesce(sum(balance), 0))::text AS sum,
+       coalesce(sum(absent), 0)::bigint AS absent,
+       trim_scale(coalesce(sum(present_balance), 0))::text AS present_sum,
+       coalesce(sum(rows) FILTER (WHERE run.job_id IS NULL), 0)::bigint AS of_no_run
+FROM (
+    SELECT account.job_id,
+           count(*) AS rows,
+           sum(account.balance) AS balance,
+           count(absent.account_code) AS absent,
+           sum(account.balance) FILTER (WHERE absent.account_code IS NULL) AS present_balance
+    FROM gl_accounts AS account
+    LEFT JOIN gl_absent_accounts AS absent
+        ON (absent.entity, absent.period, absent.company_code, absent.account_code)
+            = (account.entity, account.period, account.company_code, account.account_code)
+    WHERE account.entity = $1 AND account.period = $2
+    GROUP BY account.job_id
+) AS of_job
+LEFT JOIN LATERAL (
+    SELECT job_id
+    FROM ingestion_runs
+    WHERE job_id = of_job.job_id AND status = 'success' AND entity = $1 AND period = $2
+    LIMIT 1
+) AS run ON true

@@ -11,7 +11,7 @@ use crate::telemetry::chain;
 
 /// The oldest schema version that this program works with: it uses nothing that a later migration
 /// brought.
-pub const OLDEST_SCHEMA: i32 = 2;
+pub const OLDEST_SCHEMA: i32 = 6;
 /// Names the lock under which the schema is brought up to date.
 const MIGRATION_LOCK: i64 = 0x6175_7261;
 /// What holds while migrations run, on a connection that is closed after them.

@@ -18,8 +18,9 @@ pub struct Row {
     pub line: i64,
 }
 
-/// A balance that a job changed: account, job, the old balance, and the new one unless it was deleted.
-pub type Change = (String, Uuid, i128, Option<i128>);
+/// A balance that a job changed: account, job, the old balance, and the new one with its line unless it was
+/// deleted.
+pub type Change = (String, Uuid, i128, Option<(i128, i64)>);
 
 /// The export that a slice's rows come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,7 +124,7 @@ impl Slice {
                 Some(old) if old.balance == *balance => counts.unchanged += 1,
                 Some(old) => {
                     counts.updated += 1;
-                    self.changes.insert((code.clone(), job.job_id, old.balance, Some(*balance)));
+                    self.changes.insert((code.clone(), job.job_id, old.balance, Some((*balance, line))));
                     self.rows.insert(code.clone(), new);
                 }
             }

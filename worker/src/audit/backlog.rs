@@ -7,7 +7,7 @@ use tokio::sync::watch;
 pub(crate) struct Backlog {
     /// Whether MongoDB answered last time.
     pub(crate) mongodb_ok: bool,
-    /// Events and metadata that wait in PostgreSQL, whoever wrote them.
+    /// Events and metadata that wait in PostgreSQL, whoever wrote them; estimated where there are many.
     pub(crate) outbox_depth: u64,
     /// How long the oldest of them has waited.
     pub(crate) outbox_oldest_seconds: u64,

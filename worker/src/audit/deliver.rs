@@ -13,9 +13,12 @@ use shared::{
 };
 use tokio_postgres::Row;
 
-use super::{Chain, Halts, Progress, RelayError, chain_of, execute, halt, id, query, read, report};
+use super::{
+    Chain, Halts, Progress, RelayError, Walk, chain_of, execute, halt, id, query, read, report, walk::columns,
+};
 use crate::failpoint;
 
+const PLACED: &str = include_str!("placed.sql");
 const TAKE: &str = include_str!("take.sql");
 const DELETE: &str = "DELETE FROM audit_outbox WHERE id = ANY($1)";
 const UNDELIVERED: &str = "SELECT FROM audit_outbox WHERE (entity, period, seq) = ($1, $2, $3)";
@@ -26,18 +29,33 @@ const DOCUMENT_BYTES: usize = 16 << 20;
 /// A row as long as this could become a document too large.
 const LONG_ROW: usize = 1 << 20;
 
-/// Delivers events that have their places.
+/// Delivers events that have their places, from where the walk is.
 ///
 /// # Errors
 /// If PostgreSQL or MongoDB fails.
-pub(crate) async fn deliver(pool: &Pool, mongo: &Mongo) -> Result<Progress, RelayError> {
-    let (progress, halts) = transaction(pool, |transaction, _| Box::pin(hand_over(transaction, mongo))).await?;
+pub(crate) async fn deliver(pool: &Pool, mongo: &Mongo, walk: &mut Walk) -> Result<Progress, RelayError> {
+    let from = &*walk;
+    let (progress, halts, next) =
+        transaction(pool, |transaction, _| Box::pin(hand_over(transaction, mongo, from))).await?;
     report(&halts);
+    *walk = next;
     Ok(progress)
 }
 
-async fn hand_over(transaction: &Transaction<'_>, mongo: &Mongo) -> Result<(Progress, Halts), RelayError> {
-    let (events, more) = read(transaction, TAKE, "take events", &[], DELIVERED).await?;
+async fn hand_over(
+    transaction: &Transaction<'_>,
+    mongo: &Mongo,
+    walk: &Walk,
+) -> Result<(Progress, Halts, Walk), RelayError> {
+    let mut stretch = walk.step(transaction, PLACED, "find chains to deliver").await?;
+    if stretch.chains.is_empty() {
+        return Ok((stretch.progress(0, false), Halts::new(), stretch.next));
+    }
+    let (entities, periods) = columns(&stretch.chains);
+    let (events, more) = read(transaction, TAKE, "take events", &[&entities, &periods], DELIVERED).await?;
+    if let Some(last) = events.last().filter(|_| more) {
+        stretch.next = Walk::after(chain_of(last));
+    }
     let mut halts = Halts::new();
     let mut ready = Vec::new();
     for row in &events {
@@ -72,7 +90,7 @@ async fn hand_over(transaction: &Transaction<'_>, mongo: &Mongo) -> Result<(Prog
     let delivered = taken.iter().enumerate().filter(|(index, _)| !kept.contains(index));
     let delivered: Vec<i64> = delivered.map(|(_, row)| row.get("id")).collect();
     execute(transaction, DELETE, "delete delivered events", &[&delivered]).await?;
-    Ok((Progress { done: delivered.len(), more: more && !delivered.is_empty(), refused: fault }, halts))
+    Ok((Progress { refused: fault, ..stretch.progress(delivered.len(), more) }, halts, stretch.next))
 }
 
 /// Compares what MongoDB holds at the events' places, and right before each chain's first of them,

@@ -19,7 +19,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Progress, RelayError, RelayState, deliver::deliver, sequence::sequence};
+use super::{Progress, RelayError, RelayState, Walk, deliver::deliver, sequence::sequence};
 use crate::{
     cache::upkeep::{Place, catch_up, sweep},
     metadata,
@@ -36,6 +36,8 @@ const CACHE_LIMIT: i64 = 64;
 /// How often the gauges are read, and an idle MongoDB is asked whether it answers.
 const GAUGE_PAUSE: Duration = Duration::from_secs(2);
 const PING_PAUSE: Duration = Duration::from_secs(5);
+/// What the gauges count up to; more than that is estimated.
+const COUNTED: i64 = 10_000;
 /// How long the last round may take.
 const LAST_ROUND: Duration = Duration::from_secs(5);
 
@@ -98,6 +100,7 @@ struct Link {
     mongo: Option<Mongo>,
     answered: Option<Instant>,
     unusable: BTreeSet<Uuid>,
+    walk: Walk,
 }
 
 impl Relay {
@@ -120,7 +123,7 @@ impl Relay {
     /// after a commit saves the events half a second.
     pub(crate) async fn run(self, stop: CancellationToken, wake: Arc<Notify>) {
         let sequenced = Notify::new();
-        let mut link = Link { mongo: None, answered: None, unusable: BTreeSet::new() };
+        let mut link = Link { mongo: None, answered: None, unusable: BTreeSet::new(), walk: Walk::default() };
         let parts = async {
             tokio::join!(
                 self.sequence(&wake, &sequenced),
@@ -131,7 +134,8 @@ impl Relay {
         };
         stop.run_until_cancelled(parts).await;
         let last_round = async {
-            while sequence(&self.pool).await?.more {}
+            let mut walk = Walk::default();
+            while sequence(&self.pool, &mut walk).await?.more {}
             while self.deliver_once(&mut link).await?.more {}
             Ok::<_, RelayError>(())
         };
@@ -147,8 +151,9 @@ impl Relay {
 
     async fn sequence(&self, wake: &Notify, sequenced: &Notify) {
         let mut trouble = Trouble::with("giving audit events their places");
+        let mut walk = Walk::default();
         loop {
-            let pause = match sequence(&self.pool).await {
+            let pause = match sequence(&self.pool, &mut walk).await {
                 Ok(progress) => {
                     trouble.is_over();
                     if progress.more { Duration::ZERO } else { PAUSE }
@@ -198,7 +203,7 @@ impl Relay {
     async fn deliver_once(&self, link: &mut Link) -> Result<Progress, RelayError> {
         let delivered = async {
             let mongo = self.reach(link).await?.clone();
-            let events = deliver(&self.pool, &mongo).await?;
+            let events = deliver(&self.pool, &mongo, &mut link.walk).await?;
             let metadata = metadata::deliver(&self.pool, &mongo, &mut link.unusable).await?;
             Ok((events, metadata))
         };
@@ -289,7 +294,7 @@ impl Relay {
     async fn gauges(&self) -> Result<(), PostgresError> {
         let failed = PostgresError::in_("tell the outbox's depth");
         let client = self.pool.get().await?;
-        let row = client.query_one(GAUGES, &[]).await.map_err(failed)?;
+        let row = client.query_one(GAUGES, &[&COUNTED]).await.map_err(failed)?;
         let number = |name| u64::try_from(row.get::<_, i64>(name)).unwrap_or(0);
         self.state.set(|backlog| {
             backlog.outbox_depth = number("outbox_depth");

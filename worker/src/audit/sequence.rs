@@ -8,7 +8,7 @@ use shared::{
     postgres::{PostgresError, transaction},
 };
 
-use super::{Chain, Halts, Progress, chain_of, chains, execute, halt, query, read, report};
+use super::{Chain, Halts, Progress, Walk, chain_of, chains, execute, halt, query, read, report, walk::columns};
 use crate::failpoint;
 
 const WAITING: &str = include_str!("waiting.sql");
@@ -20,23 +20,25 @@ const MOVE: &str = include_str!("move.sql");
 /// Events that are given a place in one transaction.
 const SEQUENCED: i64 = 2_000;
 
-/// Gives waiting events their places.
+/// Gives waiting events their places, from where the walk is.
 ///
 /// # Errors
 /// If PostgreSQL fails.
-pub(crate) async fn sequence(pool: &Pool) -> Result<Progress, PostgresError> {
-    let (progress, halts) = transaction(pool, |transaction, _| Box::pin(place(transaction))).await?;
+pub(crate) async fn sequence(pool: &Pool, walk: &mut Walk) -> Result<Progress, PostgresError> {
+    let from = &*walk;
+    let (progress, halts, next) = transaction(pool, |transaction, _| Box::pin(place(transaction, from))).await?;
     failpoint::reach("audit_sequenced");
     report(&halts);
+    *walk = next;
     Ok(progress)
 }
 
-async fn place(transaction: &Transaction<'_>) -> Result<(Progress, Halts), PostgresError> {
-    let waiting = query(transaction, WAITING, "find waiting chains", &[&SEQUENCED]).await?;
-    if waiting.is_empty() {
-        return Ok((Progress::default(), Halts::new()));
+async fn place(transaction: &Transaction<'_>, walk: &Walk) -> Result<(Progress, Halts, Walk), PostgresError> {
+    let mut stretch = walk.step(transaction, WAITING, "find waiting chains").await?;
+    if stretch.chains.is_empty() {
+        return Ok((stretch.progress(0, false), Halts::new(), stretch.next));
     }
-    let (entities, periods) = chains(&waiting);
+    let (entities, periods) = columns(&stretch.chains);
     execute(transaction, BEGIN, "begin chains", &[&entities, &periods]).await?;
     // Chains that another process is at are left to it.
     let locked = query(transaction, LOCK, "lock chains", &[&entities, &periods]).await?;
@@ -44,6 +46,9 @@ async fn place(transaction: &Transaction<'_>) -> Result<(Progress, Halts), Postg
     let mut heads: HashMap<Chain, (i64, String)> =
         locked.iter().map(|row| ((row.get("entity"), row.get("period")), (row.get("seq"), row.get("hash")))).collect();
     let (events, more) = read(transaction, EVENTS, "read waiting events", &[&entities, &periods], SEQUENCED).await?;
+    if let Some(last) = events.last().filter(|_| more) {
+        stretch.next = Walk::after(chain_of(last));
+    }
 
     let mut halts = Halts::new();
     let (mut ids, mut seqs, mut prev_hashes, mut hashes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -75,5 +80,5 @@ async fn place(transaction: &Transaction<'_>) -> Result<(Progress, Halts), Postg
     }
     execute(transaction, MOVE, "move the heads of chains", &[&entities, &periods, &seqs, &hashes]).await?;
     halt(transaction, &halts).await?;
-    Ok((Progress { done: ids.len(), more: more && !ids.is_empty(), refused: None }, halts))
+    Ok((stretch.progress(ids.len(), more), halts, stretch.next))
 }

@@ -140,10 +140,17 @@ async fn ledger(site: &Site, findings: &mut Findings) -> (Rows, Changes) {
         rows.entry((row.get(0), row.get(1))).or_default().insert(code, held);
     }
     let statement = "SELECT entity, period, account_code, job_id, trim_scale(old_balance)::text, \
-                     trim_scale(new_balance)::text FROM gl_balance_changes";
+                     trim_scale(new_balance)::text, source_line, \
+                     (old_name, old_bs_pl, old_status) = ('Account ' || account_code, 'BS', 'Assets') \
+                     AND (change = 'deleted' AND (new_name, new_bs_pl, new_status) IS NULL OR change = 'updated' \
+                     AND (new_name, new_bs_pl, new_status) = (old_name, old_bs_pl, old_status)) FROM gl_balance_changes";
     for row in site.rows(statement, &[]).await.expect("PostgreSQL answers") {
-        let new = row.get::<_, Option<&str>>(5).map(units);
-        let change = (row.get(2), row.get(3), units(row.get(4)), new);
+        let code: String = row.get(2);
+        if !row.get::<_, Option<bool>>(7).unwrap_or(false) {
+            findings.wrong(format!("the texts of a change of account {code} are not those of its file"));
+        }
+        let new = row.get::<_, Option<&str>>(5).map(units).zip(row.get(6));
+        let change = (code, row.get(3), units(row.get(4)), new);
         changes.entry((row.get(0), row.get(1))).or_default().insert(change);
     }
     (rows, changes)

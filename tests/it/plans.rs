@@ -1,0 +1,191 @@
+//! What a statement reads does not grow with the ledger: every statement of the programs is explained, and
+//! run, in a database that is large enough for PostgreSQL to choose as it does in one of years.
+
+mod plan;
+mod statements;
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::world::World;
+use plan::Reads;
+use statements::{Statement, statements};
+
+const FILL: &str = include_str!("plans/fill.sql");
+/// Tables that do not grow with the ledger.
+const SMALL: [&str; 2] = ["period_locks", "refinery_schema_history"];
+/// Rows that a statement may read unless it is named in [`READS`]: those of a few slices.
+const FEW: i64 = 4_000;
+
+/// Statements that read more, and why they may.
+const READS: [(&str, i64, &str); 7] = [
+    ("producer/src/verify/runs.sql", 40_000, "the runs of a slice"),
+    ("producer/src/verify/outbox.sql", 40_000, "the events of a chain"),
+    ("producer/src/verify/names_of_entity.sql", 100_000, "an entity's runs, and events on their way"),
+    ("producer/src/verify/on_the_way_of_entity.sql", 200_000, "an entity's runs, and events on their way"),
+    ("producer/src/status/batches.sql", 25_000, "the jobs of twenty batches"),
+    ("producer/src/verify/names.sql", EVERYTHING, "verify without an entity"),
+    ("producer/src/verify/on_the_way.sql", EVERYTHING, "verify without an entity"),
+];
+const EVERYTHING: i64 = i64::MAX;
+
+/// Values where those of [`value`] would not do: by file, and by the number of the parameter.
+const VALUES: [(&str, usize, &str); 11] = [
+    ("worker/src/audit/waiting.sql", 1, "''"),
+    ("worker/src/audit/waiting.sql", 2, "''"),
+    ("worker/src/audit/placed.sql", 1, "''"),
+    ("worker/src/audit/placed.sql", 2, "''"),
+    ("worker/src/ending/finish.sql", 3, "'success'"),
+    ("worker/src/ending/finish.sql", 16, "'1'"),
+    ("worker/src/ending/finish.sql", 18, "'1'"),
+    ("producer/src/status/batches.sql", 1, "ARRAY[md5('batch 100'), md5('batch 102'), md5('batch 104')]::uuid[]"),
+    ("producer/src/status/runs.sql", 2, "md5('batch 100')::uuid"),
+    ("producer/src/status/runs.sql", 3, "ARRAY['running', 'retrying', 'success', 'failed', 'skipped']"),
+    ("producer/src/status/runs.sql", 4, "100"),
+];
+
+#[tokio::test]
+async fn no_statement_reads_more_the_larger_the_ledger_is() {
+    let world = filled(2_000, 300_000, 100_000).await;
+    let growing = growing(&world).await;
+    let found = statements();
+    for statement in &found.session {
+        world.execute(statement).await;
+    }
+    // Otherwise the sources are not where they are looked for.
+    assert!(found.list.len() > 70, "only {} statements were found", found.list.len());
+
+    let mut faults = Vec::new();
+    let named = READS.iter().map(|(file, ..)| *file).chain(VALUES.iter().map(|(file, ..)| *file));
+    for file in named.filter(|file| !found.list.iter().any(|statement| statement.place == *file)) {
+        faults.push(format!("{file} is named here, and not there"));
+    }
+    for statement in &found.list {
+        faults.extend(explain(&world, statement, &growing).await);
+    }
+    assert!(faults.is_empty(), "{} statements:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[tokio::test]
+async fn a_bare_status_says_what_it_did_not_count() {
+    let world = filled(100, 130_000, 1_000).await;
+    let said = world.producer(&["status", "--json"]).await.expect(0).json();
+    assert_eq!(said["more_than_counted"], json!(["success"]));
+    let (failed, running) = (&said["jobs"]["failed"], &said["jobs"]["running"]);
+    assert_eq!((&said["jobs"]["success"], failed, running), (&json!(100_000), &json!(2_600), &json!(20)));
+    // Every second thousand of runs is a batch, so that the newest ten thousand are of eleven at most.
+    let batches = said["batches"].as_array().unwrap();
+    assert_eq!((batches.len(), &said["batches_are_of_newest_jobs"]), (11, &json!(true)));
+    assert!(batches[1..10].iter().all(|batch| batch["jobs"] == 1_000), "{batches:#?}");
+    let statuses =
+        |list: &str| -> Vec<Value> { said[list].as_array().unwrap().iter().map(|run| run["status"].clone()).collect() };
+    assert_eq!((statuses("active").len(), statuses("recent").len()), (40, 20));
+    let newest: Value = world
+        .rows("SELECT job_id FROM ingestion_runs WHERE finished_at IS NOT NULL ORDER BY started_at DESC LIMIT 20")
+        .await;
+    let ids = |list: &Value| list.as_array().unwrap().iter().map(|run| run["job_id"].clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&said["recent"]), ids(&newest));
+    let text = world.producer(&["status"]).await.expect(0).stdout;
+    assert!(text.contains("more than 100000 success") && text.contains("those of the newest 10000 jobs"), "{text}");
+}
+
+/// A world with a ledger of this size.
+async fn filled(slices: u32, runs: u32, events: u32) -> World {
+    let world = World::new().await;
+    world.producer(&["migrate"]).await.expect(0);
+    // As sessions of the programs have it.
+    world.execute("SET jit = off; SET client_min_messages = warning; SET synchronous_commit = off").await;
+    let sizes = format!(
+        "SET fill.slices = {slices}; SET fill.accounts = 50; SET fill.runs = {runs}; SET fill.events = {events}; \
+         SET fill.changes = {events}"
+    );
+    world.execute(&sizes).await;
+    world.execute(FILL).await;
+    world.execute("ANALYZE").await;
+    world
+}
+
+/// The tables that grow; each of them has been filled.
+async fn growing(world: &World) -> BTreeSet<String> {
+    let query = "SELECT relname, reltuples::bigint AS rows FROM pg_class \
+                 WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace";
+    let tables = world.rows(query).await;
+    let growing = tables.as_array().expect("a list").iter().filter_map(|table| {
+        let name = table["relname"].as_str().expect("a name");
+        if SMALL.contains(&name) {
+            return None;
+        }
+        let rows = table["rows"].as_i64().unwrap_or(0);
+        assert!(rows >= 2_000, "fill.sql leaves {name} with {rows} rows; if it does not grow, add it to SMALL");
+        Some(name.to_owned())
+    });
+    growing.collect()
+}
+
+/// Runs a statement as it is planned for the values that it is given, and as for any; returns what is wrong.
+async fn explain(world: &World, statement: &Statement, growing: &BTreeSet<String>) -> Option<String> {
+    let Statement { place, sql } = statement;
+    let most = READS.iter().find(|(file, ..)| file == place).map_or(FEW, |(_, most, _)| *most);
+    if let Err(error) = world.postgres.batch_execute(&format!("PREPARE tried AS {sql}")).await {
+        return Some(format!("{place}: cannot be prepared: {error:?}"));
+    }
+    let types: Vec<String> =
+        world.one("SELECT parameter_types::text[] FROM pg_prepared_statements WHERE name = 'tried'", &[]).await;
+    let values = values(place, &types);
+    let execute = if values.is_empty() { "EXECUTE tried".to_owned() } else { format!("EXECUTE tried ({values})") };
+    let mut fault = None;
+    for mode in ["force_custom_plan", "force_generic_plan"] {
+        world.execute(&format!("BEGIN; SET LOCAL plan_cache_mode = {mode}")).await;
+        let explain = format!("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {execute}");
+        match world.postgres.query_one(&explain, &[]).await {
+            Ok(row) => {
+                let reads = Reads::of(&row.get::<_, Value>(0), growing);
+                let scans = most < EVERYTHING && !reads.scanned.is_empty();
+                if (scans || reads.rows > most) && fault.is_none() {
+                    fault = Some(format!("{place}: {mode}: {reads:?}, at most {most} may be read"));
+                }
+            }
+            Err(error) => fault = Some(format!("{place}: cannot be run with {values}: {error:?}")),
+        }
+        world.execute("ROLLBACK").await;
+    }
+    world.execute("DEALLOCATE tried").await;
+    fault
+}
+
+/// Values for a statement's parameters: the slice that is loaded all the time, whose chain is halted, and a
+/// job of it.
+fn values(place: &str, types: &[String]) -> String {
+    let mut seen = Vec::new();
+    let mut values = Vec::new();
+    for (index, kind) in types.iter().enumerate() {
+        let given = VALUES.iter().find(|(file, number, _)| *file == place && *number == index + 1);
+        let nth = seen.iter().filter(|other| *other == kind).count();
+        values.push(given.map_or_else(|| value(kind, nth).to_owned(), |(.., value)| (*value).to_owned()));
+        seen.push(kind.clone());
+    }
+    values.join(", ")
+}
+
+fn value(kind: &str, nth: usize) -> &'static str {
+    match (kind, nth) {
+        ("text", 0) => "'E00000'",
+        ("text", 1) => "'2022-01'",
+        ("text", _) => "'x'",
+        ("uuid", _) => "md5('job 1200')::uuid",
+        ("text[]", 0) => "ARRAY['E00000', 'E00003', 'E00004']",
+        ("text[]", 1) => "ARRAY['2022-01', '2022-05', '2022-06']",
+        ("text[]", _) => "ARRAY['x', 'y', 'z']",
+        ("uuid[]", _) => "ARRAY[md5('job 1201'), md5('job 1202'), md5('job 1203')]::uuid[]",
+        ("bigint[]", _) => "ARRAY[99001, 99002, 99003]",
+        ("jsonb[]", _) => "ARRAY['{}', '{}', '{}']::jsonb[]",
+        ("bigint", _) => "500",
+        ("integer", _) => "1",
+        ("double precision", _) => "1",
+        ("boolean", _) => "true",
+        ("jsonb", _) => "'{}'",
+        ("timestamp with time zone", _) => "now()",
+        _ => panic!("give a value for parameters of the type {kind}"),
+    }
+}
