@@ -22,11 +22,7 @@ impl Storable {
 }
 
 impl ToSql for Storable {
-    fn to_sql(
-        &self,
-        kind: &Type,
-        out: &mut BytesMut,
-    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+    fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
         Json(&self.0).to_sql(kind, out)
     }
 

@@ -44,11 +44,7 @@ pub(super) async fn connect(url: &str, properties: ConnectionProperties, bounds:
 }
 
 /// Carries bytes both ways until either side ends; then both do.
-async fn pump(
-    broker: impl AsyncRead + AsyncWrite,
-    lapin: impl AsyncRead + AsyncWrite,
-    framer: Framer,
-) {
+async fn pump(broker: impl AsyncRead + AsyncWrite, lapin: impl AsyncRead + AsyncWrite, framer: Framer) {
     let (from_broker, mut to_broker) = tokio::io::split(broker);
     let (mut from_lapin, to_lapin) = tokio::io::split(lapin);
     let ended = tokio::select! {

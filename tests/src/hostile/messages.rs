@@ -82,7 +82,13 @@ pub fn all(job: impl Fn() -> Value, missing: impl Fn() -> Value) -> Vec<Hostile>
     let cc = entry(b"CC", b'A', &long(&[&[b'S'][..], &long(b"job")].concat()));
     for key in [LATIN1, b"\xff", b"\x1b[2J"] {
         let properties = Properties::headers(&cc);
-        all.push(Hostile { name: format!("routing key {key:?}"), key: key.to_vec(), properties, body: body(), end: End::Loads });
+        all.push(Hostile {
+            name: format!("routing key {key:?}"),
+            key: key.to_vec(),
+            properties,
+            body: body(),
+            end: End::Loads,
+        });
     }
     all
 }
@@ -112,7 +118,8 @@ fn properties(add: Add<'_>, body: &dyn Fn() -> Vec<u8>) {
         add(format!("delivery mode {octet}"), Properties::one(12, vec![octet]), body(), End::Loads);
         add(format!("priority {octet}"), Properties::one(11, vec![octet]), body(), End::Loads);
     }
-    add("the last flag".to_owned(), Properties { flags: 2, values: vec![] }, body(), End::Refused);
+    // The broker reads the flags, and writes its own.
+    add("the last flag".to_owned(), Properties { flags: 2, values: vec![] }, body(), End::Loads);
     add("values without flags".to_owned(), Properties { flags: 0, values: vec![1, 2, 3] }, body(), End::Refused);
     add("a text that is cut off".to_owned(), Properties::one(15, vec![200, b'a']), body(), End::Refused);
     add("a timestamp that is cut off".to_owned(), Properties::one(6, vec![1, 2]), body(), End::Refused);
@@ -120,7 +127,9 @@ fn properties(add: Add<'_>, body: &dyn Fn() -> Vec<u8>) {
 
 fn headers(add: Add<'_>, body: &dyn Fn() -> Vec<u8>) {
     for kind in [b'A', b'F'] {
-        for (depth, end) in [(1, End::Loads), (16, End::Loads), (17, End::Refused), (500, End::Refused), (2_064, End::Refused)] {
+        for (depth, end) in
+            [(1, End::Loads), (16, End::Loads), (17, End::Refused), (500, End::Refused), (2_064, End::Refused)]
+        {
             add(format!("{} within each other: {depth}", kind as char), nested(kind, depth), body(), end);
         }
     }
@@ -144,7 +153,12 @@ fn headers(add: Add<'_>, body: &dyn Fn() -> Vec<u8>) {
         (b'V', &[]),
     ];
     for (kind, value) in values {
-        add(format!("a header of type {}", kind as char), Properties::headers(&entry(b"h", kind, value)), body(), End::Loads);
+        add(
+            format!("a header of type {}", kind as char),
+            Properties::headers(&entry(b"h", kind, value)),
+            body(),
+            End::Loads,
+        );
         // The same under each name of Aura's own.
         for name in ["aura-attempt", "aura-replays", "aura-exported-at", "aura-forced-at", "traceparent"] {
             let properties = Properties::headers(&entry(name.as_bytes(), kind, value));
@@ -170,7 +184,8 @@ fn headers(add: Add<'_>, body: &dyn Fn() -> Vec<u8>) {
 }
 
 fn forged(add: Add<'_>, body: &dyn Fn() -> Vec<u8>, missing: &dyn Fn() -> Value) {
-    let times = ["-200000-01-01T00:00:00Z", "0000-01-01T00:00:00Z", "9999-12-31T23:59:60Z", "2022-07-01", "yesterday", "\0"];
+    let times =
+        ["-200000-01-01T00:00:00Z", "0000-01-01T00:00:00Z", "9999-12-31T23:59:60Z", "2022-07-01", "yesterday", "\0"];
     for name in ["aura-exported-at", "aura-forced-at", "aura-first-failed-at", "aura-arrival-from"] {
         for time in times {
             let end = match (name, time) {
@@ -266,5 +281,10 @@ fn bodies(add: Add<'_>, job: &dyn Fn() -> Value) {
     add("5 MB".to_owned(), Properties::default(), vec![b'x'; 5 << 20], End::Rejected);
     let mut unknown = job();
     unknown["source"] = json!("no-such-profile");
-    add("an unknown profile".to_owned(), Properties::default(), unknown.to_string().into_bytes(), End::Fails("unknown_source"));
+    add(
+        "an unknown profile".to_owned(),
+        Properties::default(),
+        unknown.to_string().into_bytes(),
+        End::Fails("unknown_source"),
+    );
 }

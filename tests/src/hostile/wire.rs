@@ -78,7 +78,12 @@ impl Wire {
         let plain = [&[0][..], &user, &[0], &password].concat();
         wire.method(0, 10, 11, &[long(&[]), short(b"PLAIN"), long(&plain), short(b"en_US")].concat())?;
         wire.expect(10, 30)?;
-        wire.method(0, 10, 31, &[&0_u16.to_be_bytes()[..], &131_072_u32.to_be_bytes(), &0_u16.to_be_bytes()].concat())?;
+        wire.method(
+            0,
+            10,
+            31,
+            &[&2_047_u16.to_be_bytes()[..], &131_072_u32.to_be_bytes(), &0_u16.to_be_bytes()].concat(),
+        )?;
         let host = decoded(url.path().trim_start_matches('/'));
         wire.method(0, 10, 40, &[short(&host), vec![0, 0]].concat())?;
         wire.expect(10, 41)?;
@@ -147,7 +152,9 @@ impl Wire {
     fn expect(&mut self, class: u16, method: u16) -> io::Result<()> {
         loop {
             let (kind, payload) = self.read()?;
-            let found = payload.get(..4).map(|ids| (u16::from_be_bytes([ids[0], ids[1]]), u16::from_be_bytes([ids[2], ids[3]])));
+            let found = payload
+                .get(..4)
+                .map(|ids| (u16::from_be_bytes([ids[0], ids[1]]), u16::from_be_bytes([ids[2], ids[3]])));
             if kind == 1 && found == Some((class, method)) {
                 return Ok(());
             }
