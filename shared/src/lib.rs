@@ -22,6 +22,7 @@ pub mod mongo;
 pub mod numeric;
 pub mod outbox;
 pub mod postgres;
+pub mod printable;
 pub mod receipt;
 pub mod receive;
 pub mod records;

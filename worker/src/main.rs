@@ -26,7 +26,7 @@ mod settle;
 mod source;
 mod verdict;
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{io::Write, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use clap::Command;
@@ -34,6 +34,7 @@ use shared::{
     amqp::Publisher,
     cache::CacheStore,
     postgres::{self, PoolOptions},
+    printable,
     roots::InputRoots,
     settings::{self, Settings},
     sources::Sources,
@@ -78,18 +79,18 @@ fn main() -> ExitCode {
              It runs until SIGTERM or SIGINT, then finishes its jobs; a second signal ends it at once.\n\
              --help lists all settings.",
         );
-    let matches = settings::with_flags(command).get_matches();
+    let matches = settings::read_command_line(command);
     let settings = match Settings::read(settings::from_flags(&matches)) {
         Ok(settings) => settings,
         Err(error) => {
-            eprintln!("aura-worker: {}", telemetry::chain(&error));
+            complain(&telemetry::chain(&error));
             return ExitCode::from(2);
         }
     };
     let telemetry = match telemetry::start("aura-worker", &settings.log_dir, &settings.log, Console::Stdout) {
         Ok(telemetry) => telemetry,
         Err(error) => {
-            eprintln!("aura-worker: {}", telemetry::chain(&error));
+            complain(&telemetry::chain(&error));
             return ExitCode::from(2);
         }
     };
@@ -104,12 +105,17 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "the worker ends");
-            eprintln!("aura-worker: {error:#}");
+            complain(&format!("{error:#}"));
             ExitCode::from(2)
         }
     };
     drop(telemetry);
     code
+}
+
+fn complain(error: &str) {
+    // Nobody may be listening.
+    let _ = writeln!(std::io::stderr(), "aura-worker: {}", printable::line(&printable::without_passwords(error)));
 }
 
 async fn run(settings: Settings) -> anyhow::Result<()> {
