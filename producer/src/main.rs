@@ -26,6 +26,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde_json::json;
 use shared::{
+    file_modes,
     settings::{Settings, from_flags, read_command_line},
     telemetry::{self, Console},
 };
@@ -69,6 +70,7 @@ enum Verb {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    file_modes::limit();
     let matches = read_command_line(Cli::command());
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match run(cli.verb, cli.json, from_flags(&matches)).await {

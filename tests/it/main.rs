@@ -14,6 +14,7 @@ mod world;
 
 // What they prove.
 mod any_erp;
+mod arguments;
 mod columns;
 mod controls;
 mod crowd;
@@ -23,6 +24,7 @@ mod garbage;
 mod headline;
 mod health;
 mod identity;
+mod leaks;
 mod ledger;
 mod limits;
 mod object_store;
@@ -33,5 +35,6 @@ mod receipts;
 mod retry;
 mod rows;
 mod slices;
+mod terminals;
 mod trail;
 mod verify;

@@ -1,5 +1,8 @@
 //! `aura-worker`: takes jobs from the queue and makes rows, audit events and Parquet files of them.
 
+// What comes from outside must not be able to end the process.
+#![cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::string_slice))]
+
 mod attempt;
 mod audit;
 mod cache;
@@ -33,6 +36,7 @@ use clap::Command;
 use shared::{
     amqp::Publisher,
     cache::CacheStore,
+    file_modes,
     postgres::{self, PoolOptions},
     printable,
     roots::InputRoots,
@@ -71,6 +75,7 @@ const REFUSALS: u32 = 3;
 const RETRY: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
+    file_modes::limit();
     let command = Command::new("aura-worker")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Takes jobs from RabbitMQ and makes PostgreSQL rows, audit events and Parquet files of them")
