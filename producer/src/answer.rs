@@ -1,17 +1,19 @@
 //! The answer of a command: one JSON document for programs, text and tables for people.
 
 use std::{
-    fmt::Display,
+    fmt::{self, Display},
     io::{self, ErrorKind, IsTerminal, Write},
 };
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
+use comfy_table::{ContentArrangement, LineStyle, TableStyle};
 use serde::Serialize;
+use shared::printable;
 
 use crate::error::CommandError;
 
-/// Writes an answer to stdout. A reader that has gone away (`| head`) is no error.
+/// Writes an answer to stdout, with nothing in it that a terminal would act on. A reader that has gone away (`| head`)
+/// is no error.
 pub(crate) fn give<T: Serialize + Display>(json: bool, answer: &T) -> Result<(), CommandError> {
     let mut text = if json {
         serde_json::to_string_pretty(answer).map_err(|error| CommandError::Output(error.into()))?
@@ -22,7 +24,7 @@ pub(crate) fn give<T: Serialize + Display>(json: bool, answer: &T) -> Result<(),
         text.push('\n');
     }
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(printable::lines(&text).as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(CommandError::Output(error)),
         _ => Ok(()),
     }
@@ -31,20 +33,42 @@ pub(crate) fn give<T: Serialize + Display>(json: bool, answer: &T) -> Result<(),
 /// Says something to the person at the terminal beside the answer.
 pub(crate) fn remark(text: &str) {
     // Nobody may be listening, which changes nothing about the work.
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", printable::lines(text));
 }
 
 /// A line below the header and none besides.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
+/// A table whose cells are one line each, whatever they hold.
+pub(crate) struct Table(comfy_table::Table);
+
 /// A table as wide as the terminal, or as its content where that is none.
 pub(crate) fn table<const N: usize>(header: [&str; N]) -> Table {
-    let mut table = Table::new();
+    let mut table = comfy_table::Table::new();
     table.load_style(STYLE).set_header(header);
     if io::stdout().is_terminal() {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
-    table
+    Table(table)
+}
+
+impl Table {
+    /// Adds a row below the others.
+    pub(crate) fn add_row<const N: usize>(&mut self, cells: [impl AsRef<str>; N]) {
+        // Before the widths are measured, and so that no cell looks like further rows.
+        self.0.add_row(cells.each_ref().map(|cell| printable::line(cell.as_ref())));
+    }
+
+    /// The table without spaces at the ends of its lines.
+    pub(crate) fn trim_fmt(&self) -> String {
+        self.0.trim_fmt()
+    }
+}
+
+impl Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 /// A time as people read it: to the second, in UTC.
@@ -52,9 +76,9 @@ pub(crate) fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// A value, or a dash.
+/// A value in one line, or a dash.
 pub(crate) fn or_dash(value: Option<impl Display>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+    value.map_or_else(|| "-".to_owned(), |value| printable::line(&value.to_string()).into_owned())
 }
 
 /// How long ago, roughly: `45s`, `10m`, `2h`, `3d`.

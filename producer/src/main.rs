@@ -1,5 +1,8 @@
 //! `aura-producer`: publishes trial-balance files as jobs, follows them, and tends what became of them.
 
+// What is shown goes through `answer`, which makes it harmless for terminals.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 mod answer;
 mod cancel;
 mod check;
@@ -23,7 +26,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde_json::json;
 use shared::{
-    settings::{Settings, from_flags, with_flags},
+    file_modes,
+    settings::{Settings, from_flags, read_command_line},
     telemetry::{self, Console},
 };
 
@@ -66,7 +70,8 @@ enum Verb {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let matches = with_flags(Cli::command()).get_matches();
+    file_modes::limit();
+    let matches = read_command_line(Cli::command());
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match run(cli.verb, cli.json, from_flags(&matches)).await {
         Ok(verdict) => verdict.into(),

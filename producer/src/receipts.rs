@@ -30,6 +30,9 @@ const PREFETCH: u16 = 256;
 /// How long to wait before connecting again.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Longer than anybody waits.
+const YEARS: Duration = Duration::from_secs(10 * 365 * 86_400);
+
 /// A queue for the receipts of one batch.
 pub(crate) struct Inbox {
     url: String,
@@ -45,6 +48,12 @@ pub(crate) enum Ended {
     Complete,
     /// The time was up.
     TimedOut,
+}
+
+/// The end of a time limit. One past what the clock can say counts as years.
+pub(crate) fn deadline(limit: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(limit).unwrap_or(now + YEARS)
 }
 
 impl Inbox {

@@ -5,13 +5,12 @@ use std::{collections::HashMap, fmt, ops::ControlFlow, time::Duration};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use shared::receipt::{Receipt, Status};
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
     answer::{self, count, or_dash, shortened},
     error::Verdict,
-    receipts::{Ended, Inbox},
+    receipts::{Ended, Inbox, deadline},
 };
 
 /// Failures, warnings and outstanding jobs that people are shown, each; programs get all.
@@ -100,9 +99,8 @@ pub(crate) async fn follow(inbox: &Inbox, batch_id: Uuid, expected: Vec<Uuid>, l
     }
     bar.enable_steady_tick(Duration::from_millis(250));
     let mut collected = Collected::new(expected);
-    let until = Instant::now().checked_add(limit).unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));
     let ended = inbox
-        .follow(until, |receipt| {
+        .follow(deadline(limit), |receipt| {
             collected.take(receipt);
             bar.set_position(collected.ended as u64);
             if collected.failed > 0 {

@@ -133,7 +133,8 @@ impl Balances {
             self.each_spilled(|units| {
                 let ordered = ordered(units);
                 if level == 7 || ordered >> ((level + 1) * 16) == prefix {
-                    counts[(ordered >> (level * 16)) as usize & 0xffff] += 1;
+                    let digit = (ordered >> (level * 16)) as usize & 0xffff;
+                    counts.get_mut(digit).into_iter().for_each(|count| *count += 1);
                 }
             })?;
             for (digit, count) in counts.into_iter().enumerate() {

@@ -1,5 +1,7 @@
 //! Encodings: text of any encoding becomes UTF-8, strictly and as it is read.
 
+#![expect(clippy::indexing_slicing, reason = "every count is what was read or written into that very buffer")]
+
 use std::io::{self, Cursor, Read};
 
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};

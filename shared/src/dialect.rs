@@ -334,7 +334,7 @@ fn first_records(sample: &[u8], format: RecordFormat) -> Vec<Vec<String>> {
     let limits = RecordLimits { bytes: SAMPLE + 1, fields: 1 << 16 };
     let valid = match std::str::from_utf8(sample) {
         Ok(_) => sample,
-        Err(error) => &sample[..error.valid_up_to()],
+        Err(error) => sample.get(..error.valid_up_to()).unwrap_or_default(),
     };
     let mut records = Records::new(valid, format, limits);
     let mut found = Vec::new();

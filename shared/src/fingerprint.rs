@@ -63,8 +63,9 @@ impl FromStr for Fingerprint {
             return Err(INVALID);
         }
         let mut hash = [0; 32];
-        for (byte, pair) in hash.iter_mut().zip(bytes.chunks_exact(2)) {
-            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+        for (byte, pair) in hash.iter_mut().zip(bytes.as_chunks().0) {
+            let [high, low] = *pair;
+            *byte = digit(high)? << 4 | digit(low)?;
         }
         Ok(Self(hash))
     }

@@ -36,6 +36,7 @@ impl Lease {
         self.0 = None;
     }
 
+    #[expect(clippy::expect_used, reason = "only end, which takes it whole, lets the connection go")]
     fn object(&self) -> &Object {
         self.0.as_ref().expect("a lease has its connection until it ends")
     }
@@ -50,6 +51,7 @@ impl Deref for Lease {
 }
 
 impl DerefMut for Lease {
+    #[expect(clippy::expect_used, reason = "only end, which takes it whole, lets the connection go")]
     fn deref_mut(&mut self) -> &mut ClientWrapper {
         self.0.as_mut().expect("a lease has its connection until it ends")
     }

@@ -1,6 +1,9 @@
 //! What Aura's producer and worker must agree on: the message, the receipt, the topology, the
 //! stores, and the pure core that turns a file's bytes into rows of the ledger.
 
+// What comes from outside must not be able to end the process.
+#![cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::string_slice))]
+
 pub mod amount;
 pub mod amqp;
 pub mod balances;
@@ -13,8 +16,10 @@ pub mod dialect;
 pub mod envelope;
 pub mod event;
 pub mod failure;
+pub mod file_modes;
 pub mod fingerprint;
 pub mod job;
+#[expect(clippy::indexing_slicing, reason = "the places are those of the header that was read")]
 pub mod layout;
 pub mod lease;
 pub mod mapping_profile;
@@ -22,6 +27,7 @@ pub mod mongo;
 pub mod numeric;
 pub mod outbox;
 pub mod postgres;
+pub mod printable;
 pub mod receipt;
 pub mod receive;
 pub mod records;
@@ -37,5 +43,6 @@ pub mod tls;
 pub mod topology;
 pub mod trial_balance;
 pub mod unpack;
+#[expect(clippy::indexing_slicing, clippy::string_slice, reason = "the ranges are those of the cells that were pushed")]
 pub mod workbook;
 pub mod written_amount;

@@ -10,16 +10,17 @@ const NEGATIVE: u16 = 0x4000;
 
 /// Reads a `numeric` exactly, or returns none if it is no amount.
 pub fn read(bytes: &[u8]) -> Option<Amount> {
-    let (header, digits) = bytes.split_first_chunk::<8>()?;
-    let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-    let (count, weight, sign) = (usize::from(word(0)), word(2).cast_signed(), word(4));
+    let (&[count, more, weight, less, sign, minus, _, _], digits) = bytes.split_first_chunk::<8>()?;
+    let count = usize::from(u16::from_be_bytes([count, more]));
+    let weight = i16::from_be_bytes([weight, less]);
+    let sign = u16::from_be_bytes([sign, minus]);
     if digits.len() != count * 2 || (sign != 0 && sign != NEGATIVE) {
         return None;
     }
     let mut units = 0_i128;
     let mut place = weight.checked_add(FRACTION)?;
-    for digit in digits.chunks_exact(2) {
-        let digit = i128::from(u16::from_be_bytes([digit[0], digit[1]]));
+    for digit in digits.as_chunks().0 {
+        let digit = i128::from(u16::from_be_bytes(*digit));
         if place >= 0 {
             units = units.checked_mul(DIGIT)?.checked_add(digit)?;
         } else if digit != 0 {

@@ -1,5 +1,11 @@
 //! Records: bytes become fields, one record at a time, each within bounds and with its line.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "every place is one of csv-core's or memchr's in the very buffer that it was given"
+)]
+
 use std::io::Read;
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder, Terminator};

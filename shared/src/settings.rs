@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    io::Write,
     net::SocketAddr,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -17,6 +18,7 @@ use crate::{
     amount::Amount,
     envelope::{MAX_NAME, is_name},
     postgres::Lifetime,
+    printable,
     store::access::{CloudVariables, Secret, StoreAccess},
 };
 
@@ -24,6 +26,9 @@ use crate::{
 const DEFAULT_FILE: &str = "aura.toml";
 /// Prefixes of variables that belong to the scripts around Aura or, the services, to Kubernetes.
 const FOREIGN: [&str; 6] = ["LOCAL_", "TEST_", "DEMO_", "BENCH_", "CHAOS_", "COMPOSE_"];
+
+/// What to do about a password that a URL does not hold as it is.
+const ENCODED: &str = "in a user or password, write / as %2F, @ as %40, # as %23, ? as %3F, : as %3A and % as %25";
 
 /// One setting: its key in `aura.toml`, its default and what it means.
 pub struct Definition {
@@ -226,7 +231,7 @@ pub struct Settings {
 }
 
 /// Adds a flag for every setting to a command.
-pub fn with_flags(command: Command) -> Command {
+fn with_flags(command: Command) -> Command {
     DEFINITIONS.iter().fold(command, |command, setting| {
         let default =
             if setting.default.is_empty() { String::new() } else { format!(" [default: {}]", setting.default) };
@@ -239,6 +244,20 @@ pub fn with_flags(command: Command) -> Command {
                 .help_heading("Settings (also AURA_… in the environment, and aura.toml)")
                 .help(format!("{}{default}", setting.meaning)),
         )
+    })
+}
+
+/// Reads the command line, with a flag for every setting. If it cannot be used, this says so and ends the process;
+/// clap itself would show what was given as it is.
+pub fn read_command_line(command: Command) -> ArgMatches {
+    with_flags(command).try_get_matches().unwrap_or_else(|error| {
+        if !error.use_stderr() {
+            error.exit();
+        }
+        let text = error.render().to_string();
+        // Nobody may be listening; the exit code says the same.
+        let _ = write!(std::io::stderr(), "{}", printable::lines(&printable::without_passwords(&text)));
+        std::process::exit(error.exit_code())
     })
 }
 
@@ -400,12 +419,18 @@ impl Values {
 
     fn url(&self, key: &str, schemes: &[&str]) -> Result<ServiceUrl, SettingsError> {
         self.check(key, |text| {
-            let url = Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;
-            if schemes.contains(&url.scheme()) {
-                Ok(ServiceUrl(url))
-            } else {
-                Err(format!("must start with {}://", schemes.join(":// or ")))
+            let form = || format!("must start with {}://", schemes.join(":// or "));
+            let (_, rest) = text.split_once("://").ok_or_else(form)?;
+            let url = Url::parse(text).map_err(|error| format!("is no URL: {error}; {ENCODED}"))?;
+            if !schemes.contains(&url.scheme()) {
+                return Err(form());
             }
+            // What looks like a path would otherwise be shown, and be the rest of a password.
+            let (_, after_host) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+            if after_host.contains(['@', '#']) {
+                return Err(format!("has an @ or a # after its host; {ENCODED}"));
+            }
+            Ok(ServiceUrl(url))
         })
     }
 
@@ -415,13 +440,18 @@ impl Values {
         if !url.path().is_empty() || url.query("dbname").is_some_and(|name| !name.is_empty()) {
             return Ok(url);
         }
-        self.check(key, |_| Err(format!("lacks the database; it should look like {}://HOST:PORT/aura", schemes[0])))
+        self.check(key, |_| {
+            Err(format!(
+                "lacks the database; it should look like {}://HOST:PORT/aura",
+                schemes.first().copied().unwrap_or_default()
+            ))
+        })
     }
 }
 
 fn read_file(path: &Path, text: &str, given: &mut BTreeMap<String, Given>) -> Result<(), SettingsError> {
     let invalid = |reason: String| SettingsError::Toml { path: path.to_owned(), reason };
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| invalid(error.to_string()))?;
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| invalid(mistake(text, &error)))?;
     for (key, value) in table {
         let origin = format!("{key} in {}", path.display());
         known(&key, &origin)?;
@@ -429,6 +459,14 @@ fn read_file(path: &Path, text: &str, given: &mut BTreeMap<String, Given>) -> Re
         given.insert(key, Given { value, origin });
     }
     Ok(())
+}
+
+/// A mistake in TOML and its line, without the line's text: that may hold a password.
+fn mistake(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.map(|before| before.matches('\n').count() + 1);
+    let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+    format!("{place}{}", error.message())
 }
 
 fn plain(value: &toml::Value) -> Option<String> {
@@ -554,6 +592,32 @@ mod tests {
             Settings::merge(None, pairs(&[("AURA_AMQP_URL", "amqp://u:hidden@h:1/v?x=hidden")]), vec![]).unwrap();
         assert!(!format!("{settings:?} {}", settings.amqp_url).contains("hidden"));
         assert_eq!(settings.amqp_url.to_string(), "amqp://h:1/v");
+    }
+
+    #[test]
+    fn a_url_that_would_show_a_part_of_its_password_is_refused() {
+        for text in
+            ["amqp://u:12/hidden@h:1/v", "amqp://u:p@1/hidden@h/v", "amqp://u:1#hidden@h", "amqp://u:1?hidden@h"]
+        {
+            let error = Settings::merge(None, pairs(&[("AURA_AMQP_URL", text)]), vec![]).unwrap_err().to_string();
+            assert!(error.contains("write / as %2F") && !error.contains("hidden"), "{error}");
+        }
+        for text in ["amqp:u:hidden@h", "amqp://u:hid/den@h/v", "hidden", "amqp://u:hidden@h:x/v"] {
+            let error = Settings::merge(None, pairs(&[("AURA_AMQP_URL", text)]), vec![]).unwrap_err().to_string();
+            assert!(!error.contains("hid"), "{error}");
+        }
+        let fine = pairs(&[("AURA_AMQP_URL", "amqp://u:a%2Fb%40c@h:1/%2f?heartbeat=5")]);
+        assert!(Settings::merge(None, fine, vec![]).is_ok());
+    }
+
+    #[test]
+    fn a_mistake_in_the_file_is_told_by_its_line_and_without_its_text() {
+        for text in ["namespace = 'a'\namqp_url = \"amqp://u:hidden@h\n", "\namqp_url = amqp://u:hidden@h/\n"] {
+            let error = Settings::merge(Some((PathBuf::from("aura.toml"), text.to_owned())), vec![], vec![]);
+            let error = error.unwrap_err();
+            let told = format!("{error} {error:?}");
+            assert!(told.contains("line 2: ") && !told.contains("hidden"), "{told}");
+        }
     }
 
     #[test]

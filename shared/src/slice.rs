@@ -58,13 +58,17 @@ impl FromStr for Period {
     type Err = InvalidCode;
 
     fn from_str(text: &str) -> Result<Self, InvalidCode> {
-        let bytes = text.as_bytes();
-        let digits = |range: &[u8]| range.iter().all(u8::is_ascii_digit);
-        let shaped = bytes.len() == 7 && digits(&bytes[..4]) && bytes[4] == b'-' && digits(&bytes[5..]);
-        if shaped && (1..=16).contains(&((bytes[5] - b'0') * 10 + (bytes[6] - b'0'))) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidCode("a period is YYYY-MM with MM from 01 to 16"))
+        let digits = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
+        match text.as_bytes() {
+            [year @ .., b'-', tens, ones]
+                if year.len() == 4
+                    && digits(year)
+                    && digits(&[*tens, *ones])
+                    && (1..=16).contains(&((tens - b'0') * 10 + (ones - b'0'))) =>
+            {
+                Ok(Self(text.to_owned()))
+            }
+            _ => Err(InvalidCode("a period is YYYY-MM with MM from 01 to 16")),
         }
     }
 }

@@ -52,17 +52,25 @@ pub enum ProfileError {
 impl From<ProfileError> for Failure {
     fn from(error: ProfileError) -> Self {
         match error {
-            ProfileError::Unknown { .. } => Self::new(ErrorCode::UnknownSource, Stage::Receive, error.to_string()),
-            ProfileError::Invalid { .. } => {
-                let reason = format!("the mapping profile cannot be used: {error}");
+            // Receipts are read by publishers, to whom neither the folder nor other profiles are anything.
+            ProfileError::Unknown { name, .. } => {
+                let reason = format!("there is no mapping profile {name}; ask those who run the workers for its name");
                 Self::new(ErrorCode::UnknownSource, Stage::Receive, reason)
             }
-            ProfileError::Unreadable { ref source, .. } => {
-                let reason = format!("the mapping profile {error}: {source}");
+            ProfileError::Invalid { path, fault } => {
+                let reason = format!("the mapping profile cannot be used: {}: {fault}", file_name(&path));
+                Self::new(ErrorCode::UnknownSource, Stage::Receive, reason)
+            }
+            ProfileError::Unreadable { path, source } => {
+                let reason = format!("the mapping profile {} cannot be read: {source}", file_name(&path));
                 Self::new(ErrorCode::StorageUnavailable, Stage::Receive, reason)
             }
         }
     }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 impl Sources {
@@ -173,8 +181,23 @@ mod tests {
                 .starts_with("line 2: balance is given under [columns]")
         );
         assert!(fault("mode = ").starts_with("line 1: "));
-        let unknown = Failure::from(sources.named(&"sap".parse().unwrap()).unwrap_err());
-        assert!(unknown.message.ends_with("the ones there are: default, erp"), "{unknown}");
+        let unknown = sources.named(&"sap".parse().unwrap()).unwrap_err();
+        assert!(unknown.to_string().ends_with("the ones there are: default, erp"), "{unknown}");
+    }
+
+    #[test]
+    fn a_publisher_is_told_neither_the_folder_nor_other_profiles() {
+        let folder = tempfile::tempdir().unwrap();
+        let sources = Sources::new(folder.path());
+        std::fs::write(folder.path().join("bad.toml"), "x = ").unwrap();
+        std::fs::create_dir(folder.path().join("folder.toml")).unwrap();
+        for name in ["sap", "bad", "folder"] {
+            let told = Failure::from(sources.named(&name.parse().unwrap()).unwrap_err()).message;
+            let others = ["sap", "bad", "folder"].into_iter().filter(|other| *other != name);
+            let leaked = others.chain(["default", folder.path().to_str().unwrap()]).find(|text| told.contains(text));
+            assert_eq!(leaked, None, "{told}");
+            assert!(told.contains(name), "{told}");
+        }
     }
 
     #[test]

@@ -20,7 +20,16 @@ use tracing::{
     span::{Attributes, Id, Record},
 };
 use tracing_opentelemetry::OpenTelemetrySpanExt;
-use tracing_subscriber::{EnvFilter, Layer, layer::Context, prelude::*, registry::LookupSpan};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    field::RecordFields,
+    fmt::{FormatFields, format::Writer},
+    layer::Context,
+    prelude::*,
+    registry::LookupSpan,
+};
+
+use crate::printable;
 
 use self::log_file::LogFile;
 
@@ -111,8 +120,29 @@ pub fn start(
     Ok(Telemetry(provider))
 }
 
-fn readable<S: Subscriber + for<'a> LookupSpan<'a>>() -> tracing_subscriber::fmt::Layer<S> {
-    tracing_subscriber::fmt::layer().with_target(false)
+fn readable<S: Subscriber + for<'a> LookupSpan<'a>>() -> tracing_subscriber::fmt::Layer<S, ReadableFields> {
+    tracing_subscriber::fmt::layer().with_target(false).fmt_fields(ReadableFields)
+}
+
+/// The fields of readable lines: nothing in them acts on a terminal or begins another line.
+struct ReadableFields;
+
+impl<'w> FormatFields<'w> for ReadableFields {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'w>, fields: R) -> fmt::Result {
+        let mut collected = Map::new();
+        fields.record(&mut Collect(&mut collected));
+        let message = collected.remove("message");
+        let named = collected.iter().map(|(name, value)| (Some(name.as_str()), value));
+        for (number, (name, value)) in message.iter().map(|message| (None, message)).chain(named).enumerate() {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            writer.write_str(if number > 0 { " " } else { "" })?;
+            if let Some(name) = name {
+                write!(writer, "{name}=")?;
+            }
+            writer.write_str(&printable::line(&text))?;
+        }
+        Ok(())
+    }
 }
 
 /// The OTLP exporter, where OpenTelemetry's own variables name a collector.
@@ -191,7 +221,7 @@ impl<W: Write + 'static, S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Js
             }
         }
         event.record(&mut Collect(&mut line));
-        let mut text = Value::Object(line).to_string();
+        let mut text = printable::line(&Value::Object(line).to_string()).into_owned();
         text.push('\n');
         if let Ok(mut writer) = self.0.lock() {
             // A log that cannot be written must not stop the work that it tells of.
@@ -252,7 +282,7 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         }
         source = cause.source();
     }
-    text
+    printable::without_passwords(&text).into_owned()
 }
 
 /// An error's own text. PostgreSQL's detail is left out, since it may hold a row's values.

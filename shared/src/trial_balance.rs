@@ -322,7 +322,11 @@ impl Reading<'_> {
         for (place, values) in [own, contra].iter().enumerate() {
             let Some(values) = values else { continue };
             match row(values, request.slice, &mut amounts) {
-                Ok(row) => made[place] = Some(row),
+                Ok(row) => {
+                    if let Some(place) = made.get_mut(place) {
+                        *place = Some(row);
+                    }
+                }
                 Err(bad) => {
                     self.weigh_amounts()?;
                     return self.refuse(bad, record.raw, sink);
@@ -331,7 +335,7 @@ impl Reading<'_> {
         }
         for (row, balance, counted) in made.iter().flatten() {
             self.rows += 1;
-            let counted = std::array::from_fn(|place| counted[place].as_ref());
+            let counted = counted.each_ref().map(AsRef::as_ref);
             self.profiler.add(&record, counted, *balance).map_err(|error| scratch(&error))?;
             // A job that will fail writes nothing more, but every bad row is still found.
             if self.bad_total == 0 || request.on_error == OnError::Quarantine {

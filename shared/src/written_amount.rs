@@ -154,8 +154,8 @@ impl AmountReader {
 
     /// Reads digits, marks and an exponent.
     fn figure(&self, body: &str, decimal: DecimalMark) -> Result<Amount, InvalidAmount> {
-        let (mantissa, exponent) = match body.find(['e', 'E']).filter(|_| self.style.scientific) {
-            Some(at) => (&body[..at], exponent(&body[at + 1..])?),
+        let (mantissa, exponent) = match body.split_once(['e', 'E']).filter(|_| self.style.scientific) {
+            Some((mantissa, power)) => (mantissa, exponent(power)?),
             None => (body, 0),
         };
         let mut digits = [0; LONGEST];
@@ -173,7 +173,7 @@ impl AmountReader {
             match byte {
                 b'0'..=b'9' => {
                     groups.digit(byte, point.is_some());
-                    digits[length] = byte;
+                    *digits.get_mut(length).ok_or(InvalidAmount::NotANumber)? = byte;
                     length += 1;
                 }
                 _ if byte == decimal.byte() && point.is_none() => point = Some(length),
@@ -182,7 +182,7 @@ impl AmountReader {
             }
         }
         groups.check()?;
-        let digits = std::str::from_utf8(&digits[..length]).unwrap_or_default();
+        let digits = std::str::from_utf8(digits.get(..length).unwrap_or_default()).unwrap_or_default();
         let fraction = length - point.unwrap_or(length);
         scaled(digits, fraction, exponent)
     }
@@ -214,11 +214,11 @@ fn without_mark<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
         return None;
     }
     let same = |part: &str| part.to_lowercase() == mark;
-    let after = text.len().checked_sub(mark.len()).filter(|at| text.is_char_boundary(*at));
-    if let Some(at) = after.filter(|at| same(&text[*at..])) {
-        return Some(&text[..at]);
+    let behind = text.len().checked_sub(mark.len()).and_then(|at| text.split_at_checked(at));
+    if let Some((rest, _)) = behind.filter(|(_, part)| same(part)) {
+        return Some(rest);
     }
-    text.get(..mark.len()).filter(|part| same(part)).map(|_| &text[mark.len()..])
+    text.split_at_checked(mark.len()).filter(|(part, _)| same(part)).map(|(_, rest)| rest)
 }
 
 fn exponent(text: &str) -> Result<i32, InvalidAmount> {

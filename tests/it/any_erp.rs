@@ -156,7 +156,7 @@ async fn a_profile_that_is_not_there_or_not_valid_is_told_with_what_there_is() {
         assert_eq!(receipt["error"]["code"], "unknown_source", "{receipt:#}");
         receipt["error"]["message"].as_str().unwrap().to_owned()
     };
-    assert!(message("sap").await.ends_with("the ones there are: default, broken"));
+    assert!(message("sap").await.starts_with("there is no mapping profile sap;"));
     let broken = message("broken").await;
     assert!(
         broken.contains("broken.toml: line 2: unknown field `delimeter`") && broken.contains("`delimiter`"),

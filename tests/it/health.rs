@@ -4,6 +4,10 @@ use std::{os::unix::process::ExitStatusExt, time::Duration};
 
 use serde_json::json;
 use tests::trial_balance::TrialBalance;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::{
     process::Worker,
@@ -58,6 +62,55 @@ async fn readiness_warns_of_a_cache_that_cannot_be_written_and_of_what_waits_for
     // A worker that starts now knows of no trouble, since the tasks are done.
     let second = world.worker(&[("AURA_OUTBOX_WARN_SECONDS", "1")]).await;
     until("nothing is told any more", SOON, async || (warnings(&second).await == "[]").then_some(())).await;
+}
+
+#[tokio::test]
+async fn requests_that_never_end_keep_nobody_else_out() {
+    let (world, worker) = World::with_worker().await;
+    worker.limit_descriptors(200);
+    let mut open = Vec::new();
+    for _ in 0..300 {
+        let mut stream = TcpStream::connect(worker.address()).await.expect("the worker listens");
+        // One that was pushed out already may not be written to any more.
+        let _ = stream.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n").await;
+        open.push(stream);
+    }
+    let ready = tokio::time::timeout(SOON, worker.get("/readyz")).await;
+    assert_eq!(ready.expect("the worker answers").expect("it does").0, 200);
+    let file = world.write("a.csv", csv("A", "2022-06", &[("10", "5")]));
+    let receipt = world.ends("success", job(&file, "A", "2022-06")).await;
+    assert_eq!(receipt["attempt"], 1);
+    // Those that were not pushed out are closed for saying nothing more.
+    for mut stream in open {
+        let closed = tokio::time::timeout(SOON, stream.read_to_end(&mut Vec::new())).await;
+        assert!(closed.is_ok(), "a connection that says nothing stays open");
+    }
+}
+
+#[tokio::test]
+async fn a_worker_without_descriptors_keeps_its_jobs_and_says_so_until_it_has_some() {
+    let (world, worker) = World::with_worker().await;
+    let mut sent = Vec::new();
+    until("the worker says that it has no descriptors", SOON, async || {
+        // Until a job has no descriptor: some become free again as the work of the one before ends.
+        if sent.iter().all(|id| !world.broker.receipts_of(*id).is_empty()) {
+            worker.limit_descriptors(worker.lowest_free_descriptor());
+            let entity = format!("E{}", sent.len());
+            let file = world.write(&format!("{entity}.csv"), csv(&entity, "2022-06", &[("10", "5")]));
+            sent.push(world.send(job(&file, &entity, "2022-06")).await);
+        }
+        let answer = tokio::time::timeout(Duration::from_secs(2), worker.get("/readyz")).await;
+        let (code, text) = answer.ok()??;
+        (code == 503 && text.contains("no file descriptors")).then_some(())
+    })
+    .await;
+    until("the job waits", SOON, async || (world.broker.depth("aura.jobs").await == 1).then_some(())).await;
+    worker.limit_descriptors(1024);
+    for id in sent {
+        let receipt = world.broker.receipt(id).await;
+        assert_eq!((&receipt["status"], &receipt["attempt"]), (&json!("success"), &json!(1)), "{receipt:#}");
+    }
+    until("the worker is ready again", SOON, async || (worker.get("/readyz").await?.0 == 200).then_some(())).await;
 }
 
 #[tokio::test]

@@ -41,13 +41,3 @@ async fn bytes_other_than_the_message_names_are_refused() {
     let receipt = world.ends("success", with(job(&file, "A", "2022-06"), json!({"sha256": hash}))).await;
     assert_eq!(receipt["fingerprint"], hash);
 }
-
-#[tokio::test]
-async fn a_profile_that_is_not_there_is_named_with_those_that_are() {
-    let (world, _worker) = World::with_worker().await;
-    let file = world.write("a.csv", csv("A", "2022-06", &[("10", "1")]));
-    let receipt = world.ends("failed", with(job(&file, "A", "2022-06"), json!({"source": "nowhere"}))).await;
-    assert_eq!(receipt["error"]["code"], "unknown_source");
-    let message = receipt["error"]["message"].as_str().unwrap();
-    assert!(message.contains("nowhere") && message.contains("default"), "{message}");
-}

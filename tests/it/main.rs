@@ -14,6 +14,7 @@ mod world;
 
 // What they prove.
 mod any_erp;
+mod arguments;
 mod columns;
 mod controls;
 mod crowd;
@@ -24,6 +25,7 @@ mod headline;
 mod health;
 mod hostile;
 mod identity;
+mod leaks;
 mod ledger;
 mod limits;
 mod object_store;
@@ -39,5 +41,6 @@ mod schema_versions;
 mod sessions;
 mod slices;
 mod startup;
+mod terminals;
 mod trail;
 mod verify;

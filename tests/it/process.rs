@@ -38,6 +38,23 @@ pub(crate) fn command(name: &str, folder: &Path, settings: &[(String, String)]) 
     command
 }
 
+/// The same command on a terminal of its own, whose output is the standard output of what this returns.
+pub(crate) fn on_terminal(command: &Command) -> Command {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let quoted: Vec<_> =
+        words.map(|word| format!("'{}'", word.to_str().expect("text").replace('\'', r"'\''"))).collect();
+    let mut script = Command::new("script");
+    script.args(["-qec", &quoted.join(" "), "/dev/null"]).stdin(Stdio::null());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => script.env(name, value),
+            None => script.env_remove(name),
+        };
+    }
+    script.env("TERM", "xterm").current_dir(command.get_current_dir().expect("a folder"));
+    script
+}
+
 /// A running worker.
 pub(crate) struct Worker {
     child: Child,
@@ -85,6 +102,24 @@ impl Worker {
     pub(crate) async fn get(&self, path: &str) -> Option<(u16, String)> {
         let response = tests::http::client().get(format!("{}{path}", self.http)).send().await.ok()?;
         Some((response.status().as_u16(), response.text().await.ok()?))
+    }
+
+    /// Where it listens: `127.0.0.1:PORT`.
+    pub(crate) fn address(&self) -> &str {
+        self.http.trim_start_matches("http://")
+    }
+
+    /// Lets it open no descriptor of this number or a higher one.
+    pub(crate) fn limit_descriptors(&self, most: usize) {
+        let (pid, limit) = (self.child.id().to_string(), format!("--nofile={most}:"));
+        let set = Command::new("prlimit").args(["--pid", &pid, &limit]).status();
+        assert!(set.expect("prlimit of util-linux").success(), "the worker's limit can be set");
+    }
+
+    /// The descriptor that it would open next.
+    pub(crate) fn lowest_free_descriptor(&self) -> usize {
+        let open = |number: &usize| Path::new(&format!("/proc/{}/fd/{number}", self.child.id())).is_symlink();
+        (0..).find(|number| !open(number)).expect("there is always one")
     }
 
     /// How much memory it holds now.

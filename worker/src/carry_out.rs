@@ -103,7 +103,7 @@ fn failed_in(outcome: Outcome) -> Result<Box<FailedAttempt>, Unsettled> {
 /// The claim under which an outage met the job.
 fn claimed_in(outcome: &Outcome) -> Option<Uuid> {
     match outcome {
-        Outcome::Outage(Outage::Postgres(claim) | Outage::InputRoot(claim)) => *claim,
+        Outcome::Outage(Outage::Postgres(claim) | Outage::InputRoot(claim) | Outage::Local(claim)) => *claim,
         Outcome::Ended(_)
         | Outcome::EndedBefore(_)
         | Outcome::Failed(_)

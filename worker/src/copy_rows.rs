@@ -134,6 +134,7 @@ impl Rejected {
 
 /// Puts the fields of [`COLUMNS`]. A new row's review starts with the defaults of the ledger; whether
 /// it is new is decided where it is written.
+#[expect(clippy::indexing_slicing, reason = "a row has all texts that there are names of")]
 fn put_row(buffer: &mut BytesMut, row: &LedgerRow<'_>) {
     put_text(buffer, &row.company_code);
     put_text(buffer, &row.account_code);
@@ -174,6 +175,7 @@ fn put_optional(buffer: &mut BytesMut, text: Option<&str>) {
 }
 
 /// Puts a `numeric`: groups of four decimal digits, the first weighing 10000^weight.
+#[expect(clippy::indexing_slicing, reason = "the groups are a fixed number, and first to last are among them")]
 fn put_numeric(buffer: &mut BytesMut, amount: Amount) {
     const ONE: u128 = 10_u128.pow(SCALE);
     const FRACTION_GROUPS: usize = SCALE as usize / 4;

@@ -1,6 +1,6 @@
 //! Health over HTTP: `/livez`, `/readyz` and `/metrics`.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::VecDeque, fs::File, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -9,11 +9,30 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
 use serde_json::{Map, Value, json};
-use tokio::net::TcpListener;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{audit::RelayState, consume::Consuming, services::Services};
+
+/// Connections at a time. A further one ends the oldest: whoever opens many and says nothing keeps nobody else out.
+const CONNECTIONS: usize = 64;
+/// How long the head of a request may take to come.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may last, which is one request.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most bytes of a request's head.
+const HEAD_BYTES: usize = 16 << 10;
+/// How long to wait after a connection could not be taken: there may be no descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// What the answers are made of.
 #[derive(Clone)]
@@ -38,11 +57,51 @@ pub(crate) async fn serve(address: SocketAddr, health: Health, end: Cancellation
         .route("/metrics", get(metrics))
         .with_state(health);
     tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(end.cancelled_owned()).await {
-            tracing::error!(error = &error as &dyn std::error::Error, "health is no longer served");
-        }
+        tokio::select! { () = accept(&listener, &router) => {}, () = end.cancelled() => {} }
     });
     Ok(())
+}
+
+/// Takes connections for ever.
+async fn accept(listener: &TcpListener, router: &Router) {
+    let mut open: VecDeque<Connection> = VecDeque::with_capacity(CONNECTIONS);
+    // A descriptor to give up where there is no other, so that a worker without any can still say so.
+    let spare = || File::open("/dev/null").ok();
+    let mut reserve = spare();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            if reserve.take().is_none() {
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                reserve = spare();
+            }
+            continue;
+        };
+        reserve = reserve.or_else(spare);
+        open.retain(|connection| !connection.0.is_finished());
+        if open.len() >= CONNECTIONS {
+            open.pop_front();
+        }
+        open.push_back(Connection(tokio::spawn(answer(stream, router.clone()))));
+    }
+}
+
+/// A connection, which ends with this value.
+struct Connection(JoinHandle<()>);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Answers the one request of a connection.
+async fn answer(stream: TcpStream, router: Router) {
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES).keep_alive(false);
+    let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    if let Ok(Err(error)) = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await {
+        tracing::debug!(error = &error as &dyn std::error::Error, "a request for health was not answered");
+    }
 }
 
 async fn ready(State(health): State<Health>) -> impl IntoResponse {
@@ -55,6 +114,7 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
     };
     let mut is_ready = note("stopping", !health.stop.is_cancelled(), "the worker is stopping");
     is_ready &= note("postgresql", !outages.postgres_is_away(), "does not answer; jobs are paused");
+    is_ready &= note("local", !outages.is_exhausted(), "no file descriptors or memory left; jobs are paused");
     is_ready &= note("rabbitmq_consume", *health.consuming.borrow(), "no jobs are being taken");
     is_ready &= note("rabbitmq_publish", health.services.publisher.is_ready().await, "the broker takes no messages");
     let progress = &health.services.progress;
@@ -96,6 +156,7 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
 async fn metrics(State(health): State<Health>) -> impl IntoResponse {
     let (services, backlog) = (&health.services, health.relay.snapshot());
     services.metrics.pause("postgresql", services.outages.postgres_is_away());
+    services.metrics.pause("local", services.outages.is_exhausted());
     services.metrics.pause("rabbitmq", !*health.consuming.borrow());
     services.metrics.pause("mongodb", !backlog.mongodb_ok);
     let away = services.outages.roots_away();

@@ -17,6 +17,7 @@ use shared::{
     postgres::PostgresError,
     receipt::{Receipt, Status},
     roots::Root,
+    telemetry,
     trial_balance::CheckedSlice,
 };
 use uuid::Uuid;
@@ -28,6 +29,7 @@ use crate::{
     failpoint,
     interruption::settle_interruption,
     ledger::{self, Applied},
+    outage::is_exhaustion,
     outcome::Outcome,
     services::{Interrupted, Services},
     source::{self, Loaded},
@@ -183,20 +185,28 @@ async fn stages(
 async fn mapping(
     services: &Services,
     attempt: &mut Attempt<'_>,
-) -> Result<(Mode, String, Arc<MappingProfile>), Failure> {
+) -> Result<(Mode, String, Arc<MappingProfile>), Interrupted> {
     let job = attempt.job;
     let (sources, name) = (services.sources.clone(), job.source.clone());
     let reading = tokio::task::spawn_blocking(move || sources.named(&name)).await;
     let profile = reading.map_err(|panic| {
         let reason = format!("reading the mapping profile broke off: {panic}");
         Failure::new(ErrorCode::CrashSuspect, Stage::Receive, reason)
-    })??;
+    })?;
+    let profile = profile.map_err(|error| {
+        // The receipt does not say where it was looked for.
+        tracing::warn!(error = &error as &dyn std::error::Error, "the mapping profile cannot be had");
+        if is_exhaustion(&error) {
+            return Interrupted::Exhausted(telemetry::chain(&error));
+        }
+        Failure::from(error).into()
+    })?;
     let mode = job.mode.unwrap_or(profile.mode);
     let mapping_hash = profile.hash().to_string();
     (attempt.mode, attempt.mapping_hash) = (Some(mode), Some(mapping_hash.clone()));
     if mode == Mode::Replace && job.on_error == OnError::Quarantine {
         let reason = "the message is no valid job: on_error: quarantine does not go with the profile's mode replace";
-        return Err(Failure::new(ErrorCode::InvalidMessage, Stage::Receive, reason));
+        return Err(Failure::new(ErrorCode::InvalidMessage, Stage::Receive, reason).into());
     }
     Ok((mode, mapping_hash, Arc::new(profile)))
 }

@@ -3,11 +3,13 @@
 use shared::{
     failure::{ErrorCode, Failure, Stage},
     postgres::PostgresError,
+    telemetry,
 };
 
 use crate::{
     attempt::Attempt,
     claim,
+    outage::is_exhaustion,
     outcome::{FailedAttempt, Outage, Outcome},
     services::{Interrupted, Services},
 };
@@ -21,6 +23,9 @@ pub(crate) async fn settle_interruption(
     let claim = attempt.claimed.then_some(attempt.claim);
     let failure = match interrupted {
         Interrupted::Failed(failure) => {
+            if failure.code == ErrorCode::StorageUnavailable && services.outages.probe_descriptors().is_err() {
+                return Outcome::Outage(Outage::Local(claim));
+            }
             if failure.code == ErrorCode::StorageUnavailable
                 && let Ok(location) = services.roots.locate(&attempt.job.file, &services.base)
                 && !services.outages.probe_root(&location.root()).await
@@ -32,6 +37,14 @@ pub(crate) async fn settle_interruption(
         Interrupted::CommitUnknown(source) => {
             services.outages.postgres_failed(&source);
             return Outcome::Outage(Outage::Postgres(claim));
+        }
+        Interrupted::Exhausted(reason) => {
+            services.outages.note_exhausted(&reason);
+            return Outcome::Outage(Outage::Local(claim));
+        }
+        Interrupted::Postgres(_, source) if is_exhaustion(&source) => {
+            services.outages.note_exhausted(&telemetry::chain(&source));
+            return Outcome::Outage(Outage::Local(claim));
         }
         Interrupted::Postgres(stage, source) => {
             if cannot_work(&source) {
@@ -102,6 +115,6 @@ fn postgres_code(error: &PostgresError, stage: Stage) -> ErrorCode {
 fn postgres_message(error: &PostgresError) -> String {
     match error.sql_state() {
         Some(state) => format!("{error} (SQLSTATE {})", state.code()),
-        None => shared::telemetry::chain(error),
+        None => telemetry::chain(error),
     }
 }

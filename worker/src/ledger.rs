@@ -244,9 +244,9 @@ async fn merge(
 ) -> Result<Applied, Interrupted> {
     let failed = |source| Interrupted::Postgres(Stage::Write, source);
     let repeated = tx.query(DUPLICATES, &[]).await.map_err(PostgresError::in_("find repeated keys")).map_err(failed)?;
-    if !repeated.is_empty() {
+    if let Some(first) = repeated.first() {
         let lines: Vec<Vec<i64>> = repeated.iter().map(|row| row.get(0)).collect();
-        let (keys, rows): (i64, i64) = (repeated[0].get(1), repeated[0].get(2));
+        let (keys, rows): (i64, i64) = (first.get(1), first.get(2));
         return Err(repeated_keys(&lines, keys, rows).into());
     }
     let replace = mode == Mode::Replace;
@@ -301,16 +301,15 @@ fn written_columns(checked: &CheckedSlice, replace: bool) -> [bool; 8] {
     let optional = ["department", "account_category", "sub_category", "report_type"];
     let amounts = ["balance_carryforward", "debit_period", "credit_period"];
     let mut writes = [true; 8];
-    for (place, name) in optional.into_iter().chain(amounts).enumerate() {
-        writes[place] = replace || columns.has(name);
+    let present = optional.into_iter().chain(amounts).map(|name| columns.has(name)).chain([columns.keeps_extra]);
+    for (writes, is_present) in writes.iter_mut().zip(present) {
+        *writes = replace || is_present;
     }
-    writes[7] = replace || columns.keeps_extra;
     writes
 }
 
 fn repeated_keys(lines: &[Vec<i64>], total: i64, rows: i64) -> Failure {
-    let first = &lines[0];
-    let shown: Vec<_> = first.iter().take(10).map(ToString::to_string).collect();
+    let shown: Vec<_> = lines.iter().take(1).flatten().take(10).map(ToString::to_string).collect();
     let lines_of_first = shown.join(" and ");
     let message = match total {
         1 => format!("lines {lines_of_first} have the same company_code and account_code"),

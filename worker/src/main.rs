@@ -1,5 +1,8 @@
 //! `aura-worker`: takes jobs from the queue and makes rows, audit events and Parquet files of them.
 
+// What comes from outside must not be able to end the process.
+#![cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::string_slice))]
+
 mod attempt;
 mod audit;
 mod cache;
@@ -27,14 +30,16 @@ mod settle;
 mod source;
 mod verdict;
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{io::Write, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use clap::Command;
 use shared::{
     amqp::Publisher,
     cache::CacheStore,
+    file_modes,
     postgres::{self, PoolOptions, PostgresError},
+    printable,
     roots::InputRoots,
     settings::{self, Settings},
     sources::Sources,
@@ -73,6 +78,7 @@ const REFUSALS: u32 = 3;
 const RETRY: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
+    file_modes::limit();
     let command = Command::new("aura-worker")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Takes jobs from RabbitMQ and makes PostgreSQL rows, audit events and Parquet files of them")
@@ -81,18 +87,18 @@ fn main() -> ExitCode {
              It runs until SIGTERM or SIGINT, then finishes its jobs; a second signal ends it at once.\n\
              --help lists all settings.",
         );
-    let matches = settings::with_flags(command).get_matches();
+    let matches = settings::read_command_line(command);
     let settings = match Settings::read(settings::from_flags(&matches)) {
         Ok(settings) => settings,
         Err(error) => {
-            eprintln!("aura-worker: {}", telemetry::chain(&error));
+            complain(&telemetry::chain(&error));
             return ExitCode::from(2);
         }
     };
     let telemetry = match telemetry::start("aura-worker", &settings.log_dir, &settings.log, Console::Stdout) {
         Ok(telemetry) => telemetry,
         Err(error) => {
-            eprintln!("aura-worker: {}", telemetry::chain(&error));
+            complain(&telemetry::chain(&error));
             return ExitCode::from(2);
         }
     };
@@ -107,12 +113,17 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "the worker ends");
-            eprintln!("aura-worker: {error:#}");
+            complain(&format!("{error:#}"));
             ExitCode::from(2)
         }
     };
     drop(telemetry);
     code
+}
+
+fn complain(error: &str) {
+    // Nobody may be listening.
+    let _ = writeln!(std::io::stderr(), "aura-worker: {}", printable::line(&printable::without_passwords(error)));
 }
 
 async fn run(settings: Settings) -> anyhow::Result<()> {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    fs::File,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -27,9 +28,14 @@ const LOOK_AT_QUEUE: u64 = 10;
 /// How long an input root may take to answer.
 const ROOT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Descriptors that must be free for jobs to go on.
+const FREE_DESCRIPTORS: usize = 16;
+
 /// What does not answer at present.
 pub(crate) struct Outages {
     postgres_away: watch::Sender<bool>,
+    /// Whether this process has no descriptors or memory left.
+    exhausted: watch::Sender<bool>,
     roots_away: Mutex<BTreeSet<Root>>,
     /// Claims of jobs that were given back while PostgreSQL could not be told.
     unreleased: Mutex<Vec<Uuid>>,
@@ -37,7 +43,12 @@ pub(crate) struct Outages {
 
 impl Default for Outages {
     fn default() -> Self {
-        Self { postgres_away: watch::Sender::new(false), roots_away: Mutex::default(), unreleased: Mutex::default() }
+        Self {
+            postgres_away: watch::Sender::new(false),
+            exhausted: watch::Sender::new(false),
+            roots_away: Mutex::default(),
+            unreleased: Mutex::default(),
+        }
     }
 }
 
@@ -47,17 +58,56 @@ impl Outages {
         *self.postgres_away.borrow()
     }
 
-    /// Waits until PostgreSQL is away.
+    /// Waits until PostgreSQL is away, or this process is exhausted: no job can go on.
     pub(crate) async fn postgres_goes(&self) {
-        let mut away = self.postgres_away.subscribe();
-        // The sender lives as long as this does.
-        let _ = away.wait_for(|away| *away).await;
+        let (mut away, mut exhausted) = (self.postgres_away.subscribe(), self.exhausted.subscribe());
+        // The senders live as long as this does.
+        tokio::select! {
+            _ = away.wait_for(|away| *away) => {}
+            _ = exhausted.wait_for(|exhausted| *exhausted) => {}
+        }
     }
 
-    /// Waits until PostgreSQL answers.
+    /// Waits until PostgreSQL answers, and this process is not exhausted.
     pub(crate) async fn postgres_answers(&self) {
-        let mut away = self.postgres_away.subscribe();
-        let _ = away.wait_for(|away| !*away).await;
+        let (mut away, mut exhausted) = (self.postgres_away.subscribe(), self.exhausted.subscribe());
+        while *away.borrow_and_update() || *exhausted.borrow_and_update() {
+            tokio::select! { _ = away.changed() => {}, _ = exhausted.changed() => {} }
+        }
+    }
+
+    /// Whether this process has no descriptors or memory left.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        *self.exhausted.borrow()
+    }
+
+    /// Notes that this process has no descriptors or memory left.
+    pub(crate) fn note_exhausted(&self, reason: &str) {
+        if !self.exhausted.send_replace(true) {
+            tracing::error!(reason, "this worker has no descriptors or memory left; jobs are paused until it has");
+        }
+    }
+
+    /// Asks whether this process can open files, and notes it if it cannot.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub(crate) fn probe_descriptors(&self) -> std::io::Result<()> {
+        let opened: Result<Vec<File>, _> = (0..FREE_DESCRIPTORS).map(|_| File::open("/dev/null")).collect();
+        match opened {
+            Err(error) if is_exhaustion(&error) => {
+                self.note_exhausted(&error.to_string());
+                Err(error)
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    fn watch_descriptors(&self) {
+        if self.is_exhausted() && self.probe_descriptors().is_ok() {
+            self.exhausted.send_replace(false);
+            tracing::info!("this worker has descriptors and memory again; jobs go on");
+        }
     }
 
     /// Notes that PostgreSQL failed in a way that it may be away.
@@ -193,6 +243,19 @@ impl Outages {
     }
 }
 
+/// Whether an error means that this process or its machine has no descriptors or memory left.
+pub(crate) fn is_exhaustion(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let code = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+        if code.is_some_and(|code| [libc::EMFILE, libc::ENFILE, libc::ENOMEM].contains(&code)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// Asks an object store whether it answers, within the time that a root has.
 async fn probe_store(store: &Store) -> Result<(), Trouble> {
     let late = || Err(Trouble::Away("did not answer in time".to_owned()));
@@ -204,6 +267,7 @@ pub(crate) async fn watch(services: Arc<Services>, stop: CancellationToken) {
     let outages = &services.outages;
     let postgres = async {
         loop {
+            outages.watch_descriptors();
             outages.watch_postgres(&services.pool).await;
             if !outages.postgres_is_away() {
                 // The reading that there is goes on to hold.

@@ -70,4 +70,6 @@ pub(crate) enum Outage {
     Postgres(Option<Uuid>),
     /// The input root of the job's file, under which claim the job was.
     InputRoot(Option<Uuid>),
+    /// This worker, which has no descriptors or memory left, under which claim the job was.
+    Local(Option<Uuid>),
 }

@@ -113,6 +113,8 @@ pub(crate) enum Interrupted {
     Failed(Box<Failure>),
     /// PostgreSQL failed in this stage.
     Postgres(shared::failure::Stage, shared::postgres::PostgresError),
+    /// This process has no descriptors or memory left.
+    Exhausted(String),
     /// The input root does not answer.
     RootAway(Root),
     /// The reply to the commit never came: it may have happened.

@@ -45,7 +45,7 @@ pub(crate) fn settle(outcome: &Outcome, attempt: u32) -> Settlement {
             None => Settlement::DeadLetter,
         },
         Outcome::Failed(_) => Settlement::DeadLetter,
-        Outcome::Busy | Outcome::Outage(Outage::Postgres(_)) => Settlement::Park(PARKED),
+        Outcome::Busy | Outcome::Outage(Outage::Postgres(_) | Outage::Local(_)) => Settlement::Park(PARKED),
         Outcome::Outage(Outage::InputRoot(_)) => Settlement::Park(PARKED_FOR_ROOT),
         Outcome::NeedsSolitude => Settlement::RunAlone,
         Outcome::Orphaned(job_id) => Settlement::RunAs(*job_id),
@@ -87,9 +87,8 @@ mod tests {
 
     #[test]
     fn what_is_nobodys_fault_spends_no_attempt() {
-        for outcome in
-            [Outcome::Busy, Outcome::Outage(Outage::Postgres(None)), Outcome::Outage(Outage::InputRoot(None))]
-        {
+        let outages = [Outage::Postgres(None), Outage::InputRoot(None), Outage::Local(None)];
+        for outcome in outages.map(Outcome::Outage).into_iter().chain([Outcome::Busy]) {
             assert!(matches!(settle(&outcome, 4), Settlement::Park(_)), "{outcome:?}");
         }
     }

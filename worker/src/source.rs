@@ -20,7 +20,7 @@ use shared::{
     },
 };
 
-use crate::services::Interrupted;
+use crate::{outage::is_exhaustion, services::Interrupted};
 
 /// Files up to this size are held in memory, where hashing and parsing see the same bytes.
 const HELD: u64 = 8 << 20;
@@ -147,6 +147,7 @@ fn read(path: &Path, max_bytes: u64) -> io::Result<Result<Loaded, Interrupted>> 
 }
 
 /// The SHA-256 of a file's bytes, at most so many of them, and how many they are.
+#[expect(clippy::indexing_slicing, reason = "so much was read into it")]
 fn hash(file: &File, most: u64) -> io::Result<(Fingerprint, u64)> {
     let (mut fingerprinter, mut bytes, mut chunk) = (Fingerprinter::default(), 0, vec![0; CHUNK]);
     let mut reader = file.take(most);
@@ -175,6 +176,9 @@ fn too_large(bytes: u64, max: u64) -> String {
 /// What an I/O error means: the file may come yet, its root may be away, or it cannot be read.
 #[expect(clippy::wildcard_enum_match_arm, reason = "every other error means that the file cannot be read")]
 fn unreadable(error: &io::Error, root: &Path) -> Interrupted {
+    if is_exhaustion(error) {
+        return Interrupted::Exhausted(error.to_string());
+    }
     let failure = |code, reason| Failure::new(code, Stage::Load, reason).into();
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory if !root.is_dir() => {
@@ -239,6 +243,7 @@ struct Hashing<'a> {
 }
 
 impl Read for Hashing<'_> {
+    #[expect(clippy::indexing_slicing, reason = "so much was read into it")]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.file.read(buffer)?;
         self.fingerprinter.update(&buffer[..count]);

@@ -9,6 +9,7 @@ use shared::{
     failure::{BadRow, Failure},
     job::{Mode, SourceName},
     mapping_profile::{MappingProfile, RepeatedKeys},
+    printable::line,
     slice::Slice,
     survey::Survey,
     trial_balance::CheckedSlice,
@@ -172,21 +173,21 @@ impl CheckedRows {
 
 impl fmt::Display for Checked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {} bytes, SHA-256 {}", self.file.path, self.file.bytes, self.file.fingerprint)?;
+        writeln!(f, "{}: {} bytes, SHA-256 {}", line(&self.file.path), self.file.bytes, self.file.fingerprint)?;
         match self.fits.first() {
-            Some(best) => writeln!(f, "profile {}: fits best; it {}", self.source, best.reason)?,
+            Some(best) => writeln!(f, "profile {}: fits best; it {}", self.source, line(&best.reason))?,
             None => writeln!(f, "profile {}: as asked for", self.source)?,
         }
         for other in self.fits.iter().skip(1).filter(|fit| fit.fits) {
-            writeln!(f, "  also fits: {}, which {}", other.source, other.reason)?;
+            writeln!(f, "  also fits: {}, which {}", other.source, line(&other.reason))?;
         }
         if let Some(failure) = &self.failure {
-            return write!(f, "FAILS: {failure}");
+            return write!(f, "FAILS: {}", line(&failure.to_string()));
         }
         if let Some(dialect) = &self.dialect {
             let mark = if dialect.byte_order_mark { " with a byte order mark" } else { "" };
             match &dialect.sheet {
-                Some(sheet) => write!(f, "workbook, sheet {sheet}")?,
+                Some(sheet) => write!(f, "workbook, sheet {}", line(sheet))?,
                 None => write!(
                     f,
                     "{}{mark}, delimiter {}",
@@ -207,7 +208,7 @@ impl fmt::Display for Checked {
             writeln!(f, "does not know {}", shortened(&self.extra_columns.join(", "), 300))?;
         }
         for fault in self.unclear.iter().chain(&self.strangers).take(SHOWN) {
-            writeln!(f, "NO SLICE: {fault}")?;
+            writeln!(f, "NO SLICE: {}", line(fault))?;
         }
         if self.slices.is_empty() {
             writeln!(f, "NO ROWS: no row is of any slice that was asked for")?;
@@ -239,7 +240,7 @@ impl CheckedRows {
     fn details(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\n{} {}", self.entity, self.period)?;
         if let Some(failure) = &self.failure {
-            writeln!(f, "  FAILS: {failure}")?;
+            writeln!(f, "  FAILS: {}", line(&failure.to_string()))?;
         }
         for row in &self.first_rows {
             let name = row.account_name.as_deref().unwrap_or_default();
@@ -247,8 +248,8 @@ impl CheckedRows {
                 f,
                 "  line {}: {} {} {} = {}",
                 row.line,
-                row.company_code,
-                row.account_code,
+                line(&row.company_code),
+                line(&row.account_code),
                 shortened(name, 40),
                 row.balance
             )?;
@@ -271,8 +272,8 @@ impl CheckedRows {
         let bad: Vec<&BadRow> = self.bad_rows.iter().chain(&self.repeated_keys).collect();
         for row in bad.iter().take(SHOWN) {
             match &row.column {
-                Some(column) => writeln!(f, "  BAD: line {}, {column}: {}", row.line, row.reason)?,
-                None => writeln!(f, "  BAD: line {}: {}", row.line, row.reason)?,
+                Some(column) => writeln!(f, "  BAD: line {}, {}: {}", row.line, line(column), line(&row.reason))?,
+                None => writeln!(f, "  BAD: line {}: {}", row.line, line(&row.reason))?,
             }
         }
         let total = self.failed as usize + self.repeated_keys.len();

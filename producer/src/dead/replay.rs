@@ -11,7 +11,7 @@ use shared::{
     amqp::Publisher, event::EventType, outbox, postgres::PostgresError, receipt::Status, settings::Settings,
     topology::Topology,
 };
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
 use super::{
@@ -29,7 +29,7 @@ use crate::{
         message::publisher,
         send::{Outcome, send_one},
     },
-    receipts::{Ended, Inbox},
+    receipts::{Ended, Inbox, deadline},
     store,
 };
 
@@ -178,7 +178,7 @@ impl Replay<'_> {
         report.jobs.push(self.one(copies).await?);
         let mut receipt = None;
         let ended = inbox
-            .follow(Instant::now() + limit, |arrived| {
+            .follow(deadline(limit), |arrived| {
                 if arrived.job_id != job {
                     return ControlFlow::Continue(());
                 }
@@ -236,6 +236,9 @@ impl Replay<'_> {
     }
 }
 
+/// The shortest pause between two jobs.
+const FASTEST: Duration = Duration::from_millis(1);
+
 /// Reads a rate: the pause between two jobs.
 fn rate(text: &str) -> Result<Duration, String> {
     let (number, unit) = text.split_once('/').unwrap_or((text, "s"));
@@ -245,7 +248,8 @@ fn rate(text: &str) -> Result<Duration, String> {
         _ => return Err("is no rate such as 5/s or 30/m".to_owned()),
     };
     match number.parse::<u32>() {
-        Ok(number) if number > 0 => Ok(span / number),
+        // Faster than this, there is nothing to wait for.
+        Ok(number) if number > 0 => Ok((span / number).max(FASTEST)),
         _ => Err("is no rate such as 5/s or 30/m".to_owned()),
     }
 }
@@ -259,6 +263,7 @@ mod tests {
         assert_eq!(rate("5/s").unwrap(), Duration::from_millis(200));
         assert_eq!(rate("30/m").unwrap(), Duration::from_secs(2));
         assert_eq!(rate("4").unwrap(), Duration::from_millis(250));
+        assert_eq!(rate("4294967295/s").unwrap(), FASTEST);
         for bad in ["", "0", "0/s", "5/h", "-1/s", "x"] {
             assert!(rate(bad).is_err(), "{bad}");
         }

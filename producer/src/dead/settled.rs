@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use shared::printable::line;
 use uuid::Uuid;
 
 use super::{
@@ -132,10 +133,10 @@ impl fmt::Display for Report {
             }
         }
         if let Some(canary) = &self.canary {
-            writeln!(f, "canary: {canary}")?;
+            writeln!(f, "canary: {}", line(canary))?;
         }
         for Left { job, error } in &self.left {
-            writeln!(f, "job {job} stays in {}: {error}", self.queue)?;
+            writeln!(f, "job {job} stays in {}: {}", self.queue, line(error))?;
         }
         if self.not_tried > 0 {
             writeln!(f, "{} not tried", count(self.not_tried, "further job"))?;

@@ -8,7 +8,7 @@ use lapin::{
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
-use shared::settings::Settings;
+use shared::{printable::line, settings::Settings};
 use uuid::Uuid;
 
 use super::{
@@ -65,13 +65,14 @@ impl fmt::Display for Shown {
         writeln!(f, "file       {}", or_dash(letter.file.as_ref()))?;
         writeln!(f, "failed     {} by {}", or_dash(letter.at().map(time)), or_dash(letter.worker.as_ref()))?;
         writeln!(f, "attempts   {}, replays {}", letter.attempts, letter.replays)?;
-        writeln!(f, "error      {} in {}", letter.code, or_dash(letter.stage.as_ref()))?;
-        for line in letter.message.iter().flat_map(|message| message.lines()) {
-            writeln!(f, "           {line}")?;
+        writeln!(f, "error      {} in {}", line(&letter.code), or_dash(letter.stage.as_ref()))?;
+        for part in letter.message.iter().flat_map(|message| message.lines()) {
+            writeln!(f, "           {}", line(part))?;
         }
         writeln!(f, "properties {}", Value::Object(self.properties.clone()))?;
         writeln!(f, "headers")?;
         for (name, value) in self.headers.as_object().into_iter().flatten() {
+            let name = line(name);
             match value.as_str() {
                 Some(text) => writeln!(f, "  {name}: {}", answer::shortened(text, 4096))?,
                 None => writeln!(f, "  {name}: {value}")?,

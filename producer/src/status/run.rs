@@ -3,10 +3,9 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use comfy_table::Table;
 use serde::Serialize;
 use serde_json::Value;
-use shared::failure::Failure;
+use shared::{failure::Failure, printable::line};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -113,7 +112,7 @@ impl fmt::Display for Run {
         writeln!(f, "job        {}", self.job_id)?;
         writeln!(f, "batch      {}", or_dash(self.batch_id))?;
         writeln!(f, "slice      {} {}", self.entity, self.period)?;
-        writeln!(f, "file       {}", self.file)?;
+        writeln!(f, "file       {}", line(&self.file))?;
         writeln!(f, "sha256     {}", or_dash(self.fingerprint.as_ref()))?;
         writeln!(f, "source     {}, mode {}", self.source, or_dash(self.mode.as_ref()))?;
         writeln!(f, "exported   {}", time(self.exported_at))?;
@@ -135,8 +134,8 @@ impl fmt::Display for Run {
             writeln!(f, "error      {code}: {}", shortened(self.error_message().unwrap_or_default(), 4096))?;
         }
         let (lines, total) = self.bad_rows();
-        for line in &lines {
-            writeln!(f, "           {line}")?;
+        for row in &lines {
+            writeln!(f, "           {}", line(row))?;
         }
         if total > lines.len() as u64 && !lines.is_empty() {
             writeln!(f, "           and {} more; the first 1,000 are in --json", total - lines.len() as u64)?;
@@ -149,7 +148,7 @@ impl fmt::Display for Run {
 }
 
 /// Runs below each other.
-pub(crate) fn table(runs: &[Run]) -> Table {
+pub(crate) fn table(runs: &[Run]) -> answer::Table {
     let mut table = answer::table(["job", "entity", "period", "status", "attempts", "rows", "started", "error"]);
     for run in runs {
         let error = run.error_code.as_ref().map(|code| match run.error_message() {

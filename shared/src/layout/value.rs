@@ -112,8 +112,8 @@ impl Ruled {
         let range = part.0.captures(&text).and_then(|found| found.get(group)).map(|found| found.range());
         match (range, text) {
             (None, _) => Cow::Borrowed(""),
-            (Some(range), Cow::Borrowed(text)) => Cow::Borrowed(text[range].trim()),
-            (Some(range), Cow::Owned(text)) => Cow::Owned(text[range].trim().to_owned()),
+            (Some(range), Cow::Borrowed(text)) => Cow::Borrowed(text.get(range).unwrap_or_default().trim()),
+            (Some(range), Cow::Owned(text)) => Cow::Owned(text.get(range).unwrap_or_default().trim().to_owned()),
         }
     }
 
@@ -143,9 +143,9 @@ impl Ruled {
         }
         if rule.zeros == Zeros::Cut && text.starts_with('0') {
             let cut = text.trim_start_matches('0');
-            let cut =
-                if cut.starts_with(|c: char| c.is_alphanumeric()) { cut } else { &text[text.len() - cut.len() - 1..] };
-            text = Cow::Owned(cut.to_owned());
+            // One stays where no other letter or digit begins the rest.
+            let kept = if cut.starts_with(|c: char| c.is_alphanumeric()) { "" } else { "0" };
+            text = Cow::Owned(format!("{kept}{cut}"));
         }
         if let Some(width) = rule.pad_to.map(usize::from)
             && text.len() < width

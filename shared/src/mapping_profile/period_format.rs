@@ -84,7 +84,7 @@ impl PeriodFormat {
             12 => months.iter().map(|name| name.trim().trim_end_matches('.').to_lowercase()).collect(),
             other => return Err(InvalidPeriodFormat::Months(other)),
         };
-        if months.iter().enumerate().any(|(place, name)| months[..place].contains(name)) {
+        if months.iter().enumerate().any(|(place, name)| months.iter().take(place).any(|other| other == name)) {
             return Err(InvalidPeriodFormat::SameMonths);
         }
         Ok(Self { text: text.to_owned(), tokens, months, year_offset })
@@ -122,8 +122,8 @@ impl PeriodFormat {
 
     /// Takes a month's name, or its beginning of three letters or more, with or without a full stop.
     fn month_name(&self, rest: &mut &str) -> Option<i32> {
-        let end = rest.find(|c: char| !c.is_alphabetic()).unwrap_or(rest.len());
-        let word = rest[..end].to_lowercase();
+        let (word, after) = rest.split_at(rest.find(|c: char| !c.is_alphabetic()).unwrap_or(rest.len()));
+        let word = word.to_lowercase();
         if word.is_empty() {
             return None;
         }
@@ -133,7 +133,7 @@ impl PeriodFormat {
             let (place, _) = begin.next().filter(|_| word.chars().count() >= 3)?;
             begin.next().is_none().then_some(place)
         })?;
-        *rest = rest[end..].strip_prefix('.').unwrap_or(&rest[end..]);
+        *rest = after.strip_prefix('.').unwrap_or(after);
         i32::try_from(found + 1).ok()
     }
 }
@@ -143,9 +143,11 @@ fn tokens(text: &str) -> Result<Vec<Token>, InvalidPeriodFormat> {
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
         if let Some(quoted) = rest.strip_prefix('[') {
-            let Some(end) = quoted.find(']') else { return Err(InvalidPeriodFormat::Open(text.to_owned())) };
-            tokens.extend(quoted[..end].chars().map(Token::Literal));
-            rest = &quoted[end + 1..];
+            let Some((literal, after)) = quoted.split_once(']') else {
+                return Err(InvalidPeriodFormat::Open(text.to_owned()));
+            };
+            tokens.extend(literal.chars().map(Token::Literal));
+            rest = after;
             continue;
         }
         let run = rest.chars().take_while(|c| *c == first).count();
@@ -166,7 +168,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, InvalidPeriodFormat> {
             Some(token) => tokens.push(token),
             None => tokens.extend(std::iter::repeat_n(Token::Literal(first), run)),
         }
-        rest = &rest[first.len_utf8() * run..];
+        rest = rest.trim_start_matches(first);
     }
     Ok(tokens)
 }
@@ -177,9 +179,9 @@ fn number(rest: &mut &str, least: usize, most: usize) -> Option<i32> {
     if digits < least {
         return None;
     }
-    let number = rest[..digits].parse().ok()?;
-    *rest = &rest[digits..];
-    Some(number)
+    let (number, after) = rest.split_at_checked(digits)?;
+    *rest = after;
+    number.parse().ok()
 }
 
 #[cfg(test)]

@@ -89,9 +89,9 @@ pub(super) fn row<'a>(
     }
     let company_code = code(values.company_code(), "company_code")?;
     let mut amounts = [None; AMOUNTS.len()];
-    for (place, name) in AMOUNTS.into_iter().enumerate() {
+    for (place, (amount, name)) in amounts.iter_mut().zip(AMOUNTS).enumerate() {
         if let Some(source) = values.amount_source(place) {
-            amounts[place] = source.read(values, reading).map_err(|reason| bad(name, reason))?;
+            *amount = source.read(values, reading).map_err(|reason| bad(name, reason))?;
         }
     }
     if values.is_contra() {
@@ -100,8 +100,8 @@ pub(super) fn row<'a>(
         amounts = [turned(balance), turned(forward), credit, debit];
     }
     let mut texts = [const { None }; TEXTS];
-    for (place, name) in ERP_TEXTS.into_iter().chain(REVIEW_TEXTS).enumerate() {
-        texts[place] = values.named_text(place).map_err(|reason| bad(name, reason))?;
+    for (place, (text, name)) in texts.iter_mut().zip(ERP_TEXTS.into_iter().chain(REVIEW_TEXTS)).enumerate() {
+        *text = values.named_text(place).map_err(|reason| bad(name, reason))?;
     }
     let counted = [
         values.entity().ok().flatten().unwrap_or_default(),

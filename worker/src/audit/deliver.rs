@@ -70,11 +70,17 @@ async fn hand_over(
     let refused = insert(&mongo.audit_trail, documents, "take audit events").await?;
     failpoint::reach("audit_inserted");
 
-    let there: Vec<&Row> = refused.iter().filter(|one| one.fault.is_none()).map(|one| taken[one.index]).collect();
+    let there = refused.iter().filter(|one| one.fault.is_none());
+    let there: Vec<&Row> = there.filter_map(|one| taken.get(one.index).copied()).collect();
     let stored = stored_hashes(mongo, &there).await?;
     let (mut kept, mut fault) = (BTreeSet::new(), None);
     for one in refused {
-        let row = taken[one.index];
+        let Some(row) = taken.get(one.index) else {
+            // Which it means is not known, so that none of them counts as delivered.
+            fault = Some(format!("MongoDB refuses event {} of {}", one.index, taken.len()));
+            kept.extend(0..taken.len());
+            continue;
+        };
         match (one.fault, stored.get(&id(row))) {
             (None, Some(hash)) if hash == row.get::<_, &str>("hash") => continue,
             (None, Some(hash)) => {

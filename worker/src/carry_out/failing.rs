@@ -223,7 +223,12 @@ async fn note_failure(
         match ending::write_end(tx, &attempt, &failed.receipt, None, true).await {
             Ok(()) => {}
             Err(Interrupted::Postgres(_, source) | Interrupted::CommitUnknown(source)) => return Err(source),
-            Err(Interrupted::ClaimLost(_) | Interrupted::Failed(_) | Interrupted::RootAway(_)) => {
+            Err(
+                Interrupted::ClaimLost(_)
+                | Interrupted::Failed(_)
+                | Interrupted::RootAway(_)
+                | Interrupted::Exhausted(_),
+            ) => {
                 let end = claim::end(tx, job.job_id).await?;
                 return Ok(end.map_or(Noted::Overtaken, Noted::Before));
             }
@@ -340,6 +345,7 @@ fn describe(
     set(headers, envelope::WORKER, worker);
 }
 
+#[expect(clippy::string_slice, reason = "it is cut where a character begins")]
 fn cut(message: &str) -> &str {
     &message[..message.floor_char_boundary(MESSAGE_BYTES)]
 }
