@@ -4,7 +4,10 @@ mod amount;
 mod finder;
 mod value;
 
-use std::{borrow::Cow, collections::HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 pub use self::{
     amount::{AmountSource, Reading},
@@ -54,6 +57,8 @@ struct Filter {
     /// The cell, or any.
     place: Option<usize>,
     test: Test,
+    /// The texts of a test that has any, which may be thousands.
+    texts: HashSet<String>,
 }
 
 /// What becomes of a record before it is looked at.
@@ -75,8 +80,7 @@ impl Layout {
     pub fn new(profile: &MappingProfile, cells: &[String]) -> Result<Self, Failure> {
         let (names, twice) = names(cells, profile.text.repeated_headers);
         let keys: Vec<String> = names.iter().map(|name| key_of(name)).collect();
-        let used = vec![false; names.len()];
-        let mut finder = Finder { profile, keys, used, missing: Vec::new(), fills: 0 };
+        let mut finder = Finder::new(profile, keys);
         let entity = finder.value(Target::ENTITY);
         let period = finder.value(Target::PERIOD);
         let account_code = finder.named("account_code");
@@ -249,38 +253,60 @@ impl<'a> Values<'a> {
 }
 
 impl Filter {
+    fn new(place: Option<usize>, test: &Test) -> Self {
+        let (test, texts) = match test {
+            Test::Is(texts) => (Test::Is(Vec::new()), texts.iter().cloned().collect()),
+            Test::IsNot(texts) => (Test::IsNot(Vec::new()), texts.iter().cloned().collect()),
+            test => (test.clone(), HashSet::new()),
+        };
+        Self { place, test, texts }
+    }
+
     fn holds(&self, record: &Record<'_>) -> bool {
+        let holds = |cell: &str| match &self.test {
+            Test::Is(_) => self.texts.contains(cell.trim()),
+            Test::IsNot(_) => !self.texts.contains(cell.trim()),
+            test => test.holds(cell),
+        };
         match self.place {
-            Some(place) => self.test.holds(record.get(place).unwrap_or_default()),
-            None => record.iter().any(|cell| self.test.holds(cell)),
+            Some(place) => holds(record.get(place).unwrap_or_default()),
+            None => record.iter().any(holds),
         }
     }
 }
 
 /// The names of a header's cells, and those that stand twice.
 fn names(cells: &[String], repeated: RepeatedHeaders) -> (Vec<String>, Vec<String>) {
-    let (mut names, mut keys, mut twice): (Vec<String>, Vec<String>, Vec<String>) =
-        (Vec::new(), Vec::new(), Vec::new());
+    let (mut names, mut twice) = (Vec::with_capacity(cells.len()), Vec::new());
+    let mut told: HashSet<String> = HashSet::new();
+    let mut taken: HashSet<String> = HashSet::with_capacity(cells.len());
+    // By each key how often it stands so far, and the last number that was given to one of its names.
+    let mut numbers: HashMap<String, (usize, usize)> = HashMap::with_capacity(cells.len());
     for (place, cell) in cells.iter().enumerate() {
-        let name = match cell.split_whitespace().collect::<Vec<_>>().join(" ") {
-            empty if empty.is_empty() => format!("column_{}", place + 1),
-            _ => cell.trim().trim_matches('\u{feff}').to_owned(),
+        let name = match cell.split_whitespace().next() {
+            None => format!("column_{}", place + 1),
+            Some(_) => cell.trim().trim_matches('\u{feff}').to_owned(),
         };
         let key = key_of(&name);
-        let before = keys.iter().filter(|known| **known == key).count();
-        match repeated {
-            RepeatedHeaders::Number if before > 0 => {
-                let taken = |name: &String| names.iter().any(|known| key_of(known) == key_of(name));
-                let numbered = (before + 1..).map(|number| format!("{name} ({number})")).find(|name| !taken(name));
-                names.extend(numbered);
+        let (before, last) = numbers.entry(key.clone()).or_default();
+        let name = match repeated {
+            RepeatedHeaders::Number if *before > 0 || taken.contains(&key) => {
+                let mut number = (*before).max(*last).max(1) + 1;
+                while taken.contains(&key_of(&format!("{name} ({number})"))) {
+                    number += 1;
+                }
+                *last = number;
+                format!("{name} ({number})")
             }
-            RepeatedHeaders::Refuse if before > 0 && !twice.contains(&name) => {
+            RepeatedHeaders::Refuse if *before > 0 && told.insert(name.clone()) => {
                 twice.push(name.clone());
-                names.push(name);
+                name
             }
-            RepeatedHeaders::Number | RepeatedHeaders::Refuse => names.push(name),
-        }
-        keys.push(key);
+            RepeatedHeaders::Number | RepeatedHeaders::Refuse => name,
+        };
+        *before += 1;
+        taken.insert(key_of(&name));
+        names.push(name);
     }
     (names, twice)
 }
@@ -318,4 +344,45 @@ pub fn expected_names(profile: &MappingProfile) -> Vec<String> {
     names.sort();
     names.dedup();
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    fn numbered(cells: &[&str]) -> Vec<String> {
+        let cells: Vec<String> = cells.iter().map(|cell| (*cell).to_owned()).collect();
+        names(&cells, RepeatedHeaders::Number).0
+    }
+
+    #[test]
+    fn each_repeated_header_gets_the_first_number_that_is_free() {
+        assert_eq!(numbered(&["a", "A", "b", "a"]), ["a", "A (2)", "b", "a (3)"]);
+        assert_eq!(numbered(&["a (2)", "a", "a", "a"]), ["a (2)", "a", "a (3)", "a (4)"]);
+        assert_eq!(numbered(&["a", "a", "a (2)"]), ["a", "a (2)", "a (2) (2)"]);
+        assert_eq!(numbered(&["", " ", "column_2"]), ["column_1", "column_2", "column_2 (2)"]);
+    }
+
+    /// A hundred times what it takes, and far below what it took when each name was compared with all others.
+    #[test]
+    fn names_take_a_time_that_grows_with_their_number_alone() {
+        const MANY: usize = 60_000;
+        let began = Instant::now();
+        let same = vec!["Soll".to_owned(); MANY];
+        assert_eq!(names(&same, RepeatedHeaders::Number).0.last().unwrap(), &format!("Soll ({MANY})"));
+        let (taken, same): (Vec<String>, Vec<String>) =
+            (2..MANY / 2).map(|number| (format!("a ({number})"), "a".to_owned())).unzip();
+        let all: HashSet<_> = names(&[taken, same].concat(), RepeatedHeaders::Number).0.into_iter().collect();
+        assert_eq!(all.len(), 2 * (MANY / 2 - 2));
+        let pairs: Vec<String> = (0..MANY).map(|place| format!("c{}", place / 2)).collect();
+        assert_eq!(names(&pairs, RepeatedHeaders::Refuse).1.len(), MANY / 2);
+
+        let mut profile = MappingProfile::default();
+        profile.text.column_names = (0..MANY).map(|place| format!("c{place}")).collect();
+        let error = Layout::new(&profile, &profile.text.column_names).unwrap_err();
+        assert_eq!(error.schema.unwrap().extra_columns.len(), MANY);
+        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    }
 }

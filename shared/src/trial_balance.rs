@@ -4,7 +4,11 @@
 
 mod row;
 
-use std::{borrow::Cow, collections::BTreeSet, io::Read};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashSet},
+    io::Read,
+};
 
 use self::row::{Belongs, belongs, row};
 use crate::{
@@ -441,8 +445,8 @@ impl Reading<'_> {
         }
         let mut warnings = Vec::new();
         let columns = &self.layout.columns;
-        let kept: Vec<_> =
-            columns.extra_columns.iter().filter(|name| !columns.left_columns.contains(name)).cloned().collect();
+        let left: HashSet<_> = columns.left_columns.iter().collect();
+        let kept: Vec<_> = columns.extra_columns.iter().filter(|name| !left.contains(name)).cloned().collect();
         for (names, what) in [(&kept, "are kept in extra"), (&columns.left_columns, "are left out")] {
             if !names.is_empty() {
                 warnings.push(format!("columns that Aura does not know {what}: {}", shortened(names)));
