@@ -22,6 +22,7 @@ mod exact;
 mod garbage;
 mod headline;
 mod health;
+mod hostile;
 mod identity;
 mod ledger;
 mod limits;

@@ -1,0 +1,43 @@
+//! A worker keeps within its memory, whatever the files are that its jobs read at the same time.
+
+use super::workbooks::{SHEET, Workbook};
+use crate::world::{World, job};
+
+/// What the contract allows, whatever a file's size.
+pub(super) const BUDGET: u64 = 256 << 20;
+
+#[tokio::test]
+async fn four_workbooks_that_each_take_all_there_is_wait_for_each_other() {
+    let (world, worker) = World::with_worker().await;
+    // Strings that fit into the memory that all share, but not twice.
+    let strings = format!("<sst>{}</sst>", "<si><t>a text of some 30 characters</t></si>".repeat(1_050_000));
+    // Rows that lie in a temporary file: a million cells of another slice.
+    let cells = ["B", "2022-06", "10", "x", "1", "BS", "Assets"].map(|text| format!(r#"<c t="str"><v>{text}</v></c>"#));
+    let rows: String = (4..150_000).map(|row| format!(r#"<row r="{row}">{}</row>"#, cells.concat())).collect();
+    let mut jobs = Vec::new();
+    for month in 1..=8 {
+        let workbook = match month % 2 {
+            0 => Workbook::good().part("xl/sharedStrings.xml", strings.as_str()),
+            _ => Workbook::good_with(&rows),
+        };
+        let period = format!("2022-{month:02}");
+        let bytes = workbook.replaced(
+            SHEET,
+            "<v>A</v></c><c t=\"str\"><v>2022-06",
+            &format!("<v>A</v></c><c t=\"str\"><v>{period}"),
+        );
+        let file = world.write(&format!("{month}.xlsx"), bytes.packed());
+        jobs.push(job(&file, "A", &period));
+    }
+    let mut ids = Vec::new();
+    for job in jobs {
+        ids.push(world.send(job).await);
+    }
+    for id in ids {
+        let receipt = world.broker.receipt(id).await;
+        assert_eq!(receipt["status"], "success", "{receipt:#}");
+    }
+    let peak = worker.peak_bytes();
+    eprintln!("the worker held {} MiB at most", peak >> 20);
+    assert!(peak < BUDGET, "the worker held {} MiB", peak >> 20);
+}
