@@ -80,7 +80,7 @@ pub struct Opened<'a> {
 
 enum Table<'a> {
     Text(Box<Records<Box<dyn Read + 'a>>>),
-    Sheet(SheetRows),
+    Sheet(Box<SheetRows>),
 }
 
 impl Table<'_> {
@@ -121,7 +121,7 @@ impl<'a> Opened<'a> {
                 rows.skip_lines(text.skip_lines)?;
                 let titles = rows.first(SEARCHED)?;
                 let passed = header_place(profile, &titles);
-                (Table::Sheet(rows), passed)
+                (Table::Sheet(Box::new(rows)), passed)
             }
             Packing::None | Packing::Gzip | Packing::Zstd => {
                 let (encoding, mark, input) =

@@ -254,19 +254,28 @@ impl<'a> Values<'a> {
 
 impl Filter {
     fn new(place: Option<usize>, test: &Test) -> Self {
-        let (test, texts) = match test {
-            Test::Is(texts) => (Test::Is(Vec::new()), texts.iter().cloned().collect()),
-            Test::IsNot(texts) => (Test::IsNot(Vec::new()), texts.iter().cloned().collect()),
-            test => (test.clone(), HashSet::new()),
+        let texts = match test {
+            Test::Is(texts) | Test::IsNot(texts) => texts.iter().cloned().collect(),
+            Test::StartsWith(_)
+            | Test::EndsWith(_)
+            | Test::Contains(_)
+            | Test::Matches(_)
+            | Test::MatchesNot(_)
+            | Test::Blank(_) => HashSet::new(),
         };
-        Self { place, test, texts }
+        Self { place, test: test.clone(), texts }
     }
 
     fn holds(&self, record: &Record<'_>) -> bool {
         let holds = |cell: &str| match &self.test {
             Test::Is(_) => self.texts.contains(cell.trim()),
             Test::IsNot(_) => !self.texts.contains(cell.trim()),
-            test => test.holds(cell),
+            Test::StartsWith(_)
+            | Test::EndsWith(_)
+            | Test::Contains(_)
+            | Test::Matches(_)
+            | Test::MatchesNot(_)
+            | Test::Blank(_) => self.test.holds(cell),
         };
         match self.place {
             Some(place) => holds(record.get(place).unwrap_or_default()),

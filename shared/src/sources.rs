@@ -116,11 +116,15 @@ impl Sources {
         let folder = absolute.parent().unwrap_or(&absolute);
         let file = match open_below(folder, &absolute) {
             Ok(file) => file,
-            Err(OpenError::Io(error)) => match error.kind() {
-                ErrorKind::NotFound | ErrorKind::NotADirectory => return Ok(None),
-                ErrorKind::PermissionDenied => return unfit(format!("{error}; give this user permission")),
-                _ => return Err(ProfileError::Unreadable { path, source: error }),
-            },
+            Err(OpenError::Io(error)) => {
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) {
+                    return Ok(None);
+                }
+                if error.kind() == ErrorKind::PermissionDenied {
+                    return unfit(format!("{error}; give this user permission"));
+                }
+                return Err(ProfileError::Unreadable { path, source: error });
+            }
             Err(error @ OpenError::Unsteady) => {
                 return Err(ProfileError::Unreadable { path, source: std::io::Error::other(error) });
             }

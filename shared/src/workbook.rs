@@ -3,6 +3,7 @@
 //! A workbook cannot be read as a stream. Its parts are looked through before the library opens it, what that
 //! will hold is taken from the memory that all jobs share, and the sheet's rows go to a temporary file.
 
+mod large;
 mod parts;
 mod rows;
 mod weight;
@@ -85,11 +86,13 @@ impl SheetRows {
                  AURA_MAX_WORKBOOK_UNPACKED_BYTES, that all jobs of a worker share; export it as CSV"
             ))
         })?;
+        let sheet = sheet.cloned();
+        let open = move || Self::of_archive(archive, left_out.as_ref(), sheet.as_ref(), most, limits);
         // The library trusts what parts say of each other, and panics over some that contradict themselves.
-        let read =
-            panic::catch_unwind(AssertUnwindSafe(|| Self::of_archive(archive, left_out.as_ref(), sheet, most, limits)));
+        let caught = move || panic::catch_unwind(AssertUnwindSafe(open));
+        let read = if weight > capacity / 8 { large::run(caught) } else { Some(caught()) };
         drop(share);
-        read.unwrap_or_else(|_| {
+        read.and_then(Result::ok).unwrap_or_else(|| {
             Err(invalid("the workbook's parts contradict themselves; save it anew, or export it as CSV".to_owned()))
         })
     }
