@@ -16,13 +16,16 @@ pub use self::{
 use self::{finder::Finder, value::Value};
 use crate::{
     columns::{AMOUNTS, ERP_TEXTS, FileColumns, REQUIRED, REVIEW_TEXTS, TEXTS, key_of},
-    failure::Failure,
+    failure::{ErrorCode, Failure, Stage},
     mapping_profile::{
         BalanceRule, ColumnRef, ExtraColumns, KeepOrDrop, MappingProfile, RepeatedHeaders, Target, Test, ValueRule,
     },
     records::Record,
     slice::Slice,
 };
+
+/// Bytes of the names of unknown columns as JSON, which each row that keeps them repeats.
+const MAX_EXTRA_NAMES: usize = 256 << 10;
 
 /// Where each column of the ledger stands in the records of one file.
 #[derive(Debug)]
@@ -105,6 +108,7 @@ impl Layout {
             ExtraColumns::These(_) => these.contains(&finder.keys[*place]),
         };
         let extra: Vec<usize> = unknown.iter().copied().filter(kept).collect();
+        let bytes: usize = extra.iter().map(|place| json_bytes(&names[*place])).sum();
         let columns = FileColumns {
             extra_columns: unknown.iter().map(|place| names[*place].clone()).collect(),
             left_columns: unknown.iter().filter(|place| !kept(place)).map(|place| names[*place].clone()).collect(),
@@ -120,6 +124,13 @@ impl Layout {
         let (Some(entity), Some(period), Some(account_code)) = (entity, period, account_code) else {
             return Err(finder.fault(&columns, &missing, &twice));
         };
+        if bytes > MAX_EXTRA_NAMES {
+            let reason = format!(
+                "the names of the columns that Aura does not know take {bytes} bytes of each row, more than the \
+                 {MAX_EXTRA_NAMES} that they may; name those to keep as extra_columns of a mapping profile"
+            );
+            return Err(Failure::new(ErrorCode::FileTooLarge, Stage::ValidateSchema, reason));
+        }
         let held = vec![String::new(); finder.fills];
         Ok(Self {
             columns,
@@ -284,6 +295,16 @@ impl Filter {
     }
 }
 
+/// Bytes of a text in JSON, with its quotes.
+fn json_bytes(text: &str) -> usize {
+    let bytes = text.bytes().map(|byte| match byte {
+        b'"' | b'\\' => 2,
+        byte if byte.is_ascii_control() => 6,
+        _ => 1,
+    });
+    2 + bytes.sum::<usize>()
+}
+
 /// The names of a header's cells, and those that stand twice.
 fn names(cells: &[String], repeated: RepeatedHeaders) -> (Vec<String>, Vec<String>) {
     let (mut names, mut twice) = (Vec::with_capacity(cells.len()), Vec::new());
@@ -372,6 +393,18 @@ mod tests {
         assert_eq!(numbered(&["a (2)", "a", "a", "a"]), ["a (2)", "a", "a (3)", "a (4)"]);
         assert_eq!(numbered(&["a", "a", "a (2)"]), ["a", "a (2)", "a (2) (2)"]);
         assert_eq!(numbered(&["", " ", "column_2"]), ["column_1", "column_2", "column_2 (2)"]);
+    }
+
+    #[test]
+    fn names_that_each_row_would_repeat_are_bounded() {
+        let layout = |length: usize, count: usize| {
+            let cells = REQUIRED.into_iter().map(str::to_owned);
+            let cells: Vec<String> =
+                cells.chain((0..count).map(|n| format!("{n}{}", "\u{1}".repeat(length)))).collect();
+            Layout::new(&MappingProfile::default(), &cells).map_err(|failure| failure.code).map(|_| ())
+        };
+        assert_eq!(layout(200, 100), Ok(()));
+        assert_eq!(layout(200, 1_000), Err(ErrorCode::FileTooLarge));
     }
 
     /// A hundred times what it takes, and far below what it took when each name was compared with all others.

@@ -325,7 +325,16 @@ impl Reading<'_> {
         let mut made = [const { None }; 2];
         for (place, values) in [own, contra].iter().enumerate() {
             let Some(values) = values else { continue };
-            match row(values, request.slice, &mut amounts) {
+            // Escapes make a text in JSON up to six times as long.
+            let most = request.limits.record.bytes.saturating_mul(2);
+            let made_row = row(values, request.slice, &mut amounts).and_then(|made| match &made.0.extra {
+                Some(extra) if extra.len() > most => {
+                    let reason = format!("its columns that Aura does not know take more than {most} bytes as JSON");
+                    Err(BadRow { line: record.line, column: None, reason })
+                }
+                _ => Ok(made),
+            });
+            match made_row {
                 Ok(row) => made[place] = Some(row),
                 Err(bad) => {
                     self.weigh_amounts()?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::workbooks::{SHEET, Workbook};
-use crate::world::{World, job};
+use crate::world::{World, csv, job};
 
 /// How long six large workbooks may take on a busy machine.
 const LONG: Duration = Duration::from_secs(420);
@@ -37,6 +37,37 @@ async fn four_workbooks_that_each_take_all_there_is_wait_for_each_other() {
         world.send(job).await;
     }
     world.broker.count("six successes", 6, LONG, |receipt| receipt["status"] == "success").await;
+    let peak = worker.peak_bytes();
+    eprintln!("the worker held {} MiB at most", peak >> 20);
+    assert!(peak < BUDGET, "the worker held {} MiB", peak >> 20);
+}
+
+#[tokio::test]
+async fn texts_that_each_take_what_one_may_stay_within_the_memory() {
+    let (world, worker) = World::with_worker().await;
+    // Control characters, which JSON writes six times as long, in the names and cells of unknown columns.
+    let names: String = (0..4_000).map(|column| format!(",c{column}{}", "\u{1}".repeat(8))).collect();
+    let cells = format!(",{}{}", "\u{1}".repeat(280_000), ",".repeat(3_999));
+    let mut jobs = Vec::new();
+    for month in 1..=4 {
+        let period = format!("2022-{month:02}");
+        let accounts: Vec<(String, &str)> = (0..12).map(|code| (code.to_string(), "1")).collect();
+        let accounts: Vec<_> = accounts.iter().map(|(code, balance)| (code.as_str(), *balance)).collect();
+        let wide = csv("W", &period, &accounts).replacen('\n', &format!("{names}\n"), 1);
+        let wide = wide.replace("Assets\n", &format!("Assets{cells}\n"));
+        jobs.push(job(&world.write(&format!("wide-{month}.csv"), wide), "W", &period));
+        // Every text is another, in all columns whose distinct values are counted.
+        let mut text =
+            "entity,period,account_code,account_name,balance,bs_pl,status,department,company_code\n".to_owned();
+        for code in 0..150_000 {
+            text.push_str(&format!("D,{period},{code},x,0.{code},b{code},s{code},d{code},c{code}\n"));
+        }
+        jobs.push(job(&world.write(&format!("distinct-{month}.csv"), text), "D", &period));
+    }
+    for job in jobs {
+        world.send(job).await;
+    }
+    world.broker.count("eight successes", 8, LONG, |receipt| receipt["status"] == "success").await;
     let peak = worker.peak_bytes();
     eprintln!("the worker held {} MiB at most", peak >> 20);
     assert!(peak < BUDGET, "the worker held {} MiB", peak >> 20);
