@@ -1,6 +1,6 @@
 //! The dialect: how one file is written, as its profile says or as its first bytes tell, and its header.
 
-use std::io::Read;
+use std::{collections::HashSet, io::Read};
 
 use serde::Serialize;
 
@@ -20,6 +20,8 @@ use crate::{
 const SAMPLE: usize = 256 * 1024;
 /// Records among which a header is looked for.
 const SEARCHED: usize = 200;
+/// Bytes of the names that several rows of a header make.
+const MAX_HEADER: usize = 4 << 20;
 /// Delimiters that are found out; a tie goes to the first.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
@@ -78,14 +80,14 @@ pub struct Opened<'a> {
 
 enum Table<'a> {
     Text(Box<Records<Box<dyn Read + 'a>>>),
-    Sheet(SheetRows),
+    Sheet(Box<SheetRows>),
 }
 
 impl Table<'_> {
     fn next(&mut self, strictly: bool) -> Result<Option<Record<'_>>, Failure> {
         match self {
             Self::Text(records) => records.read_record(strictly),
-            Self::Sheet(rows) => Ok(rows.next_record()),
+            Self::Sheet(rows) => rows.next_record(),
         }
     }
 }
@@ -116,10 +118,10 @@ impl<'a> Opened<'a> {
                 dialect.packing = "xlsx";
                 let mut rows = SheetRows::read(input, text.sheet.as_ref(), limits.workbook, limits.record)?;
                 dialect.sheet = Some(rows.name.clone());
-                rows.skip_lines(text.skip_lines);
-                let titles = rows.first(SEARCHED);
+                rows.skip_lines(text.skip_lines)?;
+                let titles = rows.first(SEARCHED)?;
                 let passed = header_place(profile, &titles);
-                (Table::Sheet(rows), passed)
+                (Table::Sheet(Box::new(rows)), passed)
             }
             Packing::None | Packing::Gzip | Packing::Zstd => {
                 let (encoding, mark, input) =
@@ -147,7 +149,16 @@ impl<'a> Opened<'a> {
         };
         match text.header {
             HeaderLine::Present => opened.read_header(text, passed)?,
-            HeaderLine::Absent => opened.header = text.column_names.clone(),
+            HeaderLine::Absent => {
+                let (names, most) = (text.column_names.len(), limits.record.fields);
+                if names > most {
+                    let reason = format!(
+                        "the mapping profile has {names} column_names, more than the {most} that AURA_MAX_COLUMNS allows"
+                    );
+                    return Err(Failure::new(ErrorCode::SchemaInvalid, Stage::ValidateSchema, reason));
+                }
+                opened.header = text.column_names.clone();
+            }
         }
         if text.header == HeaderLine::Absent && opened.header.is_empty() {
             // The columns are as many as the first record has fields.
@@ -186,7 +197,16 @@ impl<'a> Opened<'a> {
             match record {
                 Some((line, cells)) => {
                     self.dialect.header_line = self.dialect.header_line.or(Some(line));
-                    self.header = if row == 0 { cells } else { joined(&self.header, &cells) };
+                    self.header = if row == 0 {
+                        cells
+                    } else {
+                        joined(&self.header, &cells).ok_or_else(|| {
+                            let reason = format!(
+                                "line {line}: the cells of the header, joined, are longer than {MAX_HEADER} bytes"
+                            );
+                            Failure::new(ErrorCode::FileTooLarge, Stage::Parse, reason)
+                        })?
+                    };
                 }
                 None if wanted.is_empty() => return Ok(()),
                 None => {
@@ -198,7 +218,7 @@ impl<'a> Opened<'a> {
         }
         match &mut self.table {
             Table::Text(records) => records.skip_lines(text.skip_after_header)?,
-            Table::Sheet(rows) => rows.skip_lines(text.skip_after_header),
+            Table::Sheet(rows) => rows.skip_lines(text.skip_after_header)?,
         }
         Ok(())
     }
@@ -254,19 +274,33 @@ fn columns_of(cells: &[String], text: &TextFormat) -> usize {
 }
 
 fn contains(record: &Record<'_>, wanted: &[String]) -> bool {
-    wanted.iter().all(|wanted| record.iter().any(|cell| key_of(cell) == *wanted))
+    holds_all(record.iter(), wanted)
 }
 
-/// Two rows of a header in one; a blank cell of the upper one belongs to the cell on its left.
-fn joined(upper: &[String], lower: &[String]) -> Vec<String> {
-    let mut over = "";
+/// Whether each of the keys is that of a cell.
+fn holds_all<'a>(cells: impl Iterator<Item = &'a str>, wanted: &[String]) -> bool {
+    if wanted.is_empty() {
+        return true;
+    }
+    let keys: HashSet<String> = cells.map(key_of).collect();
+    wanted.iter().all(|wanted| keys.contains(wanted))
+}
+
+/// Two rows of a header in one; a blank cell of the upper one belongs to the cell on its left. None if they
+/// are too long: one long cell may stand over any number of columns.
+fn joined(upper: &[String], lower: &[String]) -> Option<Vec<String>> {
+    let (mut over, mut bytes) = ("", 0);
     let cells = (0..upper.len().max(lower.len())).map(|place| {
         let above = upper.get(place).map_or("", |cell| cell.trim());
         if !above.is_empty() {
             over = above;
         }
         let below = lower.get(place).map_or("", |cell| cell.trim());
-        if below.is_empty() { above.to_owned() } else { format!("{over} {below}").trim().to_owned() }
+        bytes += over.len() + below.len();
+        if bytes > MAX_HEADER {
+            return None;
+        }
+        Some(if below.is_empty() { above.to_owned() } else { format!("{over} {below}").trim().to_owned() })
     });
     cells.collect()
 }
@@ -292,15 +326,15 @@ fn survey(sample: &[u8], profile: &MappingProfile) -> (u8, usize) {
             }
             HeaderLine::Present if !text.header_contains.is_empty() => {
                 let wanted: Vec<String> = text.header_contains.iter().map(|cell| key_of(cell)).collect();
-                let found =
-                    |cells: &Vec<String>| wanted.iter().all(|wanted| cells.iter().any(|cell| key_of(cell) == *wanted));
-                (records.iter().filter(|cells| found(cells)).count().min(1) * 1000, 0)
+                let found = |cells: &Vec<String>| holds_all(cells.iter().map(String::as_str), &wanted);
+                (usize::from(records.iter().any(found)) * 1000, 0)
             }
             HeaderLine::Present => {
                 let place = header_place(profile, &records);
-                let rows = records.iter().skip(place).take(text.header_rows.0.into());
-                let header = rows
-                    .fold(Vec::new(), |header, row| if header.is_empty() { row.clone() } else { joined(&header, row) });
+                let mut rows = records.iter().skip(place).take(text.header_rows.0.into());
+                let first = rows.next().cloned().unwrap_or_default();
+                // What is too long is told of when the header is read.
+                let header = rows.try_fold(first, |header, row| joined(&header, row)).unwrap_or_default();
                 (known(&header, &expected), place)
             }
         };
@@ -319,14 +353,14 @@ fn header_place(profile: &MappingProfile, records: &[Vec<String>]) -> usize {
         HeaderLine::Present if !profile.is_default() => return 0,
         HeaderLine::Present => {}
     }
-    let whole = |cells: &Vec<String>| REQUIRED.iter().all(|name| cells.iter().any(|cell| key_of(cell) == *name));
-    records.iter().position(whole).unwrap_or(0)
+    let required = REQUIRED.map(str::to_owned);
+    records.iter().position(|cells| holds_all(cells.iter().map(String::as_str), &required)).unwrap_or(0)
 }
 
 /// How many of the expected names a header has.
 fn known(header: &[String], expected: &[String]) -> usize {
-    let keys: Vec<String> = header.iter().map(|cell| key_of(cell)).collect();
-    expected.iter().filter(|name| keys.contains(name)).count()
+    let keys: HashSet<String> = header.iter().map(|cell| key_of(cell)).collect();
+    expected.iter().filter(|name| keys.contains(*name)).count()
 }
 
 /// The first records of a sample whose end may be cut off.

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// How many bad rows a result lists; the total is always given.
 pub const LISTED_ROWS: usize = 1_000;
+/// Bytes of what somebody else wrote that a message quotes.
+const QUOTED: usize = 200;
 
 macro_rules! text_enum {
     ($(#[$meta:meta])* $type:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)* }) => {
@@ -206,8 +208,36 @@ pub struct Failure {
 impl Failure {
     /// A failure that concerns no single row.
     pub fn new(code: ErrorCode, stage: Stage, message: impl Into<String>) -> Self {
-        Self { code, stage, message: message.into(), rows: Vec::new(), rows_total: 0, schema: None }
+        // No store takes a NUL, and no line of a log a line end, whatever the message quotes.
+        let message = escape(message.into());
+        Self { code, stage, message, rows: Vec::new(), rows_total: 0, schema: None }
     }
+}
+
+/// A text that somebody else wrote, fit to be quoted: control characters are escaped, and the middle of a long one
+/// is left out.
+pub fn clean(text: &str) -> String {
+    clean_within(text, QUOTED)
+}
+
+/// The same, of at most so many bytes and the mark of what is left out.
+pub(crate) fn clean_within(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return escape(text.to_owned());
+    }
+    let (start, end) = (text.floor_char_boundary(most / 2), text.ceil_char_boundary(text.len() - most / 2));
+    escape(format!("{} … {}", text.get(..start).unwrap_or_default(), text.get(end..).unwrap_or_default()))
+}
+
+fn escape(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if c.is_control() { escaped.extend(c.escape_default()) } else { escaped.push(c) }
+    }
+    escaped
 }
 
 impl fmt::Display for Failure {

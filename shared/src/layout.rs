@@ -4,7 +4,10 @@ mod amount;
 mod finder;
 mod value;
 
-use std::{borrow::Cow, collections::HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 pub use self::{
     amount::{AmountSource, Reading},
@@ -13,13 +16,16 @@ pub use self::{
 use self::{finder::Finder, value::Value};
 use crate::{
     columns::{AMOUNTS, ERP_TEXTS, FileColumns, REQUIRED, REVIEW_TEXTS, TEXTS, key_of},
-    failure::Failure,
+    failure::{ErrorCode, Failure, Stage},
     mapping_profile::{
         BalanceRule, ColumnRef, ExtraColumns, KeepOrDrop, MappingProfile, RepeatedHeaders, Target, Test, ValueRule,
     },
     records::Record,
     slice::Slice,
 };
+
+/// Bytes of the names of unknown columns as JSON, which each row that keeps them repeats.
+const MAX_EXTRA_NAMES: usize = 256 << 10;
 
 /// Where each column of the ledger stands in the records of one file.
 #[derive(Debug)]
@@ -54,6 +60,8 @@ struct Filter {
     /// The cell, or any.
     place: Option<usize>,
     test: Test,
+    /// The texts of a test that has any, which may be thousands.
+    texts: HashSet<String>,
 }
 
 /// What becomes of a record before it is looked at.
@@ -75,8 +83,7 @@ impl Layout {
     pub fn new(profile: &MappingProfile, cells: &[String]) -> Result<Self, Failure> {
         let (names, twice) = names(cells, profile.text.repeated_headers);
         let keys: Vec<String> = names.iter().map(|name| key_of(name)).collect();
-        let used = vec![false; names.len()];
-        let mut finder = Finder { profile, keys, used, missing: Vec::new(), fills: 0 };
+        let mut finder = Finder::new(profile, keys);
         let entity = finder.value(Target::ENTITY);
         let period = finder.value(Target::PERIOD);
         let account_code = finder.named("account_code");
@@ -101,6 +108,7 @@ impl Layout {
             ExtraColumns::These(_) => these.contains(&finder.keys[*place]),
         };
         let extra: Vec<usize> = unknown.iter().copied().filter(kept).collect();
+        let bytes: usize = extra.iter().map(|place| json_bytes(&names[*place])).sum();
         let columns = FileColumns {
             extra_columns: unknown.iter().map(|place| names[*place].clone()).collect(),
             left_columns: unknown.iter().filter(|place| !kept(place)).map(|place| names[*place].clone()).collect(),
@@ -116,6 +124,13 @@ impl Layout {
         let (Some(entity), Some(period), Some(account_code)) = (entity, period, account_code) else {
             return Err(finder.fault(&columns, &missing, &twice));
         };
+        if bytes > MAX_EXTRA_NAMES {
+            let reason = format!(
+                "the names of the columns that Aura does not know take {bytes} bytes of each row, more than the \
+                 {MAX_EXTRA_NAMES} that they may; name those to keep as extra_columns of a mapping profile"
+            );
+            return Err(Failure::new(ErrorCode::FileTooLarge, Stage::ValidateSchema, reason));
+        }
         let held = vec![String::new(); finder.fills];
         Ok(Self {
             columns,
@@ -249,38 +264,79 @@ impl<'a> Values<'a> {
 }
 
 impl Filter {
+    fn new(place: Option<usize>, test: &Test) -> Self {
+        let texts = match test {
+            Test::Is(texts) | Test::IsNot(texts) => texts.iter().cloned().collect(),
+            Test::StartsWith(_)
+            | Test::EndsWith(_)
+            | Test::Contains(_)
+            | Test::Matches(_)
+            | Test::MatchesNot(_)
+            | Test::Blank(_) => HashSet::new(),
+        };
+        Self { place, test: test.clone(), texts }
+    }
+
     fn holds(&self, record: &Record<'_>) -> bool {
+        let holds = |cell: &str| match &self.test {
+            Test::Is(_) => self.texts.contains(cell.trim()),
+            Test::IsNot(_) => !self.texts.contains(cell.trim()),
+            Test::StartsWith(_)
+            | Test::EndsWith(_)
+            | Test::Contains(_)
+            | Test::Matches(_)
+            | Test::MatchesNot(_)
+            | Test::Blank(_) => self.test.holds(cell),
+        };
         match self.place {
-            Some(place) => self.test.holds(record.get(place).unwrap_or_default()),
-            None => record.iter().any(|cell| self.test.holds(cell)),
+            Some(place) => holds(record.get(place).unwrap_or_default()),
+            None => record.iter().any(holds),
         }
     }
 }
 
+/// Bytes of a text in JSON, with its quotes.
+fn json_bytes(text: &str) -> usize {
+    let bytes = text.bytes().map(|byte| match byte {
+        b'"' | b'\\' => 2,
+        byte if byte.is_ascii_control() => 6,
+        _ => 1,
+    });
+    2 + bytes.sum::<usize>()
+}
+
 /// The names of a header's cells, and those that stand twice.
 fn names(cells: &[String], repeated: RepeatedHeaders) -> (Vec<String>, Vec<String>) {
-    let (mut names, mut keys, mut twice): (Vec<String>, Vec<String>, Vec<String>) =
-        (Vec::new(), Vec::new(), Vec::new());
+    let (mut names, mut twice) = (Vec::with_capacity(cells.len()), Vec::new());
+    let mut told: HashSet<String> = HashSet::new();
+    let mut taken: HashSet<String> = HashSet::with_capacity(cells.len());
+    // By each key how often it stands so far, and the last number that was given to one of its names.
+    let mut numbers: HashMap<String, (usize, usize)> = HashMap::with_capacity(cells.len());
     for (place, cell) in cells.iter().enumerate() {
-        let name = match cell.split_whitespace().collect::<Vec<_>>().join(" ") {
-            empty if empty.is_empty() => format!("column_{}", place + 1),
-            _ => cell.trim().trim_matches('\u{feff}').to_owned(),
+        let name = match cell.split_whitespace().next() {
+            None => format!("column_{}", place + 1),
+            Some(_) => cell.trim().trim_matches('\u{feff}').to_owned(),
         };
         let key = key_of(&name);
-        let before = keys.iter().filter(|known| **known == key).count();
-        match repeated {
-            RepeatedHeaders::Number if before > 0 => {
-                let taken = |name: &String| names.iter().any(|known| key_of(known) == key_of(name));
-                let numbered = (before + 1..).map(|number| format!("{name} ({number})")).find(|name| !taken(name));
-                names.extend(numbered);
+        let (before, last) = numbers.entry(key.clone()).or_default();
+        let name = match repeated {
+            RepeatedHeaders::Number if *before > 0 || taken.contains(&key) => {
+                let mut number = (*before).max(*last).max(1) + 1;
+                while taken.contains(&key_of(&format!("{name} ({number})"))) {
+                    number += 1;
+                }
+                *last = number;
+                format!("{name} ({number})")
             }
-            RepeatedHeaders::Refuse if before > 0 && !twice.contains(&name) => {
+            RepeatedHeaders::Refuse if *before > 0 && told.insert(name.clone()) => {
                 twice.push(name.clone());
-                names.push(name);
+                name
             }
-            RepeatedHeaders::Number | RepeatedHeaders::Refuse => names.push(name),
-        }
-        keys.push(key);
+            RepeatedHeaders::Number | RepeatedHeaders::Refuse => name,
+        };
+        *before += 1;
+        taken.insert(key_of(&name));
+        names.push(name);
     }
     (names, twice)
 }
@@ -318,4 +374,57 @@ pub fn expected_names(profile: &MappingProfile) -> Vec<String> {
     names.sort();
     names.dedup();
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    fn numbered(cells: &[&str]) -> Vec<String> {
+        let cells: Vec<String> = cells.iter().map(|cell| (*cell).to_owned()).collect();
+        names(&cells, RepeatedHeaders::Number).0
+    }
+
+    #[test]
+    fn each_repeated_header_gets_the_first_number_that_is_free() {
+        assert_eq!(numbered(&["a", "A", "b", "a"]), ["a", "A (2)", "b", "a (3)"]);
+        assert_eq!(numbered(&["a (2)", "a", "a", "a"]), ["a (2)", "a", "a (3)", "a (4)"]);
+        assert_eq!(numbered(&["a", "a", "a (2)"]), ["a", "a (2)", "a (2) (2)"]);
+        assert_eq!(numbered(&["", " ", "column_2"]), ["column_1", "column_2", "column_2 (2)"]);
+    }
+
+    #[test]
+    fn names_that_each_row_would_repeat_are_bounded() {
+        let layout = |length: usize, count: usize| {
+            let cells = REQUIRED.into_iter().map(str::to_owned);
+            let cells: Vec<String> =
+                cells.chain((0..count).map(|n| format!("{n}{}", "\u{1}".repeat(length)))).collect();
+            Layout::new(&MappingProfile::default(), &cells).map_err(|failure| failure.code).map(|_| ())
+        };
+        assert_eq!(layout(200, 100), Ok(()));
+        assert_eq!(layout(200, 1_000), Err(ErrorCode::FileTooLarge));
+    }
+
+    /// A hundred times what it takes, and far below what it took when each name was compared with all others.
+    #[test]
+    fn names_take_a_time_that_grows_with_their_number_alone() {
+        const MANY: usize = 60_000;
+        let began = Instant::now();
+        let same = vec!["Soll".to_owned(); MANY];
+        assert_eq!(names(&same, RepeatedHeaders::Number).0.last().unwrap(), &format!("Soll ({MANY})"));
+        let (taken, same): (Vec<String>, Vec<String>) =
+            (2..MANY / 2).map(|number| (format!("a ({number})"), "a".to_owned())).unzip();
+        let all: HashSet<_> = names(&[taken, same].concat(), RepeatedHeaders::Number).0.into_iter().collect();
+        assert_eq!(all.len(), 2 * (MANY / 2 - 2));
+        let pairs: Vec<String> = (0..MANY).map(|place| format!("c{}", place / 2)).collect();
+        assert_eq!(names(&pairs, RepeatedHeaders::Refuse).1.len(), MANY / 2);
+
+        let mut profile = MappingProfile::default();
+        profile.text.column_names = (0..MANY).map(|place| format!("c{place}")).collect();
+        let error = Layout::new(&profile, &profile.text.column_names).unwrap_err();
+        assert_eq!(error.schema.unwrap().extra_columns.len(), MANY);
+        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    }
 }

@@ -23,6 +23,7 @@ pub mod job;
 pub mod layout;
 pub mod lease;
 pub mod mapping_profile;
+pub mod memory;
 pub mod mongo;
 pub mod numeric;
 pub mod outbox;

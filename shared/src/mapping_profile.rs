@@ -26,9 +26,15 @@ pub use self::{
     },
 };
 use crate::{
+    failure::clean_within,
     fingerprint::Fingerprint,
     job::{DEFAULT_SOURCE, Mode, SourceName},
 };
+
+/// Bytes of the reason why a text is no profile, which may quote a key of any length.
+const MAX_REASON: usize = 2_000;
+/// Names and conditions of one kind that a profile may have: each record is checked against all of them.
+const MAX_NAMES: usize = 1_000;
 
 /// A parsed mapping profile.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -142,7 +148,8 @@ impl MappingProfile {
         let mut profile: Self = toml::from_str(toml).map_err(|error| {
             let before = error.span().map_or("", |span| toml.get(..span.start).unwrap_or(toml));
             // The message may go over several lines; one is enough, and it names what is allowed.
-            invalid(before.matches('\n').count() + 1, error.message().replace('\n', "; "))
+            let reason = clean_within(&error.message().replace('\n', "; "), MAX_REASON);
+            invalid(before.matches('\n').count() + 1, reason)
         })?;
         profile.name = name;
         for (target, rule) in
@@ -177,11 +184,46 @@ impl MappingProfile {
                 ));
             }
         }
+        if let Some((key, count)) = profile.most_names().into_iter().find(|(_, count)| *count > MAX_NAMES) {
+            let reason = format!("{key} has {count} entries, more than the {MAX_NAMES} that a profile may have");
+            return Err(invalid(line_of(toml, key), reason));
+        }
         let canonical = serde_json::to_string(&profile).unwrap_or_default();
         if canonical.contains("\\u0000") {
             return Err(invalid(1, "a text holds a NUL character".to_owned()));
         }
         Ok(profile)
+    }
+
+    /// How many names and conditions each of its keys has, where a header or each record is checked against all of them.
+    fn most_names(&self) -> Vec<(&'static str, usize)> {
+        let columns = |rule: &ColumnRule| match &rule.value {
+            ValueRule::Column(columns) | ValueRule::Joined(columns, _) => columns.len().max(rule.format.len()),
+            ValueRule::Constant(_) | ValueRule::Message(_) => rule.format.len(),
+        };
+        let rules = self.columns.iter().chain(&self.contra);
+        let mut counts: Vec<_> = rules.map(|(target, rule)| (target.as_str(), columns(rule))).collect();
+        let mut balance = |rule: &Option<BalanceRule>| match rule {
+            None => {}
+            Some(BalanceRule::Column { column, .. }) => counts.push(("column", column.len())),
+            Some(BalanceRule::Sides { debit, credit, .. }) => {
+                counts.extend([("debit", debit.len()), ("credit", credit.len())]);
+            }
+            Some(BalanceRule::Indicated { column, indicator, debit_values, credit_values, .. }) => counts.extend([
+                ("column", column.len()),
+                ("indicator", indicator.len()),
+                ("debit_values", debit_values.len()),
+                ("credit_values", credit_values.len()),
+            ]),
+        };
+        balance(&self.balance);
+        balance(&self.balance_carryforward);
+        let (rows, amounts) = (&self.rows, &self.amounts);
+        counts.extend([("keep", rows.keep.len()), ("drop", rows.drop.len()), ("end", rows.end.len())]);
+        counts.extend([("empty", amounts.empty.len()), ("currency", amounts.currency.len())]);
+        counts.extend([("debit_marks", amounts.debit_marks.len()), ("credit_marks", amounts.credit_marks.len())]);
+        counts.push(("header_contains", self.text.header_contains.len()));
+        counts
     }
 
     /// Whether it is the built-in one.

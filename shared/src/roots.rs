@@ -1,11 +1,16 @@
 //! The input roots: files are read from below them and from nowhere else.
 
+mod open;
+
 use std::{
-    fmt, io,
+    fmt,
+    os::unix::ffi::OsStrExt,
     path::{Component, Path, PathBuf},
 };
 
 use url::Url;
+
+pub use self::open::{OpenError, open_below};
 
 use crate::{
     failure::{ErrorCode, Failure, Stage},
@@ -106,6 +111,9 @@ impl InputRoots {
         let named = path_of(file).ok_or_else(|| {
             refuse("the file is named by a scheme that is not read; use a path, or file://, s3://, gs:// or az://")
         })?;
+        if named.as_os_str().as_bytes().contains(&0) {
+            return Err(refuse("the file's name holds a NUL character, which no file's name can"));
+        }
         let absolute = normal(&base.join(&named));
         let below = |path: &PathBuf| {
             let root =
@@ -152,20 +160,6 @@ fn outside() -> Failure {
 /// The kind of object store whose URL a text is.
 pub(crate) fn kind_of(text: &str) -> Option<Kind> {
     Kind::of_scheme(text.split_once("://")?.0)
-}
-
-/// Resolves a file's links and makes sure that it still lies below its root.
-///
-/// # Errors
-/// If it does not exist or cannot be reached, or `Ok(Err)` with `file_not_allowed` if a link leads out.
-pub fn resolve(root: &Path, path: &Path) -> io::Result<Result<PathBuf, Failure>> {
-    let root = root.canonicalize()?;
-    let path = path.canonicalize()?;
-    if path.starts_with(&root) {
-        Ok(Ok(path))
-    } else {
-        Ok(Err(refuse("a link leads out of AURA_INPUT_ROOTS; put the file itself below one of them")))
-    }
 }
 
 /// The path that a text names: a plain path or a `file://` URL of this machine. What begins with a
@@ -284,6 +278,7 @@ mod tests {
             "ftp://in/a.csv",
             "data:text/csv,a",
             "http:/in/a.csv",
+            "file:///other/in/a%00.csv",
         ] {
             assert_eq!(located(file).unwrap_err().code, ErrorCode::FileNotAllowed, "{file}");
         }
@@ -292,15 +287,82 @@ mod tests {
     #[test]
     fn a_link_that_leads_out_is_refused_and_one_that_stays_is_followed() {
         let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("in");
-        std::fs::create_dir(&root).unwrap();
+        let (root, link) = (folder.path().join("in"), std::os::unix::fs::symlink::<PathBuf, PathBuf>);
+        std::fs::create_dir_all(root.join("sub")).unwrap();
         std::fs::write(folder.path().join("secret"), "x").unwrap();
-        std::fs::write(root.join("a.csv"), "x").unwrap();
-        std::os::unix::fs::symlink(folder.path().join("secret"), root.join("out.csv")).unwrap();
-        std::os::unix::fs::symlink(root.join("a.csv"), root.join("in.csv")).unwrap();
-        let at = |name: &str| resolve(&root, &root.join(name));
-        assert_eq!(at("out.csv").unwrap().unwrap_err().code, ErrorCode::FileNotAllowed);
-        assert!(at("in.csv").unwrap().unwrap().ends_with("a.csv"));
-        assert!(at("none.csv").is_err());
+        std::fs::write(root.join("sub/a.csv"), "x").unwrap();
+        for (target, name) in [
+            (folder.path().join("secret"), "out.csv"),
+            (folder.path().join("none"), "out-to-nothing.csv"),
+            (folder.path().join("none/none"), "out-far.csv"),
+            ("../secret".into(), "up.csv"),
+            (folder.path().to_owned(), "way-out"),
+            (root.join("sub/a.csv"), "in.csv"),
+            ("sub/../in.csv".into(), "twice.csv"),
+            ("sub".into(), "way-in"),
+            ("nothing.csv".into(), "to-nothing.csv"),
+            ("circle.csv".into(), "circle.csv"),
+        ] {
+            link(target, root.join(name)).unwrap();
+        }
+        let at = |name: &str| open_below(&root, &root.join(name));
+        for name in ["out.csv", "out-to-nothing.csv", "out-far.csv", "up.csv", "way-out/secret", "way-out/none"] {
+            assert!(matches!(at(name), Err(OpenError::Outside)), "{name}");
+        }
+        for name in ["sub/a.csv", "in.csv", "twice.csv", "way-in/a.csv", "way-out/in/in.csv"] {
+            assert_eq!(std::io::read_to_string(at(name).unwrap()).unwrap(), "x", "{name}");
+        }
+        let long = "x".repeat(300);
+        for name in ["circle.csv", "a\0.csv", long.as_str()] {
+            assert!(matches!(at(name), Err(OpenError::NoSuchName(_))), "{name}: {:?}", at(name));
+        }
+        for name in ["sub", ".", "way-in"] {
+            assert!(matches!(at(name), Err(OpenError::NotRegular)), "{name}: {:?}", at(name));
+        }
+        for name in ["none.csv", "to-nothing.csv", "in.csv/x"] {
+            assert!(matches!(at(name), Err(OpenError::Io(_))), "{name}: {:?}", at(name));
+        }
+        std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap();
+        assert!(matches!(at("socket"), Err(OpenError::NotRegular)));
+        // The folder may be reached by a link itself.
+        link(root.clone(), folder.path().join("alias")).unwrap();
+        let alias = folder.path().join("alias");
+        assert!(open_below(&alias, &alias.join("in.csv")).is_ok());
+    }
+
+    #[test]
+    fn no_exchange_of_a_folder_with_a_link_leads_out() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+        let folder = tempfile::tempdir().unwrap();
+        let (root, outside) = (folder.path().join("in"), folder.path().join("outside"));
+        for (place, text) in [(root.join("sub"), "inside"), (outside.clone(), "secret")] {
+            std::fs::create_dir_all(&place).unwrap();
+            std::fs::write(place.join("a.csv"), text).unwrap();
+        }
+        std::os::unix::fs::symlink(&outside, root.join("link")).unwrap();
+        let done = AtomicBool::new(false);
+        let mut opened = 0;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    renameat_with(CWD, root.join("sub"), CWD, root.join("link"), RenameFlags::EXCHANGE).unwrap();
+                }
+            });
+            for _ in 0..20_000 {
+                match open_below(&root, &root.join("sub/a.csv")) {
+                    Ok(file) => {
+                        assert_eq!(std::io::read_to_string(file).unwrap(), "inside");
+                        opened += 1;
+                    }
+                    Err(OpenError::Outside | OpenError::Unsteady) => {}
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        assert!(opened > 0, "the folder was never there");
     }
 }

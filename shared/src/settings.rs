@@ -94,7 +94,7 @@ pub const DEFINITIONS: &[Definition] = &[
     define("max_columns", "4096", "most columns of a file"),
     define("max_expanded_bytes", "17179869184", "most bytes that a compressed file unpacks to"),
     define("max_expansion_ratio", "200", "most times its size that a compressed file unpacks to, past 64 MiB"),
-    define("max_workbook_bytes", "33554432", "largest .xlsx workbook, which is held in memory"),
+    define("max_workbook_bytes", "33554432", "largest .xlsx workbook"),
     define("max_workbook_unpacked_bytes", "268435456", "most bytes that the parts of a workbook unpack to"),
     define("outbox_warn_seconds", "300", "age of what waits for MongoDB or the cache past which /readyz warns"),
 ];

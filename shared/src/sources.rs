@@ -1,7 +1,7 @@
 //! The folder of mapping profiles: one `NAME.toml` for each source, beside the built-in `default`.
 
 use std::{
-    io::ErrorKind,
+    io::{ErrorKind, Read},
     path::{Path, PathBuf},
 };
 
@@ -9,6 +9,7 @@ use crate::{
     failure::{ErrorCode, Failure, Stage},
     job::{DEFAULT_SOURCE, SourceName},
     mapping_profile::{InvalidProfile, MappingProfile},
+    roots::{OpenError, open_below},
 };
 
 /// The largest profile that is read, in bytes.
@@ -47,6 +48,14 @@ pub enum ProfileError {
         /// Why not.
         source: std::io::Error,
     },
+    /// What lies there cannot be a profile, however often it is read.
+    #[error("{path} cannot be read: {reason}", path = path.display())]
+    Unfit {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
 }
 
 impl From<ProfileError> for Failure {
@@ -59,6 +68,10 @@ impl From<ProfileError> for Failure {
             }
             ProfileError::Invalid { path, fault } => {
                 let reason = format!("the mapping profile cannot be used: {}: {fault}", file_name(&path));
+                Self::new(ErrorCode::UnknownSource, Stage::Receive, reason)
+            }
+            ProfileError::Unfit { path, reason } => {
+                let reason = format!("the mapping profile cannot be used: {}: {reason}", file_name(&path));
                 Self::new(ErrorCode::UnknownSource, Stage::Receive, reason)
             }
             ProfileError::Unreadable { path, source } => {
@@ -89,25 +102,53 @@ impl Sources {
     /// # Errors
     /// If there is none, or it cannot be read, or it is not valid.
     pub fn named(&self, name: &SourceName) -> Result<MappingProfile, ProfileError> {
-        let path = self.0.join(format!("{name}.toml"));
-        let unreadable = |source| ProfileError::Unreadable { path: path.clone(), source };
-        match std::fs::metadata(&path) {
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                if name.as_str() == DEFAULT_SOURCE {
-                    return Ok(MappingProfile::default());
-                }
+        match self.read(name)? {
+            Some(text) => MappingProfile::parse(name.clone(), &text)
+                .map_err(|fault| ProfileError::Invalid { path: self.path(name), fault }),
+            None if name.as_str() == DEFAULT_SOURCE => Ok(MappingProfile::default()),
+            None => {
                 let known: Vec<_> = self.names().iter().map(ToString::to_string).collect();
                 Err(ProfileError::Unknown { name: name.clone(), folder: self.0.clone(), known: known.join(", ") })
             }
-            Err(error) => Err(unreadable(error)),
-            Ok(metadata) if !metadata.is_file() || metadata.len() > MAX_BYTES => {
-                Err(unreadable(std::io::Error::new(ErrorKind::InvalidInput, "it is no file of at most 1 MiB")))
+        }
+    }
+
+    fn path(&self, name: &SourceName) -> PathBuf {
+        self.0.join(format!("{name}.toml"))
+    }
+
+    /// The text of a profile's file, if it is there.
+    fn read(&self, name: &SourceName) -> Result<Option<String>, ProfileError> {
+        let path = self.path(name);
+        let unfit = |reason: String| Err(ProfileError::Unfit { path: path.clone(), reason });
+        let absolute = match std::path::absolute(&path) {
+            Ok(absolute) => absolute,
+            Err(source) => return Err(ProfileError::Unreadable { path, source }),
+        };
+        let folder = absolute.parent().unwrap_or(&absolute);
+        let file = match open_below(folder, &absolute) {
+            Ok(file) => file,
+            Err(OpenError::Io(error)) => {
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) {
+                    return Ok(None);
+                }
+                if error.kind() == ErrorKind::PermissionDenied {
+                    return unfit(format!("{error}; give this user permission"));
+                }
+                return Err(ProfileError::Unreadable { path, source: error });
             }
-            Ok(_) => {
-                let text = std::fs::read_to_string(&path).map_err(unreadable)?;
-                MappingProfile::parse(name.clone(), &text)
-                    .map_err(|fault| ProfileError::Invalid { path: path.clone(), fault })
+            Err(error @ OpenError::Unsteady) => {
+                return Err(ProfileError::Unreadable { path, source: std::io::Error::other(error) });
             }
+            Err(error @ (OpenError::Outside | OpenError::NotRegular | OpenError::NoSuchName(_))) => {
+                return unfit(error.to_string());
+            }
+        };
+        let mut text = Vec::new();
+        match file.take(MAX_BYTES + 1).read_to_end(&mut text) {
+            Err(source) => Err(ProfileError::Unreadable { path, source }),
+            Ok(_) if text.len() as u64 > MAX_BYTES => unfit("it is longer than 1 MiB".to_owned()),
+            Ok(_) => String::from_utf8(text).map(Some).or_else(|_| unfit("it is not UTF-8".to_owned())),
         }
     }
 
@@ -116,8 +157,7 @@ impl Sources {
     /// # Errors
     /// As [`Self::named`].
     pub fn text(&self, name: &SourceName) -> Result<Option<String>, ProfileError> {
-        self.named(name)?;
-        Ok(std::fs::read_to_string(self.0.join(format!("{name}.toml"))).ok())
+        self.read(name)
     }
 
     /// The names of all profiles, the built-in one first. A folder that is not there has none.
@@ -198,6 +238,38 @@ mod tests {
             assert_eq!(leaked, None, "{told}");
             assert!(told.contains(name), "{told}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_a_profile_is_refused_for_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let sources = Sources::new(folder.path().join("sources"));
+        std::fs::create_dir_all(sources.folder().join("folder.toml")).unwrap();
+        let link = |target: &str, name: &str| std::os::unix::fs::symlink(target, sources.folder().join(name)).unwrap();
+        std::fs::write(folder.path().join("outside.toml"), "mode = 'replace'").unwrap();
+        link("../outside.toml", "out.toml");
+        link("../nothing.toml", "out-to-nothing.toml");
+        link("circle.toml", "circle.toml");
+        for (name, text) in [
+            ("long", "#".repeat(1 << 20) + "#"),
+            ("nul", "mode\0 = 'replace'".to_owned()),
+            ("escaped", "\"a\\u0000\" = 1".to_owned()),
+            ("key", format!("{} = 1", "k".repeat(100_000))),
+        ] {
+            std::fs::write(sources.folder().join(format!("{name}.toml")), text).unwrap();
+        }
+        std::fs::write(sources.folder().join("latin.toml"), b"# \xe9").unwrap();
+        for name in ["folder", "out", "out-to-nothing", "circle", "long", "latin", "nul", "escaped", "key"] {
+            let failure = Failure::from(sources.named(&name.parse().unwrap()).unwrap_err());
+            assert_eq!(failure.code, ErrorCode::UnknownSource, "{name}: {failure}");
+            assert!(!failure.message.contains('\0') && failure.message.len() < 4_000, "{name}: {failure}");
+        }
+        // As Kubernetes lays out what it mounts.
+        std::fs::create_dir(sources.folder().join("..2026")).unwrap();
+        std::fs::write(sources.folder().join("..2026/erp.toml"), "mode = 'replace'").unwrap();
+        link("..2026", "..data");
+        link("..data/erp.toml", "erp.toml");
+        assert_eq!(sources.named(&"erp".parse().unwrap()).unwrap().mode, crate::job::Mode::Replace);
     }
 
     #[test]

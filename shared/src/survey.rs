@@ -14,6 +14,9 @@ use crate::{
 /// Slices that are told apart; a file holds fewer, unless its entity column is none.
 const MOST_SLICES: usize = 100_000;
 
+/// Bytes of their texts.
+const MOST_TEXT: usize = 16 << 20;
+
 /// What a file holds.
 #[derive(Debug, Clone)]
 pub struct Survey {
@@ -45,6 +48,7 @@ pub fn survey(
     let mut opened = Opened::new(input, profile, limits)?;
     let mut layout = Layout::new(profile, &opened.header)?;
     let (mut slices, mut unclear, mut rows, mut more_slices) = (BTreeMap::new(), None, 0, false);
+    let mut bytes = 0;
     while rows < most_rows
         && let Some(record) = opened.next_record()?
     {
@@ -66,8 +70,11 @@ pub fn survey(
         match (values.entity(), values.period()) {
             (Ok(entity), Ok(period)) => {
                 let of = (text(entity), text(period));
-                if slices.len() < MOST_SLICES || slices.contains_key(&of) {
-                    *slices.entry(of).or_insert(0) += 1;
+                if let Some(count) = slices.get_mut(&of) {
+                    *count += 1;
+                } else if slices.len() < MOST_SLICES && bytes < MOST_TEXT {
+                    bytes += of.0.len() + of.1.len();
+                    slices.insert(of, 1);
                 } else {
                     more_slices = true;
                 }

@@ -4,7 +4,11 @@
 
 mod row;
 
-use std::{borrow::Cow, collections::BTreeSet, io::Read};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashSet},
+    io::Read,
+};
 
 use self::row::{Belongs, belongs, row};
 use crate::{
@@ -321,7 +325,16 @@ impl Reading<'_> {
         let mut made = [const { None }; 2];
         for (place, values) in [own, contra].iter().enumerate() {
             let Some(values) = values else { continue };
-            match row(values, request.slice, &mut amounts) {
+            // Escapes make a text in JSON up to six times as long.
+            let most = request.limits.record.bytes.saturating_mul(2);
+            let made_row = row(values, request.slice, &mut amounts).and_then(|made| match &made.0.extra {
+                Some(extra) if extra.len() > most => {
+                    let reason = format!("its columns that Aura does not know take more than {most} bytes as JSON");
+                    Err(BadRow { line: record.line, column: None, reason })
+                }
+                _ => Ok(made),
+            });
+            match made_row {
                 Ok(row) => {
                     if let Some(place) = made.get_mut(place) {
                         *place = Some(row);
@@ -445,8 +458,8 @@ impl Reading<'_> {
         }
         let mut warnings = Vec::new();
         let columns = &self.layout.columns;
-        let kept: Vec<_> =
-            columns.extra_columns.iter().filter(|name| !columns.left_columns.contains(name)).cloned().collect();
+        let left: HashSet<_> = columns.left_columns.iter().collect();
+        let kept: Vec<_> = columns.extra_columns.iter().filter(|name| !left.contains(name)).cloned().collect();
         for (names, what) in [(&kept, "are kept in extra"), (&columns.left_columns, "are left out")] {
             if !names.is_empty() {
                 warnings.push(format!("columns that Aura does not know {what}: {}", shortened(names)));

@@ -1,19 +1,38 @@
 //! Workbooks: the cells of one sheet of an `.xlsx` file, as records.
 //!
-//! A workbook cannot be read as a stream, so its size is bounded, packed and unpacked, before it is opened.
+//! A workbook cannot be read as a stream. Its parts are looked through before the library opens it, what that
+//! will hold is taken from the memory that all jobs share, and the sheet's rows go to a temporary file.
+
+mod large;
+mod parts;
+mod rows;
+mod weight;
 
 use std::{
-    io::{self, Cursor, Read},
+    borrow::Cow,
+    collections::VecDeque,
+    io::{self, BufReader, Read},
     panic::{self, AssertUnwindSafe},
 };
 
 use calamine::{Data, DataRef, ExcelDateTime, Reader, Xlsx, XlsxError};
+use tempfile::SpooledTempFile;
 
+use self::{
+    parts::Parts,
+    rows::{Cell, Row, Writer},
+};
 use crate::{
-    failure::{ErrorCode, Failure, Stage},
+    failure::{ErrorCode, Failure, Stage, clean},
     mapping_profile::Sheet,
+    memory::Budget,
     records::{Record, RecordLimits},
 };
+
+/// Bytes of the first rows among which a header is looked for.
+const TITLES: usize = 1 << 20;
+/// What all workbooks that are being read hold at a time.
+static MEMORY: Budget = Budget::new();
 
 /// How large a workbook may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,37 +43,28 @@ pub struct WorkbookLimits {
     pub unpacked: u64,
 }
 
+impl WorkbookLimits {
+    /// Bytes of memory that all workbooks share while they are opened.
+    pub fn memory(self) -> u64 {
+        self.unpacked / 2
+    }
+}
+
 /// The rows of a sheet that hold anything.
 #[derive(Debug)]
 pub struct SheetRows {
     /// The sheet's name.
     pub name: String,
-    /// The texts of all cells, one behind the other, with a tab between those of a row.
-    text: String,
-    /// The cells that hold anything; a sheet may have far more that do not.
-    cells: Vec<Cell>,
-    rows: Vec<Row>,
-    next: usize,
+    rows: rows::Reader,
+    /// Rows that were read and not passed yet.
+    ahead: VecDeque<Row>,
+    /// The last row that was passed.
+    passed: u64,
     /// Of the current record.
+    row: Row,
     fields: String,
     ends: Vec<usize>,
     numbers: Vec<bool>,
-}
-
-#[derive(Debug)]
-struct Row {
-    line: u64,
-    /// Where its cells start among those of all rows.
-    first: usize,
-}
-
-/// Where a cell's text stands, and whether it is a number.
-#[derive(Debug, Clone, Copy)]
-struct Cell {
-    column: usize,
-    start: usize,
-    end: usize,
-    is_number: bool,
 }
 
 impl SheetRows {
@@ -68,34 +78,40 @@ impl SheetRows {
         most: WorkbookLimits,
         limits: RecordLimits,
     ) -> Result<Self, Failure> {
-        let mut bytes = Vec::new();
-        input.take(most.bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| {
-            let reason = format!("the workbook cannot be read: {error}");
-            Failure::new(ErrorCode::StorageUnavailable, Stage::Parse, reason)
+        let Parts { archive, weight, left_out } = Parts::read(input, most, limits)?;
+        let capacity = most.memory();
+        let share = MEMORY.take(weight, capacity).ok_or_else(|| {
+            too_large(format!(
+                "the workbook takes {weight} bytes of memory to open, more than the {capacity}, half of \
+                 AURA_MAX_WORKBOOK_UNPACKED_BYTES, that all jobs of a worker share; export it as CSV"
+            ))
         })?;
-        if bytes.len() as u64 > most.bytes {
-            let most = most.bytes;
-            return Err(too_large(format!(
-                "the workbook has more than the {most} bytes that AURA_MAX_WORKBOOK_BYTES allows; export it as CSV"
-            )));
-        }
-        weigh(&bytes, most.unpacked)?;
+        let sheet = sheet.cloned();
+        let open = move || Self::of_archive(archive, left_out.as_ref(), sheet.as_ref(), most, limits);
         // The library trusts what parts say of each other, and panics over some that contradict themselves.
-        let read = panic::catch_unwind(AssertUnwindSafe(|| Self::of_archive(bytes, sheet, most, limits)));
-        read.unwrap_or_else(|_| {
-            let reason = "the workbook's parts contradict themselves; save it anew, or export it as CSV";
-            Err(Failure::new(ErrorCode::WorkbookInvalid, Stage::Parse, reason))
+        let caught = move || panic::catch_unwind(AssertUnwindSafe(open));
+        let read = if weight > capacity / 8 { large::run(caught) } else { Some(caught()) };
+        drop(share);
+        read.and_then(Result::ok).unwrap_or_else(|| {
+            Err(invalid("the workbook's parts contradict themselves; save it anew, or export it as CSV".to_owned()))
         })
     }
 
     fn of_archive(
-        bytes: Vec<u8>,
+        archive: SpooledTempFile,
+        left_out: Option<&Failure>,
         sheet: Option<&Sheet>,
         most: WorkbookLimits,
         limits: RecordLimits,
     ) -> Result<Self, Failure> {
-        let mut workbook: Xlsx<_> =
-            calamine::open_workbook_from_rs(Cursor::new(bytes)).map_err(|e: XlsxError| invalid(&e))?;
+        let unreadable = |error: XlsxError| match (&error, left_out) {
+            (
+                XlsxError::FileNotFound(_) | XlsxError::WorksheetNotFound(_) | XlsxError::RelationshipNotFound,
+                Some(failure),
+            ) => failure.clone(),
+            _ => unreadable(&error),
+        };
+        let mut workbook: Xlsx<_> = calamine::open_workbook_from_rs(BufReader::new(archive)).map_err(unreadable)?;
         let names = workbook.sheet_names();
         let name = match sheet {
             None => names.first().cloned(),
@@ -103,133 +119,176 @@ impl SheetRows {
             Some(Sheet::Name(name)) => names.iter().find(|known| known.trim() == name.trim()).cloned(),
         };
         let name = name.ok_or_else(|| {
-            let reason =
-                format!("the workbook has no such sheet as the mapping profile names; it has {}", names.join(", "));
-            Failure::new(ErrorCode::WorkbookInvalid, Stage::Parse, reason)
+            let known = clean(&names.join(", "));
+            left_out.cloned().unwrap_or_else(|| {
+                invalid(format!("the workbook has no such sheet as the mapping profile names; it has {known}"))
+            })
         })?;
-        let mut rows = Self {
-            text: String::new(),
-            cells: Vec::new(),
-            rows: Vec::new(),
-            next: 0,
-            fields: String::new(),
-            ends: Vec::new(),
-            numbers: Vec::new(),
-            name: name.clone(),
-        };
-        let mut cells = workbook.worksheet_cells_reader(&name).map_err(|error| invalid(&error))?;
-        while let Some(cell) = cells.next_cell_with_formula().map_err(|error| invalid(&error))? {
+        let mut taking = Taking { row: Row::default(), rows: Writer::new(), bytes: 0, most: most.unpacked, limits };
+        let mut cells = workbook.worksheet_cells_reader(&name).map_err(unreadable)?;
+        while let Some(cell) = cells.next_cell_with_formula_metadata().map_err(unreadable)? {
             let (row, column) = cell.pos;
             let line = u64::from(row) + 1;
             if cell.formula.is_some() && cell.value == DataRef::Empty {
-                let reason = format!(
+                return Err(invalid(format!(
                     "row {line}, column {}: a formula has no value; open and save the workbook in a spreadsheet program",
-                    column + 1
-                );
-                return Err(Failure::new(ErrorCode::WorkbookInvalid, Stage::Parse, reason));
+                    u64::from(column) + 1
+                )));
             }
-            rows.take(line, column as usize, &cell.value, limits)?;
-            // Texts stand once in the file, however many cells hold them.
-            if rows.text.len() as u64 > most.unpacked {
-                return Err(unpacks_to_too_much(most.unpacked));
-            }
+            taking.take(line, column as usize, &cell.value)?;
         }
-        Ok(rows)
+        Ok(Self {
+            name,
+            rows: taking.finish()?,
+            ahead: VecDeque::new(),
+            passed: 0,
+            row: Row::default(),
+            fields: String::new(),
+            ends: Vec::new(),
+            numbers: Vec::new(),
+        })
     }
 
-    /// Takes in a cell; those of a sheet come row by row.
-    fn take(&mut self, line: u64, column: usize, value: &DataRef<'_>, limits: RecordLimits) -> Result<(), Failure> {
+    fn read_ahead(&mut self) -> Result<bool, Failure> {
+        let row = self.rows.next().map_err(|error| scratch(&error))?;
+        let found = row.is_some();
+        self.ahead.extend(row);
+        Ok(found)
+    }
+
+    /// The next row that holds anything.
+    ///
+    /// # Errors
+    /// If the temporary file cannot be read.
+    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, Failure> {
+        if self.ahead.is_empty() {
+            self.read_ahead()?;
+        }
+        let Some(row) = self.ahead.pop_front() else { return Ok(None) };
+        let Self { row: current, fields, ends, numbers, .. } = self;
+        (self.passed, *current) = (row.line, row);
+        fields.clear();
+        ends.clear();
+        numbers.clear();
+        for (column, text, is_number) in current.cells() {
+            ends.resize(column, fields.len());
+            numbers.resize(column, false);
+            fields.push_str(text);
+            ends.push(fields.len());
+            numbers.push(is_number);
+        }
+        let raw = current.text.strip_suffix('\t').unwrap_or(&current.text);
+        Ok(Some(Record::of_parts(current.line, raw, fields, ends, numbers)))
+    }
+
+    /// Passes over so many rows of the sheet, those that hold nothing among them.
+    ///
+    /// # Errors
+    /// If the temporary file cannot be read.
+    pub fn skip_lines(&mut self, lines: u64) -> Result<(), Failure> {
+        let end = self.passed.saturating_add(lines);
+        loop {
+            if self.ahead.is_empty() && !self.read_ahead()? {
+                return Ok(());
+            }
+            match self.ahead.pop_front_if(|row| row.line <= end) {
+                Some(row) => self.passed = row.line,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// The texts of the next rows, as many as a header is looked for in; nothing is passed over.
+    ///
+    /// # Errors
+    /// If the temporary file cannot be read.
+    pub fn first(&mut self, rows: usize) -> Result<Vec<Vec<String>>, Failure> {
+        let (mut found, mut bytes): (Vec<Vec<String>>, _) = (Vec::new(), 0);
+        while found.len() < rows && bytes <= TITLES {
+            if self.ahead.len() == found.len() && !self.read_ahead()? {
+                break;
+            }
+            let mut texts = Vec::new();
+            for (column, text, _) in self.ahead[found.len()].cells() {
+                texts.resize(column, String::new());
+                texts.push(text.to_owned());
+                bytes += text.len();
+            }
+            bytes += texts.len() * size_of::<String>();
+            found.push(texts);
+        }
+        Ok(found)
+    }
+}
+
+/// Takes in the cells of a sheet, which come row by row.
+struct Taking {
+    row: Row,
+    rows: Writer,
+    bytes: u64,
+    most: u64,
+    limits: RecordLimits,
+}
+
+impl Taking {
+    fn take(&mut self, line: u64, column: usize, value: &DataRef<'_>) -> Result<(), Failure> {
         let Some((text, is_number)) = shown(value) else { return Ok(()) };
         if text.contains('\0') {
-            let reason = format!("row {line}, column {}: holds a NUL character", column + 1);
-            return Err(Failure::new(ErrorCode::WorkbookInvalid, Stage::Parse, reason));
+            return Err(invalid(format!("row {line}, column {}: holds a NUL character", column + 1)));
         }
-        let at = self.rows.last().map_or(0, |row| row.line);
-        let last = self.cells.last().filter(|_| line == at);
+        let at = self.row.line;
+        let last = self.row.cells.last().filter(|_| line == at);
         if line < at || last.is_some_and(|last| column <= last.column) {
-            let reason =
-                format!("row {line}: the workbook's cells are out of order; save it anew, or export it as CSV");
-            return Err(Failure::new(ErrorCode::WorkbookInvalid, Stage::Parse, reason));
+            return Err(invalid(format!(
+                "row {line}: the workbook's cells are out of order; save it anew, or export it as CSV"
+            )));
         }
-        if column >= limits.fields {
-            return Err(too_large(format!("row {line}: has more than {} columns", limits.fields)));
+        if column >= self.limits.fields {
+            return Err(too_large(format!("row {line}: has more than {} columns", self.limits.fields)));
         }
         if line > at {
-            self.rows.push(Row { line, first: self.cells.len() });
+            self.end_row()?;
+            self.row.line = line;
         }
-        let start = self.text.len();
-        self.text.push_str(&text);
-        let end = self.text.len();
-        self.cells.push(Cell { column, start, end, is_number });
-        self.text.push('\t');
-        let first = self.rows.last().and_then(|row| self.cells.get(row.first)).map_or(start, |cell| cell.start);
-        if end - first > limits.bytes {
-            return Err(too_large(format!("row {line}: is longer than {} bytes", limits.bytes)));
+        if self.row.text.len() + text.len() > self.limits.bytes {
+            return Err(too_large(format!("row {line}: is longer than {} bytes", self.limits.bytes)));
+        }
+        self.row.text.push_str(&text);
+        self.row.text.push('\t');
+        self.row.cells.push(Cell { column, bytes: text.len(), is_number });
+        // Texts stand once in the file, however many cells hold them.
+        self.bytes += text.len() as u64 + 1;
+        if self.bytes > self.most {
+            return Err(unpacks_to_too_much(self.most));
         }
         Ok(())
     }
 
-    /// The cells of a row that hold anything.
-    fn cells(&self, row: usize) -> &[Cell] {
-        let first = |row: &Row| row.first;
-        let end = self.rows.get(row + 1).map_or(self.cells.len(), first);
-        &self.cells[self.rows.get(row).map_or(end, first)..end]
-    }
-
-    /// The next row that holds anything.
-    pub fn next_record(&mut self) -> Option<Record<'_>> {
-        let line = self.rows.get(self.next)?.line;
-        let place = self.next;
-        self.next += 1;
-        self.fields.clear();
-        self.ends.clear();
-        self.numbers.clear();
-        let mut raw = 0..0;
-        for at in 0..self.cells(place).len() {
-            let Cell { column, start, end, is_number } = self.cells(place)[at];
-            self.ends.resize(column, self.fields.len());
-            self.numbers.resize(column, false);
-            self.fields.push_str(&self.text[start..end]);
-            self.ends.push(self.fields.len());
-            self.numbers.push(is_number);
-            raw = if at == 0 { start..end } else { raw.start..end };
+    fn end_row(&mut self) -> Result<(), Failure> {
+        if self.row.cells.is_empty() {
+            return Ok(());
         }
-        Some(Record::of_parts(line, &self.text[raw], &self.fields, &self.ends, &self.numbers))
+        self.rows.push(&mut self.row).map_err(|error| scratch(&error))
     }
 
-    /// Passes over so many rows of the sheet, those that hold nothing among them.
-    pub fn skip_lines(&mut self, lines: u64) {
-        let passed = self.next.checked_sub(1).and_then(|last| self.rows.get(last)).map_or(0, |row| row.line);
-        let end = passed.saturating_add(lines);
-        self.next += self.rows[self.next..].iter().take_while(|row| row.line <= end).count();
-    }
-
-    /// The texts of the next rows; nothing is passed over.
-    pub fn first(&self, rows: usize) -> Vec<Vec<String>> {
-        let texts = |row: usize| {
-            let mut texts: Vec<String> = Vec::new();
-            for cell in self.cells(row) {
-                texts.resize(cell.column, String::new());
-                texts.push(self.text[cell.start..cell.end].to_owned());
-            }
-            texts
-        };
-        (self.next..self.rows.len()).take(rows).map(texts).collect()
+    fn finish(mut self) -> Result<rows::Reader, Failure> {
+        self.end_row()?;
+        self.rows.finish().map_err(|error| scratch(&error))
     }
 }
 
 /// A cell's text, and whether it is a number; a number is the shortest decimal that stands for it.
-fn shown(value: &DataRef<'_>) -> Option<(String, bool)> {
+fn shown<'a>(value: &'a DataRef<'_>) -> Option<(Cow<'a, str>, bool)> {
     match value {
         DataRef::Empty => None,
-        DataRef::Int(number) => Some((number.to_string(), true)),
-        DataRef::Float(number) => Some((number.to_string(), true)),
-        DataRef::String(text) => Some((text.clone(), false)),
-        DataRef::SharedString(text) => Some(((*text).to_owned(), false)),
-        DataRef::Bool(yes) => Some((if *yes { "TRUE" } else { "FALSE" }.to_owned(), false)),
-        DataRef::DateTime(moment) => Some((date(moment), false)),
-        DataRef::DateTimeIso(text) | DataRef::DurationIso(text) => Some((text.clone(), false)),
-        DataRef::Error(error) => Some((Data::Error(error.clone()).to_string(), false)),
+        DataRef::Int(number) => Some((number.to_string().into(), true)),
+        DataRef::Float(number) => Some((number.to_string().into(), true)),
+        DataRef::String(text) => Some((text.as_str().into(), false)),
+        DataRef::SharedString(text) => Some(((*text).into(), false)),
+        DataRef::Bool(yes) => Some((if *yes { "TRUE" } else { "FALSE" }.into(), false)),
+        DataRef::DateTime(moment) => Some((date(moment).into(), false)),
+        DataRef::DateTimeIso(text) | DataRef::DurationIso(text) => Some((text.as_str().into(), false)),
+        DataRef::Error(error) => Some((Data::Error(error.clone()).to_string().into(), false)),
     }
 }
 
@@ -242,23 +301,6 @@ fn date(moment: &ExcelDateTime) -> String {
     }
 }
 
-/// Unpacks all parts once, to nowhere: what they claim to hold may be less than they do.
-fn weigh(bytes: &[u8], most: u64) -> Result<(), Failure> {
-    let unreadable = |error: &dyn std::fmt::Display| {
-        let reason = format!("the zip archive is damaged or cut off ({error}); save the workbook anew");
-        Failure::new(ErrorCode::WorkbookInvalid, Stage::Parse, reason)
-    };
-    let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|error| unreadable(&error))?;
-    let mut left = most;
-    for place in 0..archive.len() {
-        let part = archive.by_index(place).map_err(|error| unreadable(&error))?;
-        let count =
-            io::copy(&mut part.take(left.saturating_add(1)), &mut io::sink()).map_err(|error| unreadable(&error))?;
-        left = left.checked_sub(count).ok_or_else(|| unpacks_to_too_much(most))?;
-    }
-    Ok(())
-}
-
 fn unpacks_to_too_much(most: u64) -> Failure {
     too_large(format!(
         "the workbook unpacks to more than the {most} bytes that AURA_MAX_WORKBOOK_UNPACKED_BYTES allows; export it as CSV"
@@ -269,81 +311,53 @@ fn too_large(reason: String) -> Failure {
     Failure::new(ErrorCode::FileTooLarge, Stage::Parse, reason)
 }
 
-fn invalid(error: &XlsxError) -> Failure {
-    let reason = format!("the file is no .xlsx workbook that can be read ({error}); other archives are not unpacked");
+fn invalid(reason: String) -> Failure {
     Failure::new(ErrorCode::WorkbookInvalid, Stage::Parse, reason)
 }
 
-#[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use super::*;
-
-    const LIMITS: RecordLimits = RecordLimits { bytes: 1 << 20, fields: 4096 };
-    const RELATIONSHIPS: &str = "http://schemas.openxmlformats.org/officeDocument/2006/relationships";
-
-    fn workbook(sheet: &str, strings: &str) -> Vec<u8> {
-        let book = format!(
-            r#"<workbook xmlns:r="{RELATIONSHIPS}"><sheets><sheet name="S" sheetId="1" r:id="rId1"/></sheets></workbook>"#
-        );
-        let links = format!(
-            r#"<Relationships><Relationship Id="rId1" Type="{RELATIONSHIPS}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>"#
-        );
-        let root = format!(
-            r#"<Relationships><Relationship Id="rId1" Type="{RELATIONSHIPS}/officeDocument" Target="xl/workbook.xml"/></Relationships>"#
-        );
-        let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
-        for (name, part) in [
-            ("_rels/.rels", root.as_str()),
-            ("xl/workbook.xml", book.as_str()),
-            ("xl/_rels/workbook.xml.rels", &links),
-            ("xl/sharedStrings.xml", &format!("<sst>{strings}</sst>")),
-            ("xl/worksheets/sheet1.xml", &format!("<worksheet>{sheet}</worksheet>")),
-        ] {
-            archive.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
-            archive.write_all(part.as_bytes()).unwrap();
-        }
-        archive.finish().unwrap().into_inner()
-    }
-
-    fn read(sheet: &str, strings: &str, unpacked: u64) -> Result<SheetRows, Failure> {
-        let most = WorkbookLimits { bytes: 1 << 24, unpacked };
-        let sheet = if sheet.starts_with("<dimension") { sheet } else { &format!("<sheetData>{sheet}</sheetData>") };
-        SheetRows::read(workbook(sheet, strings).as_slice(), None, most, LIMITS)
-    }
-
-    #[test]
-    fn a_cell_stands_in_its_column_and_rows_without_any_are_passed_over() {
-        let sheet = r#"<row r="2"><c r="B2" t="s"><v>0</v></c><c r="D2"><v>0.1</v></c></row><row r="1048576"><c r="A1048576"><v>7</v></c></row>"#;
-        let mut rows = read(sheet, "<si><t>x</t></si>", 1 << 20).unwrap();
-        assert_eq!(rows.first(9), [vec!["", "x", "", "0.1"], vec!["7"]]);
-        let record = rows.next_record().unwrap();
-        assert_eq!((record.line, record.raw, record.len()), (2, "x\t0.1", 4));
-        assert_eq!([0, 1, 2, 3].map(|place| record.is_number(place)), [false, false, false, true]);
-        assert_eq!(rows.next_record().unwrap().line, 1_048_576);
-        assert!(rows.next_record().is_none());
-    }
-
-    #[test]
-    fn a_workbook_that_contradicts_itself_is_no_panic() {
-        let backwards = r#"<dimension ref="QA1:B2"/><sheetData><row r="1"><c r="A1"><v>7</v></c></row></sheetData>"#;
-        for sheet in [backwards, r#"<row r="0"><c r="A0" t="s"><v>9</v></c></row>"#] {
-            if let Err(failure) = read(sheet, "", 1 << 20) {
-                assert_eq!(failure.code, ErrorCode::WorkbookInvalid, "{failure}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_a_workbook_takes_is_bounded_by_what_it_holds() {
-        let far: String =
-            (1..=20_000).map(|row| format!(r#"<row r="{row}"><c r="FAN{row}"><v>1</v></c></row>"#)).collect();
-        let rows = read(&far, "", 1 << 22).unwrap();
-        assert_eq!((rows.rows.len(), rows.cells.len()), (20_000, 20_000), "no blank cell is held");
-        let same: String =
-            (1..=500).map(|row| format!(r#"<row r="{row}"><c r="A{row}" t="s"><v>0</v></c></row>"#)).collect();
-        let failure = read(&same, &format!("<si><t>{}</t></si>", "x".repeat(10_000)), 1 << 20).unwrap_err();
-        assert_eq!(failure.code, ErrorCode::FileTooLarge);
-    }
+fn scratch(error: &io::Error) -> Failure {
+    let reason = format!("no temporary file can be kept for the workbook's rows: {error}");
+    Failure::new(ErrorCode::StorageUnavailable, Stage::Parse, reason)
 }
+
+/// What the library found, in words of its own: its messages quote cells, whose values stand in no failure.
+fn unreadable(error: &XlsxError) -> Failure {
+    let what = match error {
+        XlsxError::Io(error) => format!("it cannot be unpacked: {}", clean(&error.to_string())),
+        XlsxError::Zip(error) => format!("it cannot be unpacked: {}", clean(&error.to_string())),
+        XlsxError::FileNotFound(part) => format!("the part {} is not there", clean(part)),
+        XlsxError::WorksheetNotFound(sheet) => format!("the sheet {} is not there", clean(sheet)),
+        XlsxError::NotAWorksheet(kind) => format!("the sheet's part is a {} without cells", clean(kind)),
+        XlsxError::Unrecognized { typ: "sheet:type" | "sheet:state", val } => {
+            format!("a sheet is of an unknown kind: {}", clean(val))
+        }
+        XlsxError::Unrecognized { typ, .. } => format!("it holds no valid {typ}"),
+        XlsxError::CellTAttribute(kind) => format!("a cell is of an unknown kind: {}", clean(kind)),
+        XlsxError::CellError(_) => "a cell holds an unknown error".to_owned(),
+        XlsxError::ParseFloat(_) | XlsxError::ParseInt(_) | XlsxError::Parse(_) => {
+            "a cell that says it is a number is not".to_owned()
+        }
+        XlsxError::Xml(_) | XlsxError::XmlAttr(_) | XlsxError::Encoding(_) => {
+            "a part of it is not well-formed XML".to_owned()
+        }
+        XlsxError::XmlEof(element) => format!("a part of it ends within <{element}>"),
+        XlsxError::UnexpectedNode(element) => format!("a part of it lacks <{element}>"),
+        XlsxError::Unexpected(what) => (*what).to_owned(),
+        XlsxError::RelationshipNotFound => "a relationship is not there".to_owned(),
+        XlsxError::Password => "it is protected by a password".to_owned(),
+        XlsxError::Alphanumeric(_)
+        | XlsxError::NumericColumn(_)
+        | XlsxError::RangeWithoutColumnComponent
+        | XlsxError::RangeWithoutRowComponent
+        | XlsxError::ColumnNumberOverflow
+        | XlsxError::RowNumberOverflow
+        | XlsxError::DimensionCount(_) => "a cell has no valid place".to_owned(),
+        XlsxError::Vba(_) | XlsxError::TableNotFound(_) | XlsxError::PivotTableNotFound(_) => {
+            "a part of it cannot be understood".to_owned()
+        }
+    };
+    invalid(format!("the file is no .xlsx workbook that can be read ({what}); other archives are not unpacked"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ use std::{
 
 use deadpool_postgres::Pool;
 use futures_util::future::join_all;
+use rustix::io::Errno;
 use shared::{
     postgres::{self, PostgresError},
     roots::Root,
@@ -248,7 +249,8 @@ pub(crate) fn is_exhaustion(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
         let code = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
-        if code.is_some_and(|code| [libc::EMFILE, libc::ENFILE, libc::ENOMEM].contains(&code)) {
+        let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOMEM].map(Errno::raw_os_error);
+        if code.is_some_and(|code| exhausted.contains(&code)) {
             return true;
         }
         cause = error.source();

@@ -1,9 +1,8 @@
 //! The source: a file's bytes, hashed and parsed from one opened file, or one copy of an object.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Cursor, ErrorKind, Read, Seek},
-    os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::Arc,
     time::SystemTime,
@@ -12,7 +11,7 @@ use std::{
 use shared::{
     failure::{ErrorCode, Failure, Stage},
     fingerprint::{Fingerprint, Fingerprinter},
-    roots::{self, Location, Root},
+    roots::{Location, OpenError, Root, open_below},
     store::{
         Store, Trouble,
         copy::{self, CopyError, Limits, copy},
@@ -25,8 +24,6 @@ use crate::{outage::is_exhaustion, services::Interrupted};
 /// Files up to this size are held in memory, where hashing and parsing see the same bytes.
 const HELD: u64 = 8 << 20;
 const CHUNK: usize = 1 << 20;
-/// The link was resolved before, and a pipe must not block.
-const OPEN_FLAGS: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
 
 /// A file that was read once, whole.
 #[derive(Debug, Clone)]
@@ -56,7 +53,7 @@ impl Seen {
 
 #[derive(Debug, Clone)]
 enum Content {
-    Held(Arc<[u8]>),
+    Held(Arc<Vec<u8>>),
     Opened(Arc<File>),
 }
 
@@ -70,11 +67,8 @@ pub(crate) async fn load(location: &Location, max_bytes: u64) -> Result<Loaded, 
         Location::Object { store, object } => return Ok(load_object(store, object, max_bytes).await?),
     };
     let reading = tokio::task::spawn_blocking(move || {
-        let path = match roots::resolve(&root, &path) {
-            Ok(resolved) => resolved?,
-            Err(error) => return Err(unreadable(&error, &root)),
-        };
-        read(&path, max_bytes).unwrap_or_else(|error| Err(unreadable(&error, &root)))
+        let file = open_below(&root, &path).map_err(|error| not_opened(&error, &root))?;
+        read(file, max_bytes).unwrap_or_else(|error| Err(unreadable(&error, &root)))
     });
     reading.await.unwrap_or_else(|panic| {
         let reason = format!("reading the file broke off: {panic}");
@@ -86,7 +80,7 @@ async fn load_object(store: &Store, object: &ObjectUrl, max_bytes: u64) -> Resul
     let limits = Limits { bytes: max_bytes, held: HELD as usize };
     let copied = copy(store, object, limits).await.map_err(|error| not_copied(&error, max_bytes))?;
     let content = match copied.content {
-        copy::Content::Held(bytes) => Content::Held(bytes.into()),
+        copy::Content::Held(bytes) => Content::Held(Arc::new(bytes)),
         copy::Content::Spilled(file) => Content::Opened(Arc::new(file)),
     };
     Ok(Loaded { fingerprint: copied.fingerprint, bytes: copied.bytes, content, file: None })
@@ -119,22 +113,18 @@ fn not_copied(error: &CopyError, max_bytes: u64) -> Failure {
     Failure::new(code, Stage::Load, reason)
 }
 
-fn read(path: &Path, max_bytes: u64) -> io::Result<Result<Loaded, Interrupted>> {
-    let file = OpenOptions::new().read(true).custom_flags(OPEN_FLAGS).open(path)?;
+fn read(file: File, max_bytes: u64) -> io::Result<Result<Loaded, Interrupted>> {
     let metadata = file.metadata()?;
-    let refuse = |code, reason: String| Ok(Err(Failure::new(code, Stage::Load, reason).into()));
-    if !metadata.is_file() {
-        return refuse(ErrorCode::FileNotAllowed, "the path names no regular file".to_owned());
-    }
     if metadata.len() > max_bytes {
-        return refuse(ErrorCode::FileTooLarge, too_large(metadata.len(), max_bytes));
+        let reason = too_large(metadata.len(), max_bytes);
+        return Ok(Err(Failure::new(ErrorCode::FileTooLarge, Stage::Load, reason).into()));
     }
     let (seen, file) = (Seen::of(&file)?, Arc::new(file));
     let (fingerprint, bytes, content) = if metadata.len() <= HELD {
         let mut held = Vec::with_capacity(metadata.len() as usize + 1);
         // One byte more than was announced tells a file that grows.
         (&*file).take(metadata.len() + 1).read_to_end(&mut held)?;
-        (Fingerprint::of(&held), held.len() as u64, Content::Held(held.into()))
+        (Fingerprint::of(&held), held.len() as u64, Content::Held(Arc::new(held)))
     } else {
         let (fingerprint, bytes) = hash(&file, metadata.len() + 1)?;
         (fingerprint, bytes, Content::Opened(Arc::clone(&file)))
@@ -171,6 +161,23 @@ fn changed(stage: Stage) -> Failure {
 
 fn too_large(bytes: u64, max: u64) -> String {
     format!("the file has {bytes} bytes, more than the {max} that AURA_MAX_FILE_BYTES allows")
+}
+
+/// What it means that a file could not be opened below its root.
+fn not_opened(error: &OpenError, root: &Path) -> Interrupted {
+    let refuse = |reason: &str| Failure::new(ErrorCode::FileNotAllowed, Stage::Load, reason).into();
+    match error {
+        OpenError::Outside => refuse("a link leads out of AURA_INPUT_ROOTS; put the file itself below one of them"),
+        OpenError::NotRegular => refuse("the path names no regular file"),
+        OpenError::NoSuchName(_) => {
+            refuse("no file can be had by this name: it is too long, or its links go in circles")
+        }
+        OpenError::Unsteady => {
+            let reason = "the file's links changed again and again while it was opened; name the file itself";
+            Failure::new(ErrorCode::FileChanged, Stage::Load, reason).into()
+        }
+        OpenError::Io(error) => unreadable(error, root),
+    }
 }
 
 /// What an I/O error means: the file may come yet, its root may be away, or it cannot be read.
@@ -218,7 +225,7 @@ impl Loaded {
         work: impl FnOnce(&mut dyn Read) -> Result<T, E>,
     ) -> Result<T, E> {
         match &self.content {
-            Content::Held(bytes) => work(&mut Cursor::new(bytes)),
+            Content::Held(bytes) => work(&mut Cursor::new(bytes.as_slice())),
             Content::Opened(file) => {
                 let failed = |error: io::Error| {
                     let reason = format!("the file cannot be read again: {error}");

@@ -90,8 +90,8 @@ fn cells(path: &Path, limits: FileLimits) -> Result<Cells, Failure> {
     let input = super::open(path).map_err(|error| unreadable(&error))?;
     let (packing, input) = unpack(input, limits.expansion)?;
     if packing == Packing::Zip {
-        let rows = SheetRows::read(input, None, limits.workbook, limits.record)?;
-        let records = rows.first(RECORDS);
+        let mut rows = SheetRows::read(input, None, limits.workbook, limits.record)?;
+        let records = rows.first(RECORDS)?;
         return Ok(Cells { encoding: None, delimiter: None, sheet: Some(rows.name), quotes_are_text: false, records });
     }
     let mut bytes = Vec::new();

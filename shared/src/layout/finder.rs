@@ -1,5 +1,7 @@
 //! Finding a profile's columns in a header.
 
+use std::collections::HashMap;
+
 use super::{
     AmountSource, Contra, Filter,
     value::{Ruled, Value},
@@ -14,19 +16,27 @@ use crate::{
 pub(super) struct Finder<'a> {
     pub(super) profile: &'a MappingProfile,
     pub(super) keys: Vec<String>,
+    /// The first place of each key.
+    places: HashMap<String, usize>,
     pub(super) used: Vec<bool>,
     pub(super) missing: Vec<(&'static str, String)>,
     pub(super) fills: usize,
 }
 
-impl Finder<'_> {
+impl<'a> Finder<'a> {
+    /// Looks for columns among these keys.
+    pub(super) fn new(profile: &'a MappingProfile, keys: Vec<String>) -> Self {
+        let mut places = HashMap::with_capacity(keys.len());
+        for (place, key) in keys.iter().enumerate() {
+            places.entry(key.clone()).or_insert(place);
+        }
+        Self { profile, used: vec![false; keys.len()], keys, places, missing: Vec::new(), fills: 0 }
+    }
+
     fn place(&mut self, column: &ColumnRef) -> Option<usize> {
         let place = match column {
             ColumnRef::Place(place) => Some(place.get() as usize - 1).filter(|place| *place < self.keys.len()),
-            ColumnRef::Name(name) => {
-                let key = key_of(name);
-                self.keys.iter().position(|known| *known == key)
-            }
+            ColumnRef::Name(name) => self.places.get(&key_of(name)).copied(),
         }?;
         self.used[place] = true;
         Some(place)
@@ -155,7 +165,7 @@ impl Finder<'_> {
                     }
                 },
             };
-            filters.push(Filter { place, test: condition.test.clone() });
+            filters.push(Filter::new(place, &condition.test));
         }
         filters
     }
@@ -163,8 +173,7 @@ impl Finder<'_> {
     /// A column that is only looked at stays unknown, and is kept if unknown ones are.
     fn place_of_filter(&self, column: &ColumnRef) -> Option<usize> {
         let ColumnRef::Name(name) = column else { return None };
-        let key = key_of(name);
-        self.keys.iter().position(|known| *known == key)
+        self.places.get(&key_of(name)).copied()
     }
 
     pub(super) fn fault(&self, columns: &FileColumns, missing: &[&str], twice: &[String]) -> Failure {

@@ -39,7 +39,7 @@ pub fn workbook(bytes: &[u8]) {
     let packed = if bytes.starts_with(b"PK") { bytes.to_vec() } else { archive(bytes) };
     if let Ok(mut rows) = SheetRows::read(packed.as_slice(), None, LIMITS.workbook, LIMITS.record) {
         let mut line = 0;
-        while let Some(record) = rows.next_record() {
+        while let Some(record) = rows.next_record().expect("rows can be read back") {
             assert!(record.line > line, "row {} after row {line}", record.line);
             assert!(record.len() <= LIMITS.record.fields, "{} columns", record.len());
             line = record.line;
