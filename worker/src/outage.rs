@@ -15,6 +15,7 @@ use shared::{
     postgres::{self, PostgresError},
     roots::Root,
     store::{Store, Trouble},
+    telemetry,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -113,6 +114,10 @@ impl Outages {
 
     /// Notes that PostgreSQL failed in a way that it may be away.
     pub(crate) fn postgres_failed(&self, error: &PostgresError) {
+        // A process that cannot open a socket says nothing about who would answer.
+        if is_exhaustion(error) {
+            return self.note_exhausted(&telemetry::chain(error));
+        }
         if !self.postgres_away.send_replace(true) {
             let error: &dyn std::error::Error = error;
             tracing::error!(error, "PostgreSQL does not answer; jobs are paused until it does");
