@@ -85,6 +85,7 @@ default_user = aura
 default_pass = aura
 default_user_tags.administrator = true
 vm_memory_high_watermark.absolute = 2GB
+max_message_size = 8388608
 disk_free_limit.absolute = 64MB
 END
     if [ -n "${RABBITMQ_PEER:-}" ]; then

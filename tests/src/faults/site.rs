@@ -185,6 +185,11 @@ impl Site {
         format!("databases and virtual host {}, folder {}", self.name, folder.display())
     }
 
+    /// The address of its virtual host.
+    pub fn amqp(&self) -> Url {
+        at(&self.services.amqp, &self.name)
+    }
+
     /// The name of its databases and virtual host.
     pub fn name(&self) -> &str {
         &self.name

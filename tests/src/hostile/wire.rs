@@ -67,6 +67,7 @@ impl Wire {
     pub fn connect(url: &Url) -> io::Result<Self> {
         let address = (url.host_str().unwrap_or("127.0.0.1"), url.port().unwrap_or(5672));
         let socket = TcpStream::connect(address)?;
+        socket.set_write_timeout(Some(LIMIT))?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(LIMIT))?;
         let mut wire = Self(socket);

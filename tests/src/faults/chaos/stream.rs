@@ -13,10 +13,12 @@ use uuid::Uuid;
 use crate::{
     broken::{Fault, with_fault},
     faults::{
-        book::{Export, Publication},
+        book::{Content, Export, Publication},
         site::Site,
     },
+    hostile::wire::{Answer, Properties, Wire, long, short},
     random::Random,
+    wait::until,
 };
 
 /// Slices that the jobs are spread over.
@@ -66,7 +68,11 @@ impl<'a> Stream<'a> {
                 true => BasicProperties::default().with_expiration((number % 17 * 200 + 200).to_string().into()),
                 false => BasicProperties::default(),
             };
-            self.site.publish_with(job, properties).await;
+            if matches!(job.content, Content::Refused) {
+                self.publish_hostile(job, number).await;
+            } else {
+                self.site.publish_with(job, properties).await;
+            }
             if number % 150 == 0 {
                 // The files that were late are there now.
                 for (id, export, name) in late.drain(..) {
@@ -83,6 +89,30 @@ impl<'a> Stream<'a> {
             tokio::time::sleep(Duration::from_millis(15)).await;
         }
         (number, replays)
+    }
+
+    /// Publishes what is not a job with properties that no library would send.
+    async fn publish_hostile(&self, job: Publication, number: u64) {
+        let mut deep = vec![b'V'];
+        for _ in 0..500 {
+            deep = [&[b'A'][..], &long(&deep)].concat();
+        }
+        let properties = match number % 3 {
+            0 => Properties::one(7, short(b"Gesch\xe4ft")),
+            1 => Properties::headers(&[&short(b"deep")[..], &deep].concat()),
+            _ => Properties::headers(&[&short(b"large")[..], b"S", &long(&[b'x'; 90_000])].concat()),
+        };
+        let (url, body) = (self.site.amqp(), job.body.clone().into_bytes());
+        self.site.book.enter(job);
+        let patience = Duration::from_secs(120);
+        until("a hostile message is confirmed", patience, async || {
+            let (url, properties, body) = (url.clone(), properties.clone(), body.clone());
+            let sent = tokio::task::spawn_blocking(move || {
+                Wire::connect(&url)?.publish("aura.jobs", b"job", &properties, &body)
+            });
+            (sent.await.ok()?.ok()? == Answer::Confirmed).then_some(())
+        })
+        .await;
     }
 
     fn job(&self, number: u64, last: &mut Vec<Publication>, late: &mut Vec<(Uuid, Export, String)>) -> Publication {
@@ -139,7 +169,7 @@ impl<'a> Stream<'a> {
             24..30 if !last.is_empty() => {
                 // The same file once more, exported again.
                 let before = last[random.next() as usize % last.len()].clone();
-                let crate::faults::book::Content::Good(export) = &before.content else { return before };
+                let Content::Good(export) = &before.content else { return before };
                 more["mode"] = before.message["mode"].clone();
                 let file = before.message["file"].as_str().unwrap_or_default().to_owned();
                 Publication::of(std::path::Path::new(&file), export, more)
