@@ -45,8 +45,8 @@ pub struct Letter {
 impl Letter {
     /// Whether the broker put it there because it had expired, and no worker has seen it since.
     pub fn has_expired(&self) -> bool {
-        let death = self.headers.get("x-death").is_some_and(|deaths| deaths.contains("expired"));
-        death && !self.headers.contains_key("aura-error-code")
+        self.headers.get("x-first-death-reason").is_some_and(|reason| reason == "expired")
+            && !self.headers.contains_key("aura-error-code")
     }
 
     /// The identity of its job: the worker's header, else the body's.
