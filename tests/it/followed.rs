@@ -18,7 +18,8 @@ fn manifest(world: &World, name: &str, batch: Uuid, number: usize) -> String {
         .map(|number| {
             let entity = format!("{name}{number}");
             let file = world.write(&format!("{entity}.csv"), csv(&entity, "2022-06", &[("10", "5")]));
-            with(job(&file, &entity, "2022-06"), json!({"job_id": Uuid::new_v4(), "batch_id": batch})).to_string()
+            let more = json!({"job_id": Uuid::new_v4(), "batch_id": batch, "exported_at": "2022-07-01T10:00:00Z"});
+            with(job(&file, &entity, "2022-06"), more).to_string()
         })
         .collect();
     let path = world.path().join(format!("{name}.jsonl"));
