@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_letter_that_rabbitmq_put_here_has_its_reason_for_a_code() {
-        let died = |reason: &str, more: Option<(&str, AMQPValue)>| {
+        let died = |reason: &str, body: &str, more: Option<(&str, AMQPValue)>| {
             let mut entry = FieldTable::default();
             entry.insert("reason".into(), AMQPValue::LongString(reason.into()));
             entry.insert("queue".into(), AMQPValue::LongString("aura.jobs".into()));
@@ -88,15 +88,17 @@ mod tests {
             if let Some((name, value)) = more {
                 headers.insert(name.into(), value);
             }
-            Letter::read(&BasicProperties::default().with_headers(headers), b"{}", now())
+            Letter::read(&BasicProperties::default().with_headers(headers), body.as_bytes(), now())
         };
-        let expired = died("expired", None);
+        let expired = died("expired", "{}", None);
         assert_eq!((expired.code.as_str(), expired.failed_at), ("expired", Some(now())));
         assert!(expired.message.unwrap().contains("aura.jobs"));
-        let of_worker = died("expired", Some((envelope::ERROR_CODE, AMQPValue::LongString("timeout".into()))));
+        let of_worker = died("expired", "{}", Some((envelope::ERROR_CODE, AMQPValue::LongString("timeout".into()))));
         assert_eq!((of_worker.code.as_str(), of_worker.message, of_worker.failed_at), ("timeout", None, None));
-        assert_eq!(died("forged", None).code, UNKNOWN);
-        let large = died("rejected", Some((WITHHELD, AMQPValue::LongLongInt(2 << 20))));
+        assert_eq!(died("forged", "{}", None).code, UNKNOWN);
+        let withheld = |body| died("rejected", body, Some((WITHHELD, AMQPValue::LongLongInt(2 << 20))));
+        assert_eq!(withheld("{}").withheld, None, "whoever has the body knows that it was not left out");
+        let large = withheld("");
         assert_eq!((large.code.as_str(), large.withheld), ("rejected", Some(2 << 20)));
         assert!(large.message.unwrap().contains("2097152 bytes"));
     }

@@ -74,7 +74,9 @@ impl Letter {
         };
         let code = header(envelope::ERROR_CODE);
         let death = code.is_none().then(|| Death::first(headers)).flatten();
-        let withheld = envelope.is_withheld.then(|| envelope::integer(headers, WITHHELD).unwrap_or(0));
+        // A publisher can forge the header, and then the body is there.
+        let withheld =
+            (envelope.is_withheld && body.is_empty()).then(|| envelope::integer(headers, WITHHELD).unwrap_or(0));
         Self {
             job_id: field("job_id").and_then(given).or(envelope.message_id).or(envelope.job_id),
             batch_id: field("batch_id").and_then(given).or(envelope.correlation_id),

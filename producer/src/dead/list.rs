@@ -159,5 +159,13 @@ mod tests {
         assert_eq!(listed.jobs[2].age_seconds, Some(20 * 60), "the newest copy's");
         let text = listed.to_string();
         assert!(text.starts_with("3 dead jobs; aura.dead holds 4 letters\n"), "{text}");
+        assert!(!listed.truncated);
+    }
+
+    #[test]
+    fn an_empty_answer_says_if_not_all_letters_were_seen() {
+        let listed = Listed::new("aura.dead".into(), Seen { letters: 9, seen: 4 }, Vec::new(), now());
+        let text = listed.to_string();
+        assert!(listed.truncated && text.contains("only 4 of 9 letters"), "{text}");
     }
 }

@@ -167,3 +167,30 @@ impl fmt::Display for Report {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_without_a_letter_is_not_said_to_have_none_unless_all_were_seen() {
+        let report = |seen| Report {
+            queue: "aura.dead".to_owned(),
+            seen: Seen { letters: 9, seen },
+            act: "replayed",
+            jobs: Vec::new(),
+            left: Vec::new(),
+            refused: Vec::new(),
+            not_tried: 0,
+            missing: vec![Uuid::nil()],
+            canary: None,
+            canary_failed: false,
+        };
+        assert!(report(9).to_string().contains("aura.dead holds no letter of job"));
+        let partial = report(4).to_string();
+        assert!(partial.contains("only 4 of 9") && !partial.contains("holds no letter"), "{partial}");
+        let nothing_missing = Report { missing: Vec::new(), ..report(4) };
+        assert_eq!(nothing_missing.verdict(), Verdict::Failed);
+        assert_eq!(Report { missing: Vec::new(), ..report(9) }.verdict(), Verdict::Done);
+    }
+}
