@@ -1,5 +1,6 @@
 //! `dead`: the dead letters, listed, shown, replayed and discarded, and none lost.
 
+mod death;
 mod discard;
 mod filter;
 mod letter;

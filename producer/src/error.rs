@@ -1,6 +1,6 @@
 //! Why a command could not do what it was asked, and the exit code that says so.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use shared::{
     amqp::AmqpError,
@@ -92,6 +92,14 @@ pub(crate) enum CommandError {
         /// What went wrong.
         source: Box<PostgresError>,
     },
+    /// A service did not answer.
+    #[error("{what} did not answer within {} s", limit.as_secs())]
+    Unanswered {
+        /// Which, and where it is, without the password.
+        what: String,
+        /// How long it was given.
+        limit: Duration,
+    },
     /// MongoDB did not do what it was asked.
     #[error("MongoDB at {url}")]
     Mongo {
@@ -150,6 +158,7 @@ impl CommandError {
             | Self::Held { .. }
             | Self::Undelivered(_)
             | Self::Postgres { .. }
+            | Self::Unanswered { .. }
             | Self::Mongo { .. }
             | Self::Cache { .. }
             | Self::Output(_) => 3,
@@ -178,6 +187,7 @@ impl CommandError {
             | Self::Held { .. }
             | Self::Undelivered(_)
             | Self::Postgres { .. }
+            | Self::Unanswered { .. }
             | Self::Mongo { .. }
             | Self::Cache { .. } => &[],
         }
@@ -214,6 +224,7 @@ impl CommandError {
             | Self::Telemetry(_)
             | Self::Output(_)
             | Self::Undelivered(_)
+            | Self::Unanswered { .. }
             | Self::Held { .. } => "",
         }
     }

@@ -23,7 +23,7 @@ use self::{
 use crate::{
     answer::{self, count, remark},
     error::{CommandError, Verdict},
-    receipts::Inbox,
+    receipts::{Inbox, ended::EndedRuns},
     summary, topology,
 };
 
@@ -114,6 +114,7 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<V
     message::warn_of_absent_files(&jobs);
 
     let connection = topology::declare(settings, &topology).await?;
+    let ended_runs = EndedRuns::from_now(settings);
     let inbox = args.wait.then(|| Inbox::of_batch(batch.id, settings, &topology));
     if let Some(inbox) = &inbox {
         inbox.open(&connection).await.map_err(CommandError::broker(settings))?;
@@ -135,7 +136,8 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<V
         return Ok(Verdict::Done);
     };
     let expected = published.jobs.iter().map(|job| job.job_id).collect();
-    let summary = summary::follow(&inbox, batch.id, expected, Duration::from_secs(args.timeout)).await;
+    let limit = Duration::from_secs(args.timeout);
+    let summary = summary::follow(&inbox, &ended_runs, batch.id, expected, limit).await;
     inbox.close().await;
     let verdict = summary.verdict();
     published.summary = Some(summary);

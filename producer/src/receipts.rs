@@ -1,4 +1,9 @@
 //! Receipts over AMQP: a queue of one's own, read through every reconnect.
+//!
+//! The queue is of this call alone, so that nobody else takes its receipts, and outlives the node that it was
+//! declared on. After the sight of it was lost, and at the end, PostgreSQL is asked, if it can be reached.
+
+pub(crate) mod ended;
 
 use std::{ops::ControlFlow, time::Duration};
 
@@ -21,6 +26,9 @@ use shared::{
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
+use self::ended::EndedRuns;
+use crate::{answer::remark, error::CommandError};
+
 /// How long one request may take.
 const LIMIT: Duration = Duration::from_secs(10);
 /// How long the broker keeps the queue while nobody reads it.
@@ -30,6 +38,8 @@ const PREFETCH: u16 = 256;
 /// How long to wait before connecting again.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// RabbitMQ 4 drops a message after 20 returns unless told otherwise.
+const DELIVERY_LIMIT: i32 = i32::MAX;
 /// Longer than anybody waits.
 const YEARS: Duration = Duration::from_secs(10 * 365 * 86_400);
 
@@ -71,7 +81,7 @@ impl Inbox {
     fn new(name: &str, batch: &str, settings: &Settings, topology: &Topology) -> Self {
         Self {
             url: settings.amqp_url.expose().to_owned(),
-            queue: format!("{}.receipts.{name}", settings.namespace),
+            queue: format!("{}.receipts.{name}.{}", settings.namespace, Uuid::new_v4().simple()),
             exchange: topology.events.clone(),
             key: format!("job.*.{batch}"),
         }
@@ -81,7 +91,8 @@ impl Inbox {
     pub(crate) async fn open(&self, connection: &Connection) -> Result<Channel, AmqpError> {
         let channel = within(LIMIT, "open a channel", connection.create_channel()).await?;
         let mut arguments = FieldTable::default();
-        arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERY_LIMIT));
         arguments.insert("x-expires".into(), AMQPValue::LongInt(EXPIRES_MS));
         let queue = self.queue.as_str();
         let declare = channel.queue_declare(queue.into(), QueueDeclareOptions::durable(), arguments);
@@ -93,11 +104,20 @@ impl Inbox {
     }
 
     /// Hands over every receipt until told to stop or the time is up, connecting again as needed.
-    pub(crate) async fn follow(&self, until: Instant, mut take: impl FnMut(Receipt) -> ControlFlow<()>) -> Ended {
+    ///
+    /// Of the jobs that are awaited still, those that have ended without a receipt that came are looked up.
+    pub(crate) async fn follow(
+        &self,
+        until: Instant,
+        ended: &EndedRuns<'_>,
+        awaited: impl Fn() -> Vec<Uuid>,
+        mut take: impl FnMut(Receipt) -> ControlFlow<()>,
+    ) -> Ended {
+        let look = async || ended.receipts(&awaited()).await;
         let listening = async {
             let mut lost = false;
             loop {
-                match self.listen(&mut take, &mut lost).await {
+                match self.listen(&mut take, &look, &mut lost).await {
                     Ok(ControlFlow::Break(())) => break,
                     Ok(ControlFlow::Continue(())) => {}
                     Err(error) if lost => tracing::debug!(error = chain(&error), "still no receipts"),
@@ -111,13 +131,21 @@ impl Inbox {
         };
         match timeout_at(until, listening).await {
             Ok(()) => Ended::Complete,
-            Err(_) => Ended::TimedOut,
+            Err(_) => match look().await.map(|receipts| receipts.into_iter().any(|receipt| take(receipt).is_break())) {
+                Ok(true) => Ended::Complete,
+                Ok(false) => Ended::TimedOut,
+                Err(error) => {
+                    remark(&format!("jobs without a receipt could not be looked up: {}", error.line()));
+                    Ended::TimedOut
+                }
+            },
         }
     }
 
     async fn listen(
         &self,
         take: &mut impl FnMut(Receipt) -> ControlFlow<()>,
+        look: &impl AsyncFn() -> Result<Vec<Receipt>, CommandError>,
         lost: &mut bool,
     ) -> Result<ControlFlow<()>, AmqpError> {
         let connection = amqp::connect(&self.url, "aura-producer receipts").await?;
@@ -128,6 +156,12 @@ impl Inbox {
         let mut consumer = within(LIMIT, "deliver receipts", consume).await?;
         if std::mem::take(lost) {
             tracing::info!("the receipts are in sight again");
+            // What ends from now on comes over this queue, be it the old one or a new one.
+            match look().await.map(|receipts| receipts.into_iter().any(|receipt| take(receipt).is_break())) {
+                Ok(true) => return Ok(ControlFlow::Break(())),
+                Ok(false) => {}
+                Err(error) => tracing::debug!(error = chain(&error), "jobs that may have ended are not looked up"),
+            }
         }
         while let Some(delivery) = consumer.next().await {
             let delivery = delivery.map_err(|source| AmqpError::Broker { what: "deliver receipts", source })?;
@@ -145,6 +179,7 @@ impl Inbox {
             }
         }
         // The broker cancelled the consumer: the queue has gone.
+        *lost = true;
         Ok(ControlFlow::Continue(()))
     }
 

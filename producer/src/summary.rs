@@ -1,6 +1,6 @@
 //! The summary of a batch, from its receipts.
 
-use std::{collections::HashMap, fmt, ops::ControlFlow, time::Duration};
+use std::{cell::RefCell, collections::HashMap, fmt, ops::ControlFlow, time::Duration};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     answer::{self, count, or_dash, shortened},
     error::Verdict,
-    receipts::{Ended, Inbox, deadline},
+    receipts::{Ended, Inbox, deadline, ended::EndedRuns},
 };
 
 /// Failures, warnings and outstanding jobs that people are shown, each; programs get all.
@@ -57,6 +57,10 @@ impl Collected {
         }
     }
 
+    fn awaited(&self) -> Vec<Uuid> {
+        self.expected.iter().filter(|job| self.newest.get(job).is_none_or(Option::is_none)).copied().collect()
+    }
+
     fn is_complete(&self) -> bool {
         self.ended == self.expected.len()
     }
@@ -92,28 +96,41 @@ impl Collected {
 }
 
 /// Follows a batch until each of its jobs has ended or the time is up.
-pub(crate) async fn follow(inbox: &Inbox, batch_id: Uuid, expected: Vec<Uuid>, limit: Duration) -> Summary {
+pub(crate) async fn follow(
+    inbox: &Inbox,
+    ended_runs: &EndedRuns<'_>,
+    batch_id: Uuid,
+    expected: Vec<Uuid>,
+    limit: Duration,
+) -> Summary {
     let bar = ProgressBar::with_draw_target(Some(expected.len() as u64), ProgressDrawTarget::stderr());
     if let Ok(style) = ProgressStyle::with_template("{elapsed_precise} {wide_bar} {pos}/{len} jobs {msg}") {
         bar.set_style(style);
     }
     bar.enable_steady_tick(Duration::from_millis(250));
-    let mut collected = Collected::new(expected);
+    let collected = RefCell::new(Collected::new(expected));
+    let until = deadline(limit);
     let ended = inbox
-        .follow(deadline(limit), |receipt| {
-            collected.take(receipt);
-            bar.set_position(collected.ended as u64);
-            if collected.failed > 0 {
-                bar.set_message(format!("({} failed)", collected.failed));
-            }
-            if collected.is_complete() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })
+        .follow(
+            until,
+            ended_runs,
+            || collected.borrow().awaited(),
+            |receipt| {
+                let mut collected = collected.borrow_mut();
+                collected.take(receipt);
+                bar.set_position(collected.ended as u64);
+                if collected.failed > 0 {
+                    bar.set_message(format!("({} failed)", collected.failed));
+                }
+                if collected.is_complete() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            },
+        )
         .await;
     bar.finish_and_clear();
     if ended == Ended::TimedOut {
         tracing::info!(%batch_id, "gave up waiting");
     }
-    collected.into_summary(batch_id)
+    collected.into_inner().into_summary(batch_id)
 }
 
 impl Summary {

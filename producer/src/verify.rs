@@ -5,6 +5,7 @@ mod finding;
 mod known;
 mod ledger;
 mod names;
+mod overdue;
 mod repair;
 mod report;
 mod runs;
@@ -40,8 +41,8 @@ const ON_THE_WAY_OF_ENTITY: &str = include_str!("verify/on_the_way_of_entity.sql
 ///
 /// Finds audit events that were changed, removed, added or reordered; rows of the ledger, runs and
 /// metadata that were changed behind Aura's back; Parquet files that are missing, stale, wrong or
-/// unreadable. It may run at any time: what is still on its way from PostgreSQL to the other stores
-/// is no finding. Every finding comes with what to do about it.
+/// unreadable; jobs that make no progress. It may run at any time: what is still on its way from PostgreSQL to the other stores
+/// is no finding until it has waited for longer than AURA_OUTBOX_WARN_SECONDS. Every finding comes with what to do about it.
 ///
 /// With --repair, what can be derived is put back: a Parquet file and a job's metadata are written
 /// again by a running worker, and a halted chain whose cause is gone goes on. Each repair is told in

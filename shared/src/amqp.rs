@@ -184,8 +184,11 @@ impl Publisher {
             let sent = channel.basic_publish(exchange, key, options, &message.body, properties).await.map_err(fail)?;
             let confirmation = sent.await.map_err(fail)?;
             // A channel whose publish failed or was given up is not used again: its answer could
-            // be taken for the next one's.
-            self.give_back(channel);
+            // be taken for the next one's. One that refused is not either: where the node that led a queue
+            // died before the channel's first message to it, RabbitMQ's channel asks that node again for each.
+            if matches!(confirmation, Confirmation::Ack(_)) {
+                self.give_back(channel);
+            }
             Ok(confirmation)
         };
         let Ok(confirmed) = timeout(limit, attempt).await else {

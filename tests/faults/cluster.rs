@@ -1,16 +1,19 @@
 //! A cluster of brokers, whose leaders die one after the other.
 
+use reqwest::Method;
+use serde_json::{Value, json};
 use tests::{
     faults::{chaos::stream::Stream, client::RECEIPTS},
     random::Random,
     wait::until,
 };
 
-use crate::run::{SETTLED, is_whole, site_on_a_cluster};
+use crate::run::{SETTLED, export, is_whole, site_on_a_cluster};
 
 /// The queues of Aura, and that of the receipts.
 const QUEUES: [&str; 6] = ["aura.jobs", "aura.retry.1s", "aura.retry.2s", "aura.retry.4s", "aura.dead", RECEIPTS];
 const ENDED: &str = "SELECT count(*) FROM ingestion_runs WHERE finished_at IS NOT NULL";
+const FOLLOWED: i64 = 300;
 const WAITING: &str = "SELECT count(*) FROM ingestion_runs WHERE status = 'retrying'";
 
 // The relays must go on while the site is cleaned up.
@@ -45,4 +48,39 @@ async fn two_leaders_of_a_cluster_killed_under_load_lose_and_double_nothing() {
         assert!(findings.outcome(outcome) > 0, "no job ended as {outcome}: {findings}");
     }
     assert!(workers.iter_mut().all(|worker| worker.exit().is_none()), "a worker ended");
+}
+
+// The relays must go on while the site is cleaned up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_waits_outlives_the_node_that_has_its_receipts() {
+    let (_hold, cluster, site) = site_on_a_cluster().await;
+    let _workers = [site.worker(&[]).await, site.worker(&[]).await];
+    let jobs: Vec<String> = (0..FOLLOWED)
+        .map(|number| {
+            let publication = export(&site, &format!("E{number:03}"), 10, 10, json!({}));
+            let body = publication.body.clone();
+            site.book.enter(publication);
+            body
+        })
+        .collect();
+    let manifest = site.write("jobs.jsonl", jobs.join("\n")).display().to_string();
+    let publish = ["publish", "--manifest", &manifest, "--wait", "--timeout", "90", "--json"];
+    let killing = async {
+        let queue = until("the call listens", SETTLED, async || {
+            let path = format!("queues/{}?columns=name", site.name());
+            let queues = cluster.services().manage(Method::GET, &path, &Value::Null).await?;
+            let names = queues.as_array()?.iter().filter_map(|queue| queue["name"].as_str());
+            names.map(str::to_owned).find(|name| name.starts_with("aura.receipts."))
+        })
+        .await;
+        until("jobs end", SETTLED, async || (site.count(ENDED).await? >= 20).then_some(())).await;
+        // It is the node that the call is connected to, too: a queue is led where it was declared.
+        cluster.kill_home(site.name(), &queue).await;
+        let ended = site.count(ENDED).await;
+        assert!(ended.is_some_and(|ended| ended < FOLLOWED), "all jobs had ended before a node was killed");
+    };
+    let ((code, told, errors), ()) = tokio::join!(site.run_producer(&publish), killing);
+    let summary: Value = serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}:\n{told}\n{errors}"));
+    assert_eq!((code, &summary["successful"]), (0, &json!(FOLLOWED)), "{errors}");
+    is_whole(&site).await;
 }

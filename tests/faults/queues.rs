@@ -121,3 +121,18 @@ async fn queues_of_an_earlier_version_are_used_as_they_are_and_other_arguments_a
     let (code, _, told) = site.run_producer(&["topology"]).await;
     assert!(code != 0 && told.contains("aura.jobs") && told.contains("x-queue-type"), "{code}: {told}");
 }
+
+#[tokio::test]
+async fn a_listener_whose_queue_takes_no_receipt_stops_no_worker() {
+    let (_hold, site) = site().await;
+    // A queue of somebody's own, bound to all receipts, which is full with the first one.
+    let full = json!({"durable": true, "arguments": {"x-max-length": 1, "x-overflow": "reject-publish"}});
+    let queue = format!("queues/{}/somebody.full", site.name());
+    site.services.manage(Method::PUT, &queue, &full).await.expect("a queue is declared");
+    let bind = format!("bindings/{}/e/aura.events/q/somebody.full", site.name());
+    site.services.manage(Method::POST, &bind, &json!({"routing_key": "#"})).await;
+    let worker = site.worker(&[]).await;
+    publish_many(&site, "E", 30).await;
+    worker.logs("a queue that is bound to the receipts takes none", SETTLED).await;
+    assert_eq!(is_whole(&site).await.outcome("success"), 30);
+}

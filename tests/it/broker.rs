@@ -103,6 +103,26 @@ impl Broker {
         assert!(matches!(confirmed, Confirmation::Ack(None)), "the message found no queue: {confirmed:?}");
     }
 
+    /// Declares a queue of the test's own.
+    pub(crate) async fn declare(&self, queue: &str, arguments: FieldTable) {
+        let declared = self.channel.queue_declare(queue.into(), QueueDeclareOptions::default(), arguments).await;
+        declared.expect("a queue is declared");
+    }
+
+    /// Fills a queue with these bodies, and returns once it holds so many more; no single one is confirmed.
+    pub(crate) async fn fill(&self, queue: &str, bodies: impl ExactSizeIterator<Item = String>) {
+        let holds = usize::try_from(self.depth(queue).await).expect("a count") + bodies.len();
+        let channel = self.connection.create_channel().await.expect("a channel");
+        for body in bodies {
+            let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+            let sent = channel.basic_publish("".into(), queue.into(), options, body.as_bytes(), properties).await;
+            sent.expect("the broker takes a message");
+        }
+        let what = format!("{holds} messages in {queue}");
+        until(&what, SOON, async || (self.depth(queue).await as usize == holds).then_some(())).await;
+        channel.close(200, "filled".into()).await.expect("a channel closes");
+    }
+
     /// Every receipt so far.
     pub(crate) fn received(&self) -> Vec<Received> {
         self.received.lock().expect("the list").iter().map(|(_, one)| one.clone()).collect()

@@ -19,9 +19,10 @@ const SMALL: [&str; 3] = ["period_locks", "refinery_schema_history", "schema_sup
 const FEW: i64 = 4_000;
 
 /// Statements that read more, and why they may.
-const READS: [(&str, i64, &str); 7] = [
+const READS: [(&str, i64, &str); 8] = [
     ("producer/src/verify/runs.sql", 40_000, "the runs of a slice"),
     ("producer/src/verify/outbox.sql", 40_000, "the events of a chain"),
+    ("producer/src/verify/overdue.sql", 40_000, "the events of a chain"),
     ("producer/src/verify/names_of_entity.sql", 100_000, "an entity's runs, and events on their way"),
     ("producer/src/verify/on_the_way_of_entity.sql", 200_000, "an entity's runs, and events on their way"),
     ("producer/src/status/batches.sql", 25_000, "the jobs of twenty batches"),

@@ -10,7 +10,7 @@ use tests::trial_balance::TrialBalance;
 use uuid::Uuid;
 
 use crate::{
-    process::{Said, Worker},
+    process::{Said, Worker, command, run},
     wait::{SOON, until},
     world::{World, csv, job, with},
 };
@@ -416,6 +416,47 @@ async fn what_is_on_its_way_is_no_finding_while_workers_run() {
     }
     assert!(looks > 1, "the jobs ended before they could be looked at");
     assert_eq!(world.found().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_waits_for_too_long_and_jobs_without_progress_are_found() {
+    let (world, mut worker) = closed().await;
+    worker.stop().await;
+    let waiting = |age: &str| {
+        format!(
+            "INSERT INTO cache_tasks SELECT entity, period, job_id, now() - interval '{age}' FROM slices;
+             INSERT INTO metadata_outbox SELECT job_id, jsonb_build_object('entity', entity, 'period', period),
+                 now() - interval '{age}' FROM slices WHERE entity = 'A';
+             INSERT INTO audit_outbox (entity, period, event, recorded_at)
+                 VALUES ('_system', '-', '{{}}', now() - interval '{age}')"
+        )
+    };
+    world.execute(&waiting("4 minutes")).await;
+    assert_eq!(world.found().await, Vec::<String>::new());
+    world.execute("TRUNCATE cache_tasks, metadata_outbox, audit_outbox").await;
+    world.execute(&waiting("6 minutes")).await;
+    let overdue = ["outbox_overdue A", "cache_overdue A", "cache_overdue B", "outbox_overdue _system"];
+    assert_eq!(world.found().await, overdue);
+    let told = world.producer(&["verify"]).await.expect(1).stdout;
+    assert!(told.contains("on the way:") && told.contains("AURA_CACHE_URL"), "{told}");
+    let patient = [("AURA_OUTBOX_WARN_SECONDS", "600")];
+    let mut command = command("aura-producer", world.path(), &world.settings_with(&patient));
+    command.args(["verify", "--json"]);
+    assert_eq!(codes(&run(command, SOON).await), Vec::<String>::new());
+    world.execute("TRUNCATE cache_tasks, metadata_outbox, audit_outbox").await;
+
+    for (status, age) in [("running", "61 minutes"), ("retrying", "59 minutes"), ("retrying", "2 hours")] {
+        let run = format!(
+            "INSERT INTO ingestion_runs (job_id, file, entity, period, source, exported_at, status, started_at, body_hash)
+             VALUES (gen_random_uuid(), 'x.csv', 'C', '2022-06', 'default', now(), '{status}', now() - interval '{age}', '-')"
+        );
+        world.execute(&run).await;
+    }
+    world.execute("UPDATE ingestion_runs SET resting_at = now() - interval '1 minute' WHERE status = 'running'").await;
+    assert_eq!(world.found().await, ["run_stalled C"]);
+    let said = world.verify(&["--repair"]).await;
+    assert_eq!(finding(&said, "run_stalled")["repaired"], false);
+    assert!(finding(&said, "run_stalled")["detail"].as_str().unwrap().contains("retrying for 7"));
 }
 
 #[tokio::test]

@@ -161,7 +161,20 @@ async fn send_receipt(services: &Services, receipt: &Receipt) -> Result<(), Unse
         headers: FieldTable::default(),
         mandatory: false,
     };
-    services.publisher.publish(&message).await?;
+    let mut sent = services.publisher.publish(&message).await;
+    while let Err(AmqpError::Refused) = sent {
+        services.progress.receipt_taken(false);
+        if services.progress.receipts_are_refused() {
+            // The broker hands it to every other queue that is bound. Whoever's queue takes nothing must not
+            // stop the fleet.
+            tracing::warn!("a queue that is bound to the receipts takes none; jobs no longer wait for it");
+            return Ok(());
+        }
+        tokio::select! { () = services.abort.cancelled() => break, () = tokio::time::sleep(AGAIN) => {} }
+        sent = services.publisher.publish(&message).await;
+    }
+    sent?;
+    services.progress.receipt_taken(true);
     failpoint::reach("receipt_sent");
     Ok(())
 }

@@ -138,6 +138,11 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
         let age = backlog.cache_oldest_seconds;
         warnings.push(json!(format!("the oldest task of the cache has waited for {age} s")));
     }
+    if health.services.progress.receipts_are_refused() {
+        let told =
+            "a queue that somebody bound to the receipts takes none (full, or its node is away); it lacks receipts";
+        warnings.push(json!(told));
+    }
     if backlog.halted_chains > 0 {
         let chains = backlog.halted_chains;
         warnings.push(json!(format!("{chains} audit chains are contradicted by MongoDB and stand still")));

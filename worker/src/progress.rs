@@ -11,6 +11,9 @@ const STUCK: Duration = Duration::from_secs(60);
 /// How long nothing may be taken while jobs wait and places are free.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// How long somebody's queue may refuse receipts before no job waits for it any more.
+const REFUSED: Duration = Duration::from_secs(60);
+
 /// What is being settled, and when a job was last taken.
 pub(crate) struct Progress {
     state: Mutex<State>,
@@ -21,6 +24,8 @@ struct State {
     settling: BTreeMap<u64, Instant>,
     /// Since when jobs wait although none is taken.
     neglected_since: Option<Instant>,
+    /// Since when receipts are refused.
+    refused_since: Option<Instant>,
 }
 
 /// An outcome that is being settled, as long as this lives.
@@ -32,7 +37,9 @@ pub(crate) struct Settling<'a> {
 impl Progress {
     /// Nothing has happened yet.
     pub(crate) fn new() -> Self {
-        Self { state: Mutex::new(State { next: 0, settling: BTreeMap::new(), neglected_since: None }) }
+        Self {
+            state: Mutex::new(State { next: 0, settling: BTreeMap::new(), neglected_since: None, refused_since: None }),
+        }
     }
 
     /// Notes that an outcome is being settled.
@@ -53,6 +60,18 @@ impl Progress {
     pub(crate) fn jobs_wait(&self, wait: bool) {
         let mut state = self.state();
         state.neglected_since = if wait { state.neglected_since.or_else(|| Some(Instant::now())) } else { None };
+    }
+
+    /// Notes whether the broker took a receipt. It refuses one that a queue bound to the receipts refuses, such as
+    /// one that is full, or whose node is away.
+    pub(crate) fn receipt_taken(&self, taken: bool) {
+        let mut state = self.state();
+        state.refused_since = if taken { None } else { state.refused_since.or_else(|| Some(Instant::now())) };
+    }
+
+    /// Returns whether receipts have been refused for so long that no job should wait for whoever does it.
+    pub(crate) fn receipts_are_refused(&self) -> bool {
+        self.state().refused_since.is_some_and(|since| since.elapsed() > REFUSED)
     }
 
     /// How many outcomes have been settled for too long.

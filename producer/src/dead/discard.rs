@@ -47,6 +47,7 @@ pub(crate) async fn run(mut args: Args, settings: &Settings, json: bool) -> Resu
     let pool = store::connect(settings).await?;
     let now = Utc::now();
     let mut held = queue::hold(settings, |letter| args.filter.selects(letter, now)).await?;
+    args.filter.check_code(&held.codes)?;
     let mut report = Report::new("discarded", &held);
     report.missing = args.filter.missing(held.letters.iter().map(|dead| &dead.letter));
     let mut jobs = merge(std::mem::take(&mut held.letters), |dead| &dead.letter).into_iter();

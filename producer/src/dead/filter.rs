@@ -1,10 +1,15 @@
 //! Which dead letters a command is about.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
-use shared::slice::{Entity, Period};
+use shared::{
+    failure::ErrorCode,
+    slice::{Entity, Period},
+};
 use uuid::Uuid;
 
-use super::letter::Letter;
+use super::{death, letter::Letter};
 use crate::error::CommandError;
 
 /// A letter must pass every filter that is given.
@@ -54,6 +59,22 @@ impl Filter {
             (false, true) => Err(CommandError::Input("--all does not go with filters".to_owned())),
             _ => Ok(()),
         }
+    }
+
+    /// Refuses an error code that is none, and that none of the letters has: a worker of a later version may
+    /// write others than this version knows.
+    pub(crate) fn check_code(&self, of_letters: &BTreeSet<String>) -> Result<(), CommandError> {
+        let Some(code) = &self.code else { return Ok(()) };
+        let known = ErrorCode::ALL.iter().map(|code| code.as_str()).chain(death::CODES);
+        let all: BTreeSet<&str> = known.chain(of_letters.iter().map(String::as_str)).collect();
+        if all.contains(code.as_str()) {
+            return Ok(());
+        }
+        let nearest = all.iter().max_by(|a, b| strsim::jaro(a, code).total_cmp(&strsim::jaro(b, code)));
+        let nearest = nearest.copied().unwrap_or_default();
+        Err(CommandError::Input(format!(
+            "--code {code:?} is not an error code, and no letter has it; is {nearest} meant?"
+        )))
     }
 
     /// Whether the letter is meant. One of unknown age is neither older nor newer than anything.
@@ -143,6 +164,21 @@ mod tests {
         assert!(!selects(Filter { code: Some("row_invalid".to_owned()), ..all() }));
         assert!(!selects(Filter { older_than: age("31m").ok(), ..all() }));
         assert!(!selects(Filter { newer_than: age("29m").ok(), ..all() }));
+    }
+
+    #[test]
+    fn a_code_that_is_none_is_refused_with_the_nearest() {
+        let check = |code: &str, of_letters: &[&str]| {
+            let filter = Filter { code: Some(code.to_owned()), ..Filter::default() };
+            filter.check_code(&of_letters.iter().map(|code| (*code).to_owned()).collect())
+        };
+        for good in ["row_invalid", "unknown", "expired"] {
+            assert!(check(good, &[]).is_ok(), "{good}");
+        }
+        let error = check("row_invlaid", &[]).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("row_invalid"), "{error}");
+        assert!(check("of_a_later_version", &["of_a_later_version"]).is_ok());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use lapin::{BasicProperties, types::FieldTable};
 use serde::Serialize;
 use serde_json::Value;
 use shared::{
+    amqp::properties::WITHHELD,
     envelope::{self, Envelope},
     event::{Event, EventType},
     fingerprint::Fingerprint,
@@ -16,6 +17,7 @@ use shared::{
 };
 use uuid::Uuid;
 
+use super::death::{Death, UNKNOWN};
 use crate::{answer::shortened, journal};
 
 /// How much of a value that should be a short text is shown.
@@ -32,7 +34,7 @@ pub(crate) struct Letter {
     /// The period as the body has it, valid or not.
     pub(crate) period: Option<String>,
     pub(crate) file: Option<String>,
-    /// The cause; `unknown` if the letter was put here by something other than a worker.
+    /// The cause: a worker's error code, else why RabbitMQ put the letter here, else `unknown`.
     pub(crate) code: String,
     pub(crate) stage: Option<String>,
     pub(crate) message: Option<String>,
@@ -42,6 +44,12 @@ pub(crate) struct Letter {
     pub(crate) failed_at: Option<DateTime<Utc>>,
     pub(crate) worker: Option<String>,
     pub(crate) fingerprint: Option<Fingerprint>,
+    /// The length of its body in bytes, if that is too large to be read here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) withheld: Option<i64>,
+    /// What is wrong with its properties, which were then read without what is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) malformed: Option<String>,
     /// The chain that its events join, if entity and period are valid.
     #[serde(skip)]
     pub(crate) slice: Option<Slice>,
@@ -64,21 +72,32 @@ impl Letter {
             Ok(job) => (Some(job.slice), job.body_hash),
             Err(refusal) => (refusal.slice, refusal.body_hash),
         };
+        let code = header(envelope::ERROR_CODE);
+        let death = code.is_none().then(|| Death::first(headers)).flatten();
+        // A publisher can forge the header, and then the body is there.
+        let withheld =
+            (envelope.is_withheld && body.is_empty()).then(|| envelope::integer(headers, WITHHELD).unwrap_or(0));
         Self {
             job_id: field("job_id").and_then(given).or(envelope.message_id).or(envelope.job_id),
             batch_id: field("batch_id").and_then(given).or(envelope.correlation_id),
             entity: field("entity").map(|text| shortened(text, SHOWN)),
             period: field("period").map(|text| shortened(text, SHOWN)),
             file: field("file").map(|text| shortened(text, 4096)),
-            code: header(envelope::ERROR_CODE).unwrap_or_else(|| "unknown".to_owned()),
+            code: code.or_else(|| Some(death.as_ref()?.reason.to_owned())).unwrap_or_else(|| UNKNOWN.to_owned()),
             stage: header(envelope::ERROR_STAGE),
-            message: header(envelope::ERROR_MESSAGE),
+            message: header(envelope::ERROR_MESSAGE)
+                .or_else(|| death.as_ref().map(|death| death.message(withheld)))
+                .or_else(|| envelope.malformed.clone()),
             attempts: envelope.attempt,
             replays: envelope.replays,
             first_failed_at: envelope.first_failed_at,
-            failed_at: header(envelope::FAILED_AT).and_then(|text| text.parse().ok()),
+            failed_at: header(envelope::FAILED_AT)
+                .and_then(|text| text.parse().ok())
+                .or(death.and_then(|death| death.at)),
             worker: header(envelope::WORKER),
             fingerprint: header(envelope::FINGERPRINT).and_then(|text| text.parse().ok()),
+            withheld,
+            malformed: envelope.malformed,
             slice,
             body_hash,
         }
@@ -91,7 +110,11 @@ impl Letter {
 
     /// What names the job in texts: its identity, or the hash of a body that has none.
     pub(crate) fn name(&self) -> String {
-        self.job_id.map_or_else(|| format!("body-{}", &self.body_hash.to_string()[..12]), |id| id.to_string())
+        match (self.job_id, self.withheld) {
+            (Some(id), _) => id.to_string(),
+            (None, Some(bytes)) => format!("body-of-{bytes}-bytes"),
+            (None, None) => format!("body-{}", &self.body_hash.to_string()[..12]),
+        }
     }
 
     /// An event about it, with what the audit trail should know once the letter has gone.

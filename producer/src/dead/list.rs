@@ -9,7 +9,7 @@ use shared::settings::Settings;
 use super::{
     filter::Filter,
     letter::{Letter, merge},
-    queue::{self, Dead},
+    queue::{self, Dead, Seen},
 };
 use crate::{
     answer::{self, age, count, or_dash, shortened, time},
@@ -47,8 +47,9 @@ struct DeadJob {
 #[derive(Serialize)]
 struct Listed {
     queue: String,
-    /// Letters in the queue, whether listed or not.
-    letters: usize,
+    /// Letters in the queue, whether listed or not, and how many were looked at.
+    #[serde(flatten)]
+    seen: Seen,
     /// Whether there are more than could be looked at.
     truncated: bool,
     groups: Vec<Group>,
@@ -58,7 +59,7 @@ struct Listed {
 }
 
 impl Listed {
-    fn new(queue: String, seen: usize, truncated: bool, letters: Vec<Letter>, now: DateTime<Utc>) -> Self {
+    fn new(queue: String, seen: Seen, letters: Vec<Letter>, now: DateTime<Utc>) -> Self {
         let jobs: Vec<DeadJob> = merge(letters, |letter| letter)
             .into_iter()
             .filter_map(|mut copies| {
@@ -82,19 +83,20 @@ impl Listed {
         }
         let mut groups: Vec<Group> = groups.into_values().collect();
         groups.sort_by(|a, b| b.jobs.cmp(&a.jobs).then_with(|| a.code.cmp(&b.code)));
-        Self { queue, letters: seen, truncated, groups, jobs, now }
+        Self { queue, seen, truncated: seen.is_partial(), groups, jobs, now }
     }
 }
 
 impl fmt::Display for Listed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (jobs, letters) = (count(self.jobs.len(), "dead job"), count(self.letters, "letter"));
-        if self.jobs.is_empty() {
-            return writeln!(f, "no dead job listed; {} holds {letters}", self.queue);
-        }
+        let (jobs, letters) = (count(self.jobs.len(), "dead job"), count(self.seen.letters, "letter"));
+        let jobs = if self.jobs.is_empty() { "no dead job listed".to_owned() } else { jobs };
         writeln!(f, "{jobs}; {} holds {letters}", self.queue)?;
-        if self.truncated {
-            writeln!(f, "there are more than could be looked at: the oldest are shown")?;
+        if let Some(warning) = self.seen.warning(&self.queue) {
+            writeln!(f, "{warning}")?;
+        }
+        if self.jobs.is_empty() {
+            return Ok(());
         }
         let mut table = answer::table(["cause", "jobs", "oldest", "newest"]);
         for group in &self.groups {
@@ -126,11 +128,13 @@ pub(crate) async fn run(args: &Args, settings: &Settings, json: bool) -> Result<
     let now = Utc::now();
     let mut held = queue::hold(settings, |letter| args.filter.selects(letter, now)).await?;
     let letters = std::mem::take(&mut held.letters);
-    let (queue, seen, truncated) = (held.queue.clone(), held.seen, held.truncated);
+    let (queue, seen) = (held.queue.clone(), held.seen);
+    let known = args.filter.check_code(&held.codes);
     held.release().await;
+    known?;
     let letters = letters.into_iter().map(|Dead { letter, .. }| letter).collect();
-    answer::give(json, &Listed::new(queue, seen, truncated, letters, now))?;
-    Ok(Verdict::Done)
+    answer::give(json, &Listed::new(queue, seen, letters, now))?;
+    Ok(if seen.is_partial() { Verdict::Failed } else { Verdict::Done })
 }
 
 #[cfg(test)]
@@ -148,12 +152,20 @@ mod tests {
             letter(3, "C", "row_invalid", 30, 1),
             letter(3, "C", "row_invalid", 20, 1),
         ];
-        let listed = Listed::new("aura.dead".into(), 4, false, letters, now());
+        let listed = Listed::new("aura.dead".into(), Seen { letters: 4, seen: 4 }, letters, now());
         let groups: Vec<_> = listed.groups.iter().map(|group| (group.code.as_str(), group.jobs)).collect();
         assert_eq!(groups, [("row_invalid", 2), ("timeout", 1)]);
         assert_eq!(listed.jobs[2].copies, 2);
         assert_eq!(listed.jobs[2].age_seconds, Some(20 * 60), "the newest copy's");
         let text = listed.to_string();
         assert!(text.starts_with("3 dead jobs; aura.dead holds 4 letters\n"), "{text}");
+        assert!(!listed.truncated);
+    }
+
+    #[test]
+    fn an_empty_answer_says_if_not_all_letters_were_seen() {
+        let listed = Listed::new("aura.dead".into(), Seen { letters: 9, seen: 4 }, Vec::new(), now());
+        let text = listed.to_string();
+        assert!(listed.truncated && text.contains("only 4 of 9 letters"), "{text}");
     }
 }

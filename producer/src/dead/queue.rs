@@ -1,21 +1,25 @@
 //! Holds the queue of dead letters: one engineer at a time, and nothing is lost or reordered.
 //!
-//! A consumer takes all letters and acknowledges only those that were dealt with. The others go back
-//! in their order when the channel closes, however the command ends.
+//! Consumers take all letters and acknowledge only those that were dealt with. The others go back
+//! in their order when the channels close, however the command ends.
+//!
+//! A letter is out of the queue long before it arrives, so an empty queue proves nothing. The letters are
+//! counted before the first is taken, and the end is when so many have come.
 //!
 //! RabbitMQ 3.10 lets several consumers have a quorum queue although they ask for it exclusively. What
 //! keeps a second engineer out is an exclusive queue beside it, which only one connection can have and
 //! which goes with that connection.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use chrono::Utc;
 use futures_util::StreamExt;
 use lapin::{
     Acker, BasicProperties, Channel, Connection, Consumer, ErrorKind, Queue,
-    options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions},
+    options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions},
     types::FieldTable,
 };
+use serde::Serialize;
 use shared::{
     amqp::{AmqpError, within},
     settings::Settings,
@@ -30,12 +34,13 @@ use crate::{answer::remark, error::CommandError, topology};
 const LIMIT: Duration = Duration::from_secs(10);
 /// How long to wait for an engineer who is at it already.
 const POLITENESS: Duration = Duration::from_secs(5);
-/// A pause this long tells that what was there has come, if the queue says so, too.
-const QUIET: Duration = Duration::from_millis(100);
-/// How long letters may take to come; new ones may arrive faster than they are read.
-const TAKING: Duration = Duration::from_secs(60);
-/// The most letters that are held at once: what a prefetch can say.
-const MOST: u16 = u16::MAX;
+/// A pause this long means that no more will come, whatever was counted.
+const STALLED: Duration = Duration::from_secs(30);
+/// The most letters that a consumer holds at once: what a prefetch can say. RabbitMQ 3.10 takes a prefetch of
+/// 0, which should be none, for one of 2,000 on a quorum queue.
+const PREFETCH: u16 = u16::MAX;
+/// The most consumers: a million letters are held at once.
+const CONSUMERS: usize = 16;
 /// RabbitMQ closes a channel that holds a message for 30 minutes.
 const HOLD: Duration = Duration::from_secs(20 * 60);
 /// AMQP's resource-locked: the exclusive queue is another connection's.
@@ -44,16 +49,49 @@ const RESOURCE_LOCKED: u16 = 405;
 /// The dead letters that a command is about, taken out but not yet settled.
 pub(crate) struct Held {
     connection: Connection,
-    channel: Channel,
+    consumers: Vec<Consuming>,
     since: Instant,
     /// The queue's name.
     pub(crate) queue: String,
     /// The letters that were asked for, oldest first.
     pub(crate) letters: Vec<Dead>,
-    /// How many letters the queue held.
+    /// How many letters the queue held at the beginning, and how many of all have been looked at.
+    pub(crate) seen: Seen,
+    /// The error codes of all letters.
+    pub(crate) codes: BTreeSet<String>,
+}
+
+/// How much of the queue was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct Seen {
+    /// Letters in the queue when the command began.
+    pub(crate) letters: usize,
+    /// Letters that were looked at.
     pub(crate) seen: usize,
-    /// Whether there were more than can be held.
-    pub(crate) truncated: bool,
+}
+
+impl Seen {
+    /// Returns whether there are letters that were not looked at.
+    pub(crate) fn is_partial(self) -> bool {
+        self.seen < self.letters
+    }
+
+    /// What to say if there are, and what to do about it.
+    pub(crate) fn warning(self, queue: &str) -> Option<String> {
+        let Self { letters, seen } = self;
+        self.is_partial().then(|| {
+            format!(
+                "only {seen} of {letters} letters of {queue} were seen, so others may be meant, too: run the command \
+                 again, and replay or discard what was seen if there are more than it can hold"
+            )
+        })
+    }
+}
+
+/// A consumer, and the channel that its letters go back through.
+struct Consuming {
+    channel: Channel,
+    consumer: Consumer,
 }
 
 /// A dead letter in hand.
@@ -87,35 +125,63 @@ pub(crate) async fn hold(settings: &Settings, select: impl Fn(&Letter) -> bool) 
     let topology = Topology::new(&settings.namespace);
     let connection = topology::declare(settings, &topology).await?;
     let failed = CommandError::broker(settings);
-    let (channel, mut consumer) = consume(&connection, &topology.dead, settings).await?;
-    let since = Instant::now();
-    let counting = within(LIMIT, "open a channel", connection.create_channel()).await.map_err(failed)?;
-    let (mut letters, mut seen) = (Vec::new(), 0);
-    let now = Utc::now();
-    while seen < usize::from(MOST) && since.elapsed() < TAKING {
-        match timeout(QUIET, consumer.next()).await {
-            Ok(Some(Ok(delivery))) => {
-                seen += 1;
-                let letter = Letter::read(&delivery.properties, &delivery.data, now);
-                if select(&letter) {
-                    let (body, properties) = (delivery.data, delivery.properties);
-                    letters.push(Dead { letter, body, properties, acker: delivery.acker });
-                }
-            }
-            Ok(Some(Err(source))) => return Err(failed(AmqpError::Broker { what: "deliver dead letters", source })),
-            Ok(None) => {
-                return Err(failed(AmqpError::Timeout { what: "deliver dead letters", limit: since.elapsed() }));
-            }
-            Err(_) if state(&counting, &topology.dead).await.map_err(failed)?.message_count() == 0 => break,
-            Err(_) => {}
+    let total = lock(&connection, &topology.dead, settings).await?;
+    let mut held = Held {
+        connection,
+        consumers: Vec::new(),
+        since: Instant::now(),
+        queue: topology.dead,
+        letters: Vec::new(),
+        seen: Seen { letters: total, seen: 0 },
+        codes: BTreeSet::new(),
+    };
+    while held.seen.is_partial() && held.consumers.len() < CONSUMERS {
+        if !held.take(&select).await.map_err(failed)? {
+            break;
         }
     }
-    let left = state(&counting, &topology.dead).await.map_err(failed)?.message_count();
-    let truncated = seen >= usize::from(MOST) && left > 0;
-    Ok(Held { connection, channel, since, queue: topology.dead, letters, seen, truncated })
+    Ok(held)
 }
 
 impl Held {
+    /// Takes with one more consumer as many letters as it can hold, or are left; returns whether they came.
+    ///
+    /// The consumers follow each other, each with the letters behind those of the one before, so that all go
+    /// back in their order.
+    async fn take(&mut self, select: &impl Fn(&Letter) -> bool) -> Result<bool, AmqpError> {
+        let what = "deliver dead letters";
+        let due = (self.seen.letters - self.seen.seen).min(usize::from(PREFETCH));
+        let channel = within(LIMIT, "open a channel", self.connection.create_channel()).await?;
+        within(LIMIT, "set the prefetch", channel.basic_qos(PREFETCH, BasicQosOptions::default())).await?;
+        // Where an exclusive consumer is one, there can be no second.
+        let exclusive = self.seen.letters <= usize::from(PREFETCH);
+        let options = BasicConsumeOptions { exclusive, ..BasicConsumeOptions::default() };
+        let consume = channel.basic_consume(self.queue.as_str().into(), "".into(), options, FieldTable::default());
+        let mut consumer = within(LIMIT, what, consume).await?;
+        let now = Utc::now();
+        let mut came = 0;
+        while came < due {
+            let delivery = match timeout(STALLED, consumer.next()).await {
+                Ok(Some(Ok(delivery))) => delivery,
+                Ok(Some(Err(source))) => return Err(AmqpError::Broker { what, source }),
+                Ok(None) => return Err(AmqpError::Timeout { what, limit: self.since.elapsed() }),
+                Err(_) => break,
+            };
+            came += 1;
+            let letter = Letter::read(&delivery.properties, &delivery.data, now);
+            if !self.codes.contains(&letter.code) {
+                self.codes.insert(letter.code.clone());
+            }
+            if select(&letter) {
+                let (body, properties) = (delivery.data, delivery.properties);
+                self.letters.push(Dead { letter, body, properties, acker: delivery.acker });
+            }
+        }
+        self.seen.seen += came;
+        self.consumers.push(Consuming { channel, consumer });
+        Ok(came == due)
+    }
+
     /// Whether the broker will soon take the letters back by itself.
     pub(crate) fn is_stale(&self) -> bool {
         self.since.elapsed() > HOLD
@@ -128,21 +194,27 @@ impl Held {
 
     /// Gives back what was not taken out.
     pub(crate) async fn release(self) {
+        // None must be delivered what another gives back.
+        for Consuming { channel, consumer } in &self.consumers {
+            let cancel = channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
+            let _ = within(LIMIT, "deliver no more", cancel).await;
+        }
         // A channel that is closed in good order has told the broker of every letter taken out.
-        let _ = within(LIMIT, "close", self.channel.close(200, "done".into())).await;
+        for Consuming { channel, .. } in &self.consumers {
+            let _ = within(LIMIT, "close", channel.close(200, "done".into())).await;
+        }
         topology::hang_up(self.connection).await;
     }
 }
 
-/// Waits, for as long as is polite, until nobody else has letters in hand, and starts to take them.
-async fn consume(
-    connection: &Connection,
-    queue: &str,
-    settings: &Settings,
-) -> Result<(Channel, Consumer), CommandError> {
+/// Waits, for as long as is polite, until nobody else has letters in hand; returns how many there are.
+async fn lock(connection: &Connection, queue: &str, settings: &Settings) -> Result<usize, CommandError> {
     let failed = CommandError::broker(settings);
     let (started, mut told) = (Instant::now(), false);
-    while !is_mine(connection, queue).await.map_err(failed)? {
+    loop {
+        if let Some(letters) = count_if_mine(connection, queue).await.map_err(failed)? {
+            return Ok(usize::try_from(letters).unwrap_or(usize::MAX));
+        }
         if started.elapsed() > POLITENESS {
             return Err(CommandError::Held { queue: queue.to_owned() });
         }
@@ -152,19 +224,10 @@ async fn consume(
         }
         sleep(Duration::from_millis(250)).await;
     }
-    let consuming = async {
-        let channel = within(LIMIT, "open a channel", connection.create_channel()).await?;
-        within(LIMIT, "set the prefetch", channel.basic_qos(MOST, BasicQosOptions::default())).await?;
-        let options = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
-        let consume = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
-        let consumer = within(LIMIT, "deliver dead letters", consume).await?;
-        Ok((channel, consumer))
-    };
-    consuming.await.map_err(failed)
 }
 
-/// Whether this connection has the right to the letters, and those before it have given theirs back.
-async fn is_mine(connection: &Connection, queue: &str) -> Result<bool, AmqpError> {
+/// How many letters there are, if this connection has the right to them, and those before it have given theirs back.
+async fn count_if_mine(connection: &Connection, queue: &str) -> Result<Option<u32>, AmqpError> {
     // A refused declaration closes its channel.
     let channel = within(LIMIT, "open a channel", connection.create_channel()).await?;
     let lock = format!("{queue}.lock");
@@ -174,8 +237,11 @@ async fn is_mine(connection: &Connection, queue: &str) -> Result<bool, AmqpError
         FieldTable::default(),
     );
     match within(LIMIT, "lock the dead letters", declare).await {
-        Ok(_) => Ok(state(&channel, queue).await?.consumer_count() == 0),
-        Err(error) if is_held(&error) => Ok(false),
+        Ok(_) => {
+            let state = state(&channel, queue).await?;
+            Ok((state.consumer_count() == 0).then(|| state.message_count()))
+        }
+        Err(error) if is_held(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }

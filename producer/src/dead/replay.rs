@@ -5,7 +5,7 @@
 
 use std::{collections::HashSet, ops::ControlFlow, time::Duration};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use shared::{
     amqp::Publisher, event::EventType, outbox, postgres::PostgresError, receipt::Status, settings::Settings,
@@ -29,9 +29,11 @@ use crate::{
         message::publisher,
         send::{Outcome, send_one},
     },
-    receipts::{Ended, Inbox, deadline},
+    receipts::{Ended, Inbox, deadline, ended::EndedRuns},
     store,
 };
+
+const EARLIER_END: &str = "SELECT finished_at FROM ingestion_runs WHERE job_id = $1";
 
 /// Sends dead jobs back to work
 ///
@@ -119,12 +121,18 @@ impl Replay<'_> {
                     break;
                 }
             };
+            if report.is_none() {
+                args.filter.check_code(&held.codes)?;
+            }
             let letters = std::mem::take(&mut held.letters);
             let report = report.get_or_insert_with(|| {
                 let mut report = Report::new("replayed", &held);
                 report.missing = args.filter.missing(letters.iter().map(|dead| &dead.letter));
                 report
             });
+            if held.seen.is_partial() {
+                report.seen = held.seen;
+            }
             let mut jobs = merge(letters, |dead| &dead.letter).into_iter();
             while !held.is_stale()
                 && let Some(copies) = jobs.next()
@@ -134,6 +142,10 @@ impl Replay<'_> {
                 }
                 let Some(Dead { letter, .. }) = copies.last() else { continue };
                 done.insert(letter.name());
+                if let Some(bytes) = letter.withheld {
+                    report.refused.push(Left { job: letter.name(), error: too_large(bytes) });
+                    continue;
+                }
                 let canary = args.canary && report.jobs.is_empty();
                 let outcome = if canary {
                     self.canary(&held, &copies, Duration::from_secs(args.timeout), report).await
@@ -175,16 +187,26 @@ impl Replay<'_> {
         };
         let inbox = Inbox::of_canary(job, letter.batch_id, self.settings, &self.topology);
         inbox.open(held.connection()).await.map_err(CommandError::broker(self.settings))?;
+        let ended_runs = EndedRuns::of_round(letter.replays.saturating_add(1), self.settings);
+        let earlier = self.earlier_end(job).await?.max(letter.failed_at);
         report.jobs.push(self.one(copies).await?);
         let mut receipt = None;
         let ended = inbox
-            .follow(deadline(limit), |arrived| {
-                if arrived.job_id != job {
-                    return ControlFlow::Continue(());
-                }
-                receipt = Some(arrived);
-                ControlFlow::Break(())
-            })
+            .follow(
+                deadline(limit),
+                &ended_runs,
+                || vec![job],
+                |arrived| {
+                    // The receipt of an earlier round may be sent again; its failure is what is tried again.
+                    let is_old =
+                        arrived.status == Status::Failed && earlier.is_some_and(|at| arrived.finished_at <= at);
+                    if arrived.job_id != job || is_old {
+                        return ControlFlow::Continue(());
+                    }
+                    receipt = Some(arrived);
+                    ControlFlow::Break(())
+                },
+            )
             .await;
         inbox.close().await;
         let (told, failed) = match (&receipt, ended) {
@@ -197,6 +219,13 @@ impl Replay<'_> {
         report.canary = Some(told);
         report.canary_failed = failed;
         Ok(())
+    }
+
+    /// When an earlier round of the job ended, as far as PostgreSQL knows.
+    async fn earlier_end(&self, job: Uuid) -> Result<Option<DateTime<Utc>>, CommandError> {
+        let rows = store::query(&self.pool, "look up when the job ended", EARLIER_END, &[&job]).await;
+        let rows = rows.map_err(CommandError::postgres(self.settings))?;
+        Ok(rows.first().and_then(|row| row.get("finished_at")))
     }
 
     /// Records, publishes, takes out.
@@ -238,6 +267,14 @@ impl Replay<'_> {
 
 /// The shortest pause between two jobs.
 const FASTEST: Duration = Duration::from_millis(1);
+
+/// Why a letter whose body was not read cannot be replayed.
+fn too_large(bytes: i64) -> String {
+    format!(
+        "its body of {bytes} bytes is larger than a message may be, and was not read; have it published anew (a \
+         message names a file, and does not contain it), and discard it"
+    )
+}
 
 /// Reads a rate: the pause between two jobs.
 fn rate(text: &str) -> Result<Duration, String> {

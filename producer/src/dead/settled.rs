@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     letter::Letter,
-    queue::{Dead, Held},
+    queue::{Dead, Held, Seen},
 };
 use crate::{
     answer::{self, count, or_dash, shortened},
@@ -64,11 +64,17 @@ pub(crate) struct Left {
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     queue: String,
+    /// Letters in the queue before, whether meant or not, and how many were looked at.
+    #[serde(flatten)]
+    pub(crate) seen: Seen,
     /// `replayed` or `discarded`.
     act: &'static str,
     pub(crate) jobs: Vec<Settled>,
     /// What failed; its letters are in the queue still.
     pub(crate) left: Vec<Left>,
+    /// What cannot be dealt with as it is; it does not keep the others back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) refused: Vec<Left>,
     /// Selected jobs that were not tried after that.
     pub(crate) not_tried: usize,
     /// Identities that were asked for and that no letter has.
@@ -85,9 +91,11 @@ impl Report {
     pub(crate) fn new(act: &'static str, held: &Held) -> Self {
         Self {
             queue: held.queue.clone(),
+            seen: held.seen,
             act,
             jobs: Vec::new(),
             left: Vec::new(),
+            refused: Vec::new(),
             not_tried: 0,
             missing: Vec::new(),
             canary: None,
@@ -99,7 +107,7 @@ impl Report {
     pub(crate) fn verdict(&self) -> Verdict {
         if !self.left.is_empty() {
             Verdict::Undone
-        } else if self.canary_failed || !self.missing.is_empty() {
+        } else if self.canary_failed || !self.refused.is_empty() || !self.missing.is_empty() || self.seen.is_partial() {
             Verdict::Failed
         } else {
             Verdict::Done
@@ -109,7 +117,11 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} {}", count(self.jobs.len(), "job"), self.act)?;
+        write!(f, "{} {}", count(self.jobs.len(), "job"), self.act)?;
+        match self.jobs.is_empty() {
+            true => writeln!(f, "; {} holds {}", self.queue, count(self.seen.letters, "letter"))?,
+            false => writeln!(f)?,
+        }
         if !self.jobs.is_empty() {
             let mut table = answer::table(["job", "entity", "period", "had died of", "replays", "file"]);
             for job in self.jobs.iter().take(SHOWN) {
@@ -135,15 +147,51 @@ impl fmt::Display for Report {
         if let Some(canary) = &self.canary {
             writeln!(f, "canary: {}", line(canary))?;
         }
-        for Left { job, error } in &self.left {
+        for Left { job, error } in self.left.iter().chain(&self.refused) {
             writeln!(f, "job {job} stays in {}: {}", self.queue, line(error))?;
         }
         if self.not_tried > 0 {
             writeln!(f, "{} not tried", count(self.not_tried, "further job"))?;
         }
+        let warning = self.seen.warning(&self.queue);
         for id in &self.missing {
-            writeln!(f, "{} holds no letter of job {id}; was it replayed or discarded already?", self.queue)?;
+            match &warning {
+                Some(_) => writeln!(f, "no letter of job {id} was seen")?,
+                None => {
+                    writeln!(f, "{} holds no letter of job {id}; was it replayed or discarded already?", self.queue)?;
+                }
+            }
+        }
+        if let Some(warning) = warning {
+            writeln!(f, "{warning}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_without_a_letter_is_not_said_to_have_none_unless_all_were_seen() {
+        let report = |seen| Report {
+            queue: "aura.dead".to_owned(),
+            seen: Seen { letters: 9, seen },
+            act: "replayed",
+            jobs: Vec::new(),
+            left: Vec::new(),
+            refused: Vec::new(),
+            not_tried: 0,
+            missing: vec![Uuid::nil()],
+            canary: None,
+            canary_failed: false,
+        };
+        assert!(report(9).to_string().contains("aura.dead holds no letter of job"));
+        let partial = report(4).to_string();
+        assert!(partial.contains("only 4 of 9") && !partial.contains("holds no letter"), "{partial}");
+        let nothing_missing = Report { missing: Vec::new(), ..report(4) };
+        assert_eq!(nothing_missing.verdict(), Verdict::Failed);
+        assert_eq!(Report { missing: Vec::new(), ..report(9) }.verdict(), Verdict::Done);
     }
 }

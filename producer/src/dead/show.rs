@@ -16,7 +16,7 @@ use super::{
     queue,
 };
 use crate::{
-    answer::{self, or_dash, time},
+    answer::{self, or_dash, remark, time},
     error::{CommandError, Verdict},
 };
 
@@ -69,6 +69,9 @@ impl fmt::Display for Shown {
         for part in letter.message.iter().flat_map(|message| message.lines()) {
             writeln!(f, "           {}", line(part))?;
         }
+        if let Some(left_out) = &letter.malformed {
+            writeln!(f, "left out   {}", answer::shortened(left_out, 1_000))?;
+        }
         writeln!(f, "properties {}", Value::Object(self.properties.clone()))?;
         writeln!(f, "headers")?;
         for (name, value) in self.headers.as_object().into_iter().flatten() {
@@ -77,6 +80,9 @@ impl fmt::Display for Shown {
                 Some(text) => writeln!(f, "  {name}: {}", answer::shortened(text, 4096))?,
                 None => writeln!(f, "  {name}: {value}")?,
             }
+        }
+        if let Some(bytes) = letter.withheld {
+            return writeln!(f, "body       {bytes} bytes, too large to be read");
         }
         writeln!(f, "body")?;
         match self.body.as_str() {
@@ -90,7 +96,7 @@ impl fmt::Display for Shown {
 pub(crate) async fn run(args: &Args, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
     let mut held = queue::hold(settings, |letter| letter.job_id == Some(args.id)).await?;
     let dead = std::mem::take(&mut held.letters);
-    let queue = held.queue.clone();
+    let (queue, seen) = (held.queue.clone(), held.seen);
     held.release().await;
     let mut shown: Vec<Shown> = dead
         .into_iter()
@@ -103,11 +109,16 @@ pub(crate) async fn run(args: &Args, settings: &Settings, json: bool) -> Result<
         .collect();
     shown.sort_by_key(|shown| (shown.letter.replays, shown.letter.at()));
     let Some(newest) = shown.pop() else {
-        let text = format!("{queue} holds no letter of job {}; was it replayed or discarded?", args.id);
+        let text = match seen.warning(&queue) {
+            Some(warning) => format!("no letter of job {} was seen; {warning}", args.id),
+            None => format!("{queue} holds no letter of job {}; was it replayed or discarded?", args.id),
+        };
         return Err(CommandError::Unknown(text));
     };
     answer::give(json, &Copies { newest, others: shown })?;
-    Ok(Verdict::Done)
+    let Some(warning) = seen.warning(&queue) else { return Ok(Verdict::Done) };
+    remark(&warning);
+    Ok(Verdict::Failed)
 }
 
 fn properties(properties: &BasicProperties) -> Map<String, Value> {

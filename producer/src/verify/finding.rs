@@ -75,6 +75,12 @@ codes! {
         "find out who wrote to PostgreSQL's ingestion_runs; what the audit trail says was written by the worker";
     EventsMissing = "events_missing",
         "compare the job's events with the log of its worker and with backups; they cannot be derived";
+    RunStalled = "run_stalled",
+        "see that a worker runs and is ready; else its message may have been purged: publish it again, as it was";
+    OutboxOverdue = "outbox_overdue",
+        "see that a worker runs and reaches MongoDB: its /readyz and log say what is wrong; then it is delivered";
+    CacheOverdue = "cache_overdue",
+        "see that a worker runs and can write to AURA_CACHE_URL: its /readyz and log say what is wrong; then it is";
     MetadataMissing = "metadata_missing",
         "verify --repair writes what can be derived; the data profile comes only from a backup or by loading again";
     MetadataChanged = "metadata_changed",

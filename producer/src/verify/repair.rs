@@ -64,6 +64,10 @@ pub(super) async fn put_back(stores: &Stores<'_>, findings: &mut Findings) -> Re
                 Err("cannot be put back from what is here: the export has to be loaded again")
             }
             Code::RunChanged => Err("cannot be put back: nothing tells what stood there"),
+            Code::RunStalled => Err("not put back: only its message can set it going again"),
+            Code::OutboxOverdue | Code::CacheOverdue => {
+                Err("not put back: it is on its way already, and waits for a worker that can deliver it")
+            }
             Code::MetadataChanged => Err("not put back: that would hide what was changed"),
             Code::MetadataUnknown | Code::ParquetUnknown => Err("not put back: verify removes nothing"),
             Code::ParquetDisputed => Err("not put back: the file may be right, and the ledger wrong"),

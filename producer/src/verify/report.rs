@@ -72,9 +72,11 @@ impl fmt::Display for Report {
         )?;
         let way = &self.on_the_way;
         if let Some(seconds) = way.oldest_seconds {
+            let is_overdue = |finding: &Finding| matches!(finding.code, Code::CacheOverdue | Code::OutboxOverdue);
+            let told = if self.findings.iter().any(is_overdue) { "on the way" } else { "on the way, no finding" };
             writeln!(
                 f,
-                "on the way, no finding: {} audit events, {} metadata, {} Parquet files, the oldest for {seconds} s",
+                "{told}: {} audit events, {} metadata, {} Parquet files, the oldest for {seconds} s",
                 way.audit_events, way.metadata, way.parquet_files
             )?;
         }

@@ -10,7 +10,7 @@ use tokio_postgres::IsolationLevel;
 use super::{
     finding::{Code, Findings, Name},
     known::{Known, cache_waits, current},
-    ledger, runs,
+    ledger, overdue, runs,
     stores::{StoreError, Stores},
     trail,
 };
@@ -77,6 +77,7 @@ async fn look(stores: &Stores<'_>, name: &Name) -> Result<(Checked, Findings), S
     let moment = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
     let tx = moment.start().await.map_err(PostgresError::in_("begin to read a slice"))?;
     let mut known = Known::read(&tx, name).await?;
+    overdue::check(&tx, &known, stores.settings.outbox_warn, &mut findings).await?;
     let totals = ledger::check_rows(&tx, &known, &mut findings).await?;
     let has_file = match &slice {
         Some(slice) => ledger::check_file(&tx, stores, &known, &totals, slice, &mut findings).await?,

@@ -133,6 +133,19 @@ impl Cluster {
         leader
     }
 
+    /// Kills the node that a queue of any type is on, or that leads it.
+    ///
+    /// # Panics
+    /// If no node has it.
+    pub async fn kill_home(&self, vhost: &str, queue: &str) {
+        let path = format!("queues/{vhost}/{queue}");
+        let home = until("a node has the queue", LIMIT, async || {
+            let told = self.services.manage(Method::GET, &path, &Value::Null).await?;
+            told["leader"].as_str().or(told["node"].as_str()).map(str::to_owned)
+        });
+        services::kill(self.node(&home.await), Service::RabbitMq).await;
+    }
+
     /// Starts a node again, and returns once it has its part of every queue.
     ///
     /// # Panics
