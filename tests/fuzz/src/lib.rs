@@ -7,17 +7,26 @@ mod amounts;
 mod files;
 mod parts;
 mod profiles;
+mod properties;
 
 pub use self::{
     amounts::amount,
     files::{dialect, parse},
     parts::workbook,
     profiles::profile,
+    properties::{frames, properties},
 };
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 5] =
-    [("dialect", dialect), ("amount", amount), ("parse", parse), ("profile", profile), ("workbook", workbook)];
+pub const TARGETS: [(&str, Target); 7] = [
+    ("dialect", dialect),
+    ("amount", amount),
+    ("parse", parse),
+    ("profile", profile),
+    ("workbook", workbook),
+    ("properties", properties),
+    ("frames", frames),
+];
