@@ -6,3 +6,5 @@ CREATE TABLE schema_support (
     oldest_program integer NOT NULL
 );
 INSERT INTO schema_support (oldest_program) VALUES (2);
+-- Every program asks it, whatever its role.
+GRANT SELECT ON schema_support TO PUBLIC;

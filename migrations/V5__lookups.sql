@@ -7,6 +7,24 @@
 
 SET LOCAL statement_timeout = 0;
 
+-- First what a job uses first: tables are locked in the order in which a job locks them.
+-- A change of an account's name or class is kept as one of its balance is, and each with the line that
+-- brought it. Workers of before this migration leave the new columns null.
+ALTER TABLE gl_balance_changes
+    ADD COLUMN source_line bigint,
+    ADD COLUMN old_name    text,
+    ADD COLUMN new_name    text,
+    ADD COLUMN old_bs_pl   text,
+    ADD COLUMN new_bs_pl   text,
+    ADD COLUMN old_status  text,
+    ADD COLUMN new_status  text,
+    DROP CONSTRAINT gl_balance_changes_change_check,
+    -- Every row there has one of the first two, so that the table need not be read.
+    ADD CONSTRAINT gl_balance_changes_change_check CHECK (change IN ('updated', 'deleted', 'relabelled')) NOT VALID;
+COMMENT ON COLUMN gl_balance_changes.source_line IS 'the line of the job''s file; null where the account was deleted';
+COMMENT ON COLUMN gl_balance_changes.change IS
+    'updated: the balance changed, and names and classes may have; relabelled: only they did; deleted: the account went';
+
 -- A claim is noted as over, and given back, while its slice is locked.
 CREATE INDEX ingestion_runs_by_claim ON ingestion_runs (claim) WHERE claim IS NOT NULL;
 -- status: how many jobs stand where, and the newest of them.
@@ -26,20 +44,3 @@ CREATE INDEX metadata_outbox_by_age ON metadata_outbox (recorded_at);
 CREATE INDEX cache_tasks_by_age ON cache_tasks (recorded_at);
 -- verify of one entity: its documents on their way.
 CREATE INDEX metadata_outbox_by_slice ON metadata_outbox ((document->>'entity'), (document->>'period'));
-
--- A change of an account's name or class is kept as one of its balance is, and each with the line that
--- brought it. Workers of before this migration leave the new columns null.
-ALTER TABLE gl_balance_changes
-    ADD COLUMN source_line bigint,
-    ADD COLUMN old_name    text,
-    ADD COLUMN new_name    text,
-    ADD COLUMN old_bs_pl   text,
-    ADD COLUMN new_bs_pl   text,
-    ADD COLUMN old_status  text,
-    ADD COLUMN new_status  text,
-    DROP CONSTRAINT gl_balance_changes_change_check,
-    -- Every row there has one of the first two, so that the table need not be read.
-    ADD CONSTRAINT gl_balance_changes_change_check CHECK (change IN ('updated', 'deleted', 'relabelled')) NOT VALID;
-COMMENT ON COLUMN gl_balance_changes.source_line IS 'the line of the job''s file; null where the account was deleted';
-COMMENT ON COLUMN gl_balance_changes.change IS
-    'updated: the balance changed, and names and classes may have; relabelled: only they did; deleted: the account went';

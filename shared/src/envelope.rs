@@ -253,6 +253,11 @@ pub fn set_integer(headers: &mut FieldTable, name: &str, value: u32) {
 /// is the same job.
 pub fn remember(headers: &mut FieldTable, job: &Job) {
     set(headers, JOB_ID, job.job_id);
+    remember_times(headers, job);
+}
+
+/// Writes down where a job stands among the exports, and in which round it is.
+pub fn remember_times(headers: &mut FieldTable, job: &Job) {
     set(headers, EXPORTED_AT, time_text(job.exported_at));
     if let Some(at) = job.forced_at {
         set(headers, FORCED_AT, time_text(at));

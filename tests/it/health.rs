@@ -91,7 +91,7 @@ async fn requests_that_never_end_keep_nobody_else_out() {
 async fn a_worker_without_descriptors_keeps_its_jobs_and_says_so_until_it_has_some() {
     let (world, worker) = World::with_worker().await;
     let mut sent = Vec::new();
-    until("the worker says that it has no descriptors", SOON, async || {
+    until("the worker has no descriptors", SOON, async || {
         // Until a job has no descriptor: some become free again as the work of the one before ends.
         if sent.iter().all(|id| !world.broker.receipts_of(*id).is_empty()) {
             worker.limit_descriptors(worker.lowest_free_descriptor());
@@ -99,6 +99,12 @@ async fn a_worker_without_descriptors_keeps_its_jobs_and_says_so_until_it_has_so
             let file = world.write(&format!("{entity}.csv"), csv(&entity, "2022-06", &[("10", "5")]));
             sent.push(world.send(job(&file, &entity, "2022-06")).await);
         }
+        worker.text().contains("no descriptors or memory left").then_some(())
+    })
+    .await;
+    // A few, for whoever asks; a job needs more.
+    worker.limit_descriptors(worker.lowest_free_descriptor() + 6);
+    until("the worker says so", SOON, async || {
         let answer = tokio::time::timeout(Duration::from_secs(2), worker.get("/readyz")).await;
         let (code, text) = answer.ok()??;
         (code == 503 && text.contains("no file descriptors")).then_some(())

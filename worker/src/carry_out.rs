@@ -188,7 +188,12 @@ async fn park(
     delay: Duration,
 ) -> Result<(), Unsettled> {
     let (_, mut headers) = republished(&delivery.properties, false);
-    envelope::remember(&mut headers, job);
+    if job.id_is_made && claim.is_none() {
+        // No run has that identity. The next delivery may find the one that a dead worker left.
+        envelope::remember_times(&mut headers, job);
+    } else {
+        envelope::remember(&mut headers, job);
+    }
     set_integer(&mut headers, envelope::ATTEMPT, job.attempt);
     if let Some(claim) = claim {
         release(services, claim).await;
@@ -213,7 +218,10 @@ pub(crate) async fn reject(delivery: &Delivery, reason: &str) {
 /// Gives back a delivery that was not begun. A job whose place among the exports is that of this delivery is
 /// parked with it, since the next delivery would not know it; any other goes back to the queue as it is.
 pub(crate) async fn return_unbegun(services: &Services, delivery: &Delivery, stamped: Option<&Job>) {
-    if let Some(job) = stamped {
+    // While the broker takes no messages, parking would only make a stop wait.
+    if let Some(job) = stamped
+        && services.publisher.is_ready().await
+    {
         match park(services, delivery, job, None, PARKED).await {
             Ok(()) => return acknowledge(delivery).await,
             Err(error) => {

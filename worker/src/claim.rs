@@ -23,6 +23,9 @@ const ORPHAN: &str = include_str!("claim/orphan.sql");
 const HOLD: &str = include_str!("claim/hold.sql");
 const IS_KNOWN: &str = "SELECT EXISTS (SELECT FROM ingestion_runs WHERE job_id = $1)";
 const END: &str = "SELECT result FROM ingestion_runs WHERE job_id = $1 AND finished_at IS NOT NULL";
+/// The failure of an earlier round ended that round, and not this one.
+const END_OF_ROUND: &str = "SELECT result FROM ingestion_runs \
+                            WHERE job_id = $1 AND finished_at IS NOT NULL AND (status <> 'failed' OR replays >= $2)";
 const LOOK: &str = "SELECT body_hash, status, result, replays, attempts, claim, alone, deaths, finished_at IS NOT NULL, \
                     resting_at IS NOT NULL, resting_at > now() - interval '5 s', exported_at, forced_at, \
                     arrival_from, arrival_intake, published_by, broker_user \
@@ -245,6 +248,8 @@ pub(crate) enum Standing {
     Ended(Box<Receipt>),
     /// Another attempt, which goes further.
     Others,
+    /// This attempt, but the run of its job_id is that of a job with another body.
+    OtherBody,
 }
 
 /// Asks who may end a job. If it is this attempt, nobody else will for as long as after [`rest`].
@@ -255,11 +260,15 @@ pub(crate) async fn standing(pool: &Pool, job: &Job, claim: Uuid) -> Result<Stan
     let (replays, attempt) = (whole(job.replays), whole(job.attempt));
     let lease = Lease::take(pool).await?;
     let asked = async {
-        let row = lease.query_one(HOLD, &[&job.job_id, &claim, &replays, &attempt]).await?;
+        let body_hash = job.body_hash.to_string();
+        let row = lease.query_one(HOLD, &[&job.job_id, &claim, &replays, &attempt, &body_hash]).await?;
+        if row.get(1) {
+            return Ok(Standing::OtherBody);
+        }
         if row.get(0) {
             return Ok(Standing::Mine);
         }
-        let end = lease.query_opt(END, &[&job.job_id]).await?;
+        let end = lease.query_opt(END_OF_ROUND, &[&job.job_id, &replays]).await?;
         let receipt = end.and_then(|row| row.get::<_, Option<Json<Receipt>>>(0));
         Ok(receipt.map_or(Standing::Others, |Json(receipt)| Standing::Ended(Box::new(receipt))))
     };
@@ -274,6 +283,16 @@ pub(crate) async fn standing(pool: &Pool, job: &Job, claim: Uuid) -> Result<Stan
 /// If PostgreSQL fails.
 pub(crate) async fn end(tx: &Transaction<'_>, job_id: Uuid) -> Result<Option<Box<Receipt>>, PostgresError> {
     let row = tx.query_opt(END, &[&job_id]).await.map_err(PostgresError::in_("look a job's end up"))?;
+    Ok(row.and_then(|row| row.get::<_, Option<Json<Receipt>>>(0)).map(|Json(receipt)| Box::new(receipt)))
+}
+
+/// How a job has ended in this round or a later one, or for good, if it has.
+///
+/// # Errors
+/// If PostgreSQL fails.
+pub(crate) async fn end_of_round(tx: &Transaction<'_>, job: &Job) -> Result<Option<Box<Receipt>>, PostgresError> {
+    let row = tx.query_opt(END_OF_ROUND, &[&job.job_id, &whole(job.replays)]).await;
+    let row = row.map_err(PostgresError::in_("look a job's end up"))?;
     Ok(row.and_then(|row| row.get::<_, Option<Json<Receipt>>>(0)).map(|Json(receipt)| Box::new(receipt)))
 }
 

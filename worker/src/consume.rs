@@ -184,6 +184,8 @@ impl Intake {
                 () = stop.cancelled() => return Ok(()),
                 () = isolation.over() => {}
             }
+            // The reading that there is goes on to hold, should PostgreSQL not answer just now.
+            let _ = self.services.clock.read(&self.services.pool).await;
             self.services.clock.begin();
             let queue = self.services.topology.jobs.as_str();
             let consume =
@@ -287,8 +289,12 @@ impl Intake {
 
 /// Gives back what was not begun. Where its place among the exports is that of this delivery, it takes that along.
 async fn return_unbegun(services: &Services, taken: &Taken) {
-    let job = taken.read(&Envelope::read(&taken.delivery.properties)).ok().filter(|job| job.is_stamped);
-    carry_out::return_unbegun(services, &taken.delivery, job.as_ref()).await;
+    let job = taken.read(&Envelope::read(&taken.delivery.properties)).ok();
+    return_job(services, taken, job.as_ref()).await;
+}
+
+async fn return_job(services: &Services, taken: &Taken, job: Option<&Job>) {
+    carry_out::return_unbegun(services, &taken.delivery, job.filter(|job| job.is_stamped)).await;
 }
 
 /// One delivery's work.
@@ -303,7 +309,8 @@ impl Work {
     async fn process(self, taken: Taken, permit: OwnedSemaphorePermit) {
         let envelope = Envelope::read(&taken.delivery.properties);
         let traceparent = envelope.traceparent.clone();
-        if envelope.is_withheld {
+        // Anyone can write that header; what the guard left out is not there.
+        if envelope.is_withheld && taken.delivery.data.is_empty() {
             let reason = envelope.malformed.as_deref().unwrap_or("its body is not there");
             return carry_out::reject(&taken.delivery, reason).await;
         }
@@ -339,7 +346,7 @@ impl Work {
         let mut shared = self.isolation.share();
         if shared.is_none() {
             // Another job is to run alone here.
-            return return_unbegun(&self.services, &taken).await;
+            return return_job(&self.services, &taken, Some(&job)).await;
         }
         let mut turn: Option<Turn> = None;
         let began = Instant::now();
@@ -367,12 +374,14 @@ impl Work {
                 drop(shared.take());
                 // Two such jobs do not wait for each other: the second one goes elsewhere.
                 let Some(mut own) = self.isolation.turn() else {
-                    return return_unbegun(&self.services, &taken).await;
+                    return return_job(&self.services, &taken, Some(&job)).await;
                 };
                 tracing::warn!("the job had begun when its worker died; it is tried again alone");
                 tokio::select! {
                     () = own.alone() => {}
-                    () = self.services.abort.cancelled() => return return_unbegun(&self.services, &taken).await,
+                    () = self.services.abort.cancelled() => {
+                        return return_job(&self.services, &taken, Some(&job)).await;
+                    }
                 }
                 turn = Some(own);
                 continue;

@@ -150,6 +150,7 @@ pub(crate) async fn write_end(
             &receipt.finished_at,
             &unclaimed,
             &whole(attempt.job.replays),
+            &attempt.job.body_hash.to_string(),
         ],
     )
     .await?;
@@ -201,7 +202,7 @@ pub(crate) async fn settled_end(services: &Services, job: &Job) -> Result<Option
     let asked = async {
         let tx = lease.transaction().await.map_err(PostgresError::in_("begin"))?;
         verdict::wait_lock(&tx, job).await?;
-        claim::end(&tx, job.job_id).await
+        claim::end_of_round(&tx, job).await
     };
     let end = asked.await;
     lease.end();

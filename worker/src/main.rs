@@ -228,6 +228,7 @@ async fn migrate(services: &Services, stop: &CancellationToken) -> anyhow::Resul
         };
         if error.is_conflict() {
             tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the schema to be free");
+            tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(RETRY) => {} }
             continue;
         }
         // PostgreSQL may have come up between the error and the probe.

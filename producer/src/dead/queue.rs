@@ -16,7 +16,10 @@ use chrono::Utc;
 use futures_util::StreamExt;
 use lapin::{
     Acker, BasicProperties, Channel, Connection, Consumer, ErrorKind, Queue,
-    options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions},
+    options::{
+        BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicGetOptions, BasicNackOptions, BasicQosOptions,
+        QueueDeclareOptions,
+    },
     types::FieldTable,
 };
 use serde::Serialize;
@@ -239,11 +242,24 @@ async fn count_if_mine(connection: &Connection, queue: &str) -> Result<Option<u3
     match within(LIMIT, "lock the dead letters", declare).await {
         Ok(_) => {
             let state = state(&channel, queue).await?;
-            Ok((state.consumer_count() == 0).then(|| state.message_count()))
+            if state.consumer_count() > 0 || state.message_count() == 0 && !is_empty(&channel, queue).await? {
+                return Ok(None);
+            }
+            Ok(Some(state.message_count()))
         }
         Err(error) if is_held(&error) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Returns whether the queue itself says that it is empty. Its count is 0 also while the node that leads it is
+/// away or busy; a letter is had from that node alone.
+async fn is_empty(channel: &Channel, queue: &str) -> Result<bool, AmqpError> {
+    let get = channel.basic_get(queue.into(), BasicGetOptions::default());
+    let Some(letter) = within(LIMIT, "look into the dead letters", get).await? else { return Ok(true) };
+    let back = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+    within(LIMIT, "take a letter back", letter.nack(back)).await?;
+    Ok(false)
 }
 
 fn is_held(error: &AmqpError) -> bool {

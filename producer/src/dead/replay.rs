@@ -112,7 +112,9 @@ impl Replay<'_> {
         let mut done = HashSet::new();
         let mut report: Option<Report> = None;
         loop {
-            let selects = |letter: &Letter| !done.contains(&letter.name()) && args.filter.selects(letter, now);
+            let selects = |letter: &Letter| {
+                !done.contains(&(letter.name(), letter.body_hash)) && args.filter.selects(letter, now)
+            };
             let mut held = match (queue::hold(self.settings, selects).await, &mut report) {
                 (Ok(held), _) => held,
                 (Err(error), None) => return Err(error),
@@ -141,7 +143,7 @@ impl Replay<'_> {
                     pace.tick().await;
                 }
                 let Some(Dead { letter, .. }) = copies.last() else { continue };
-                done.insert(letter.name());
+                done.insert((letter.name(), letter.body_hash));
                 if let Some(bytes) = letter.withheld {
                     report.refused.push(Left { job: letter.name(), error: too_large(bytes) });
                     continue;

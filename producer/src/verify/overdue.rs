@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use deadpool_postgres::Transaction;
-use shared::postgres::PostgresError;
+use shared::{postgres::PostgresError, settings::Settings};
 use uuid::Uuid;
 
 use super::{
@@ -21,13 +21,14 @@ const PROGRESS: Duration = Duration::from_secs(3600);
 pub(super) async fn check(
     tx: &Transaction<'_>,
     known: &Known,
-    limit: Duration,
+    settings: &Settings,
     findings: &mut Findings,
 ) -> Result<(), PostgresError> {
     let name = findings.name.clone();
-    let seconds = |limit: Duration| i64::try_from(limit.as_secs()).unwrap_or(i64::from(i32::MAX));
+    // As much as an interval takes: what is set higher is never too long.
+    let seconds = |limit: Duration| i64::try_from(limit.as_secs()).unwrap_or(i64::MAX).min(i64::from(i32::MAX));
     let what = "look for what waits too long";
-    let rows = query(tx, what, OVERDUE, &[&name.entity, &name.period, &seconds(limit)]).await?;
+    let rows = query(tx, what, OVERDUE, &[&name.entity, &name.period, &seconds(settings.outbox_warn)]).await?;
     for row in &rows {
         let waiting = |count: &str, age: &str| {
             let count: i64 = row.get(count);
@@ -48,7 +49,11 @@ pub(super) async fn check(
             findings.add(Code::OutboxOverdue, detail);
         }
     }
-    let stalled = [&name.entity as &(dyn tokio_postgres::types::ToSql + Sync), &name.period, &seconds(PROGRESS)];
+    let stalled = [
+        &name.entity as &(dyn tokio_postgres::types::ToSql + Sync),
+        &name.period,
+        &seconds(PROGRESS.max(settings.job_timeout * 2)),
+    ];
     for row in query(tx, "look for jobs without progress", STALLED, &stalled).await? {
         let (job_id, status, seconds): (Uuid, &str, i64) = (row.get("job_id"), row.get("status"), row.get("seconds"));
         let detail = format!("the job has been {status} for {seconds} s without progress");

@@ -77,7 +77,7 @@ async fn look(stores: &Stores<'_>, name: &Name) -> Result<(Checked, Findings), S
     let moment = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
     let tx = moment.start().await.map_err(PostgresError::in_("begin to read a slice"))?;
     let mut known = Known::read(&tx, name).await?;
-    overdue::check(&tx, &known, stores.settings.outbox_warn, &mut findings).await?;
+    overdue::check(&tx, &known, stores.settings, &mut findings).await?;
     let totals = ledger::check_rows(&tx, &known, &mut findings).await?;
     let has_file = match &slice {
         Some(slice) => ledger::check_file(&tx, stores, &known, &totals, slice, &mut findings).await?,

@@ -78,6 +78,8 @@ impl Framer {
         let channel = [start.get(1), start.get(2)].map(|octet| octet.copied().unwrap_or_default());
         match start.first() {
             Some(&METHOD) => {
+                // A body that was broken off is not waited for.
+                self.withheld.remove(&channel);
                 out.extend_from_slice(start);
                 let at = out.len();
                 out.extend_from_slice(payload);
@@ -86,6 +88,7 @@ impl Framer {
             }
             Some(&HEADER) => {
                 let read = properties::guard(payload, &self.bounds);
+                self.withheld.remove(&channel);
                 if read.withholds > 0 {
                     self.withheld.insert(channel, read.withholds);
                 }

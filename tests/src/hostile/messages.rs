@@ -222,7 +222,6 @@ fn forged(add: Add<'_>, body: &dyn Fn() -> Vec<u8>, missing: &dyn Fn() -> Value)
     ] {
         let end = match name {
             "aura-malformed" => End::Refused,
-            "aura-withheld" => End::Rejected,
             _ => End::Loads,
         };
         add(format!("forged {name}: {value:?}"), text_header(name, value), body(), end);

@@ -10,12 +10,14 @@ use shared::{
     envelope::{self, PublishedBy, republished, set, set_integer},
     event::{Event, EventType},
     failure::{ErrorCode, Failure},
+    fingerprint::Fingerprint,
     job::Job,
     outbox,
     postgres::{PostgresError, transaction},
     receipt::{Receipt, Status},
     receive::Refusal,
 };
+use uuid::Uuid;
 
 use super::{Unsettled, acknowledge, give_back, publish, send_receipt, write_down};
 use crate::{
@@ -110,10 +112,12 @@ pub(super) async fn dead_letter(
 ) -> Result<(), Unsettled> {
     failpoint::reach_for("dead_decided", &job.slice);
     // A success is final: once another copy has gone further, a letter of this one would be left over.
+    let mut failed = failed.clone();
     if failed.owns_run {
         let standing = write_down(services, || Box::pin(claim::standing(&services.pool, job, failed.claim)));
         match standing.await? {
             Standing::Mine => {}
+            Standing::OtherBody => failed.owns_run = false,
             Standing::Ended(receipt) => {
                 tracing::warn!("the job has ended meanwhile; this copy of it is no dead letter");
                 return send_receipt(services, &receipt.again()).await;
@@ -132,6 +136,7 @@ pub(super) async fn dead_letter(
     }
     publish(services, delivery, headers, &services.topology.dead).await?;
     failpoint::reach_for("dead_published", &job.slice);
+    let failed = &failed;
     let (written, failed) = match write_failure(services, job, failed).await {
         Err(Unsettled::Refused(error)) => {
             tracing::error!(error = &error as &dyn std::error::Error, "a failure cannot be written down as it is");
@@ -234,6 +239,9 @@ async fn note_failure(
             }
         }
     }
+    if !failed.owns_run && !is_first_refusal(tx, job.job_id, &job.body_hash, job.replays).await? {
+        return Ok(Noted::Now);
+    }
     outbox::record(tx, events).await?;
     Ok(Noted::Now)
 }
@@ -283,10 +291,22 @@ async fn refused(services: &Services, delivery: &Delivery, refusal: &Refusal) ->
 }
 
 async fn note_refusal(tx: &Transaction<'_>, refusal: &Refusal, events: &[Event]) -> Result<(), PostgresError> {
-    let replays = whole(refusal.replays);
-    let noted = tx.execute(REFUSED, &[&refusal.job_id, &refusal.body_hash.to_string(), &replays]).await;
-    let is_new = noted.map_err(PostgresError::in_("note a refusal"))? == 1;
-    if is_new { outbox::record(tx, events).await } else { Ok(()) }
+    if is_first_refusal(tx, refusal.job_id, &refusal.body_hash, refusal.replays).await? {
+        outbox::record(tx, events).await
+    } else {
+        Ok(())
+    }
+}
+
+/// Notes that a body was refused in this round; returns whether that is new.
+async fn is_first_refusal(
+    tx: &Transaction<'_>,
+    job_id: Uuid,
+    body_hash: &Fingerprint,
+    replays: u32,
+) -> Result<bool, PostgresError> {
+    let noted = tx.execute(REFUSED, &[&job_id, &body_hash.to_string(), &whole(replays)]).await;
+    Ok(noted.map_err(PostgresError::in_("note a refusal"))? == 1)
 }
 
 fn event(services: &Services, job: &Job, failed: &FailedAttempt, event_type: EventType) -> Event {
