@@ -21,7 +21,7 @@ use uuid::Uuid;
 /// How far two monotonic clocks may drift apart, in parts per million.
 const DRIFT_PPM: u32 = 200;
 /// What lies between a delivery's arrival on a socket and the loop that takes it, in a process that runs.
-const HANDOVER: Duration = Duration::from_millis(10);
+const HANDOVER: Duration = Duration::from_millis(15);
 /// A loop that was not seen waiting for so long stood still.
 const STANDSTILL: Duration = Duration::from_millis(250);
 /// How long after a standstill a delivery may still be one that came during it.

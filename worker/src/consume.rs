@@ -48,7 +48,7 @@ const RECONNECT: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(1);
 const BUSY_INTERVAL: Duration = Duration::from_millis(20);
 /// How often a loop that waits for deliveries is seen to do so.
-const TICK: Duration = Duration::from_millis(20);
+const TICK: Duration = Duration::from_millis(10);
 /// How long an attempt whose time is over may take to end, once its statements are cancelled.
 const CANCELLED: Duration = Duration::from_secs(5);
 const TAG: &str = "aura-worker";
