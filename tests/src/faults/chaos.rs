@@ -12,6 +12,7 @@ use std::{
 
 use super::{
     checker::{Findings, check},
+    clock,
     process::Worker,
     site::{Relays, Site},
 };
@@ -122,7 +123,7 @@ impl<'a> Crew<'a> {
 
 /// Breaks things for so long, lets everything come to rest, and checks it.
 pub async fn run(site: &Site, seed: u64, length: Duration) -> Report {
-    breaking::faketime();
+    clock::library();
     let begun = Instant::now();
     let relays = site.relays().await;
     let mut crew = Crew::new(site, &relays);

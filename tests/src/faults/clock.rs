@@ -1,21 +1,25 @@
 //! Clocks that are wrong: programs that run under libfaketime.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Where Debian's package `libfaketime` puts its library, by architecture.
-const LIBRARIES: [&str; 2] =
-    ["/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1"];
+/// The library that gives a process another clock.
+///
+/// # Panics
+/// If it is not there: without it the faults would be others than those that are named.
+pub fn library() -> PathBuf {
+    let path = format!("/usr/lib/{}-linux-gnu/faketime/libfaketime.so.1", std::env::consts::ARCH);
+    assert!(Path::new(&path).exists(), "{path} is not there; install Debian's package faketime, as deploy/test does");
+    path.into()
+}
 
 /// Settings under which a program's clock is wrong by so much, such as `+4s`. What it measures by its
 /// monotonic clock stays right.
 ///
 /// # Panics
-/// If the library is not there: `deploy/test` installs it.
+/// If [`library`] does.
 pub fn skewed(offset: &str) -> [(&'static str, String); 3] {
-    let library = LIBRARIES.into_iter().find(|path| Path::new(path).exists());
-    let library = library.expect("libfaketime is not there: install Debian's package libfaketime, as deploy/test does");
     [
-        ("LD_PRELOAD", library.to_owned()),
+        ("LD_PRELOAD", library().display().to_string()),
         ("FAKETIME", offset.to_owned()),
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
     ]

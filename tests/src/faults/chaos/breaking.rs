@@ -1,9 +1,6 @@
 //! Brings a fault about, for as long as it lasts, and takes it back.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::time::Duration;
 
 use super::{
     Crew,
@@ -11,6 +8,7 @@ use super::{
     stream::entity,
 };
 use crate::faults::{
+    clock::skewed,
     relay::{Relay, Way},
     services::Service,
     site::{Relays, Site},
@@ -22,16 +20,6 @@ fn relay(relays: &Relays, service: Service) -> &Relay {
         Service::RabbitMq => &relays.rabbitmq,
         Service::MongoDb => &relays.mongodb,
     }
-}
-
-/// The library that gives a process another clock.
-///
-/// # Panics
-/// If it is not there: without it the faults would be others than the plan's.
-pub(super) fn faketime() -> PathBuf {
-    let path = format!("/usr/lib/{}-linux-gnu/faketime/libfaketime.so.1", std::env::consts::ARCH);
-    assert!(Path::new(&path).exists(), "{path} is not there; install the package faketime");
-    path.into()
 }
 
 async fn with_way(relays: &Relays, service: Service, way: Way, step: &Step) {
@@ -65,8 +53,8 @@ pub(super) async fn bring_about(site: &Site, crew: &mut Crew<'_>, relays: &Relay
             crew.one(step.place).ended(Duration::from_secs(60)).await;
         }
         Fault::SkewWorker(by) => {
-            let library = faketime().display().to_string();
-            let clock = [("LD_PRELOAD", library.as_str()), ("FAKETIME", by), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+            let clock = skewed(by);
+            let clock = clock.each_ref().map(|(name, value)| (*name, value.as_str()));
             crew.replace(step.place, "aura-worker", &clock);
         }
         Fault::StartTogether => crew.start_together().await,
