@@ -105,6 +105,33 @@ async fn a_retry_is_noted_while_another_job_holds_the_slice() {
 }
 
 #[tokio::test]
+async fn a_retry_that_is_noted_after_its_copy_was_claimed_keeps_its_events_and_its_attempt() {
+    let (_hold, site) = site().await;
+    let export = Export::numbered("A", "2022-06", 5, 1);
+    let file = site.path().join("in/late.csv");
+    let first = halting(&site, "retry_published:A").await;
+    let more = json!({"exported_at": "2022-07-01T09:00:00Z"});
+    let id = site.publish(Publication::of(&file, &export, more)).await;
+    first.halted(SETTLED).await;
+    site.write("in/late.csv", export.text());
+    let second = halting(&site, "copied:A").await;
+    second.halted(SETTLED).await;
+    let claim = site.run(id).await["claim"].clone();
+    first.signal("CONT").await;
+    let run = until("the retry is noted", Duration::from_secs(10), async || {
+        Some(site.run(id).await).filter(|run| run["attempts"] == 1)
+    })
+    .await;
+    assert_eq!((&run["status"], &run["claim"]), (&json!("running"), &claim), "{run:#}");
+    second.signal("CONT").await;
+    is_whole(&site).await;
+    let trail = site.mongo.collection::<Document>("audit_trail");
+    let retries = trail.count_documents(doc! {"event_type": "retry_scheduled"}).await;
+    assert_eq!(retries.expect("MongoDB answers"), 1);
+    assert_eq!(site.run(id).await["attempts"], 2);
+}
+
+#[tokio::test]
 async fn of_two_copies_of_a_retry_one_succeeds_and_that_is_final() {
     let (_hold, site) = site().await;
     let export = Export::numbered("A", "2022-06", 5, 1);

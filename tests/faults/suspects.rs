@@ -101,6 +101,25 @@ async fn a_job_without_an_identity_keeps_its_run_when_its_worker_dies() {
 }
 
 #[tokio::test]
+async fn a_job_without_an_identity_that_is_parked_before_it_has_a_run_still_finds_the_one_of_a_dead_worker() {
+    let (_hold, site) = site().await;
+    let mut dying = site.worker_with_failpoint("claimed", &[]);
+    let job = publish_without_identity(&site, "A").await;
+    dying.ended(SETTLED).await;
+    // The slice is busy as the message comes back, so its worker parks it without having looked for a run.
+    let session = site.session().await;
+    let lock = "SELECT pg_advisory_lock(hashtextextended('slice:A:2022-06', 0))";
+    session.execute(lock, &[]).await.expect("PostgreSQL answers");
+    let _heir = site.worker(&[("AURA_CONCURRENCY", "1")]).await;
+    let parked = until("the message is parked", SETTLED, async || site.client.look("aura.retry.1s").await?.pop()).await;
+    session.execute("SELECT pg_advisory_unlock_all()", &[]).await.expect("PostgreSQL answers");
+    assert!(!parked.headers.contains_key("aura-job-id"), "{:?}", parked.headers);
+    enter(&site, job).await;
+    assert_eq!(is_whole(&site).await.outcome("success"), 1);
+    assert_eq!(site.count("SELECT count(*) FROM ingestion_runs").await, Some(1));
+}
+
+#[tokio::test]
 async fn a_job_without_an_identity_that_kills_its_worker_is_condemned_too() {
     let (_hold, site) = site().await;
     let job = publish_without_identity(&site, "KILLER").await.or("crash_suspect");
