@@ -88,3 +88,24 @@ async fn cancelling_and_locking_race_with_commits_and_each_job_ends_one_way() {
     assert_eq!(ends.iter().sum::<u64>(), 120, "{findings}");
     assert!(ends.iter().all(|number| *number > 0), "{findings}");
 }
+
+#[tokio::test]
+async fn dead_letters_are_not_none_while_the_leader_of_their_queue_is_mute() {
+    let (_hold, site) = site().await;
+    let _worker = site.worker(&[]).await;
+    let job = site.publish(crate::run::bad(&site, "A")).await;
+    site.client.receipt(job, SETTLED).await;
+    // It says nothing until somebody asks it for a letter; a count without it is 0 after 250 ms.
+    let mute = format!(
+        "{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"{}\">>, queue, <<\"aura.dead\">>)), \
+         Leader = amqqueue:get_pid(Q), Pid = whereis(element(1, Leader)), ok = sys:suspend(Leader), \
+         spawn(fun() -> (fun Wait(0) -> ok; Wait(N) -> {{messages, All}} = erlang:process_info(Pid, messages), \
+         case [1 || {{'$gen_call', _, {{leader_call, {{command, _, _}}}}}} <- All] of \
+         [] -> timer:sleep(50), Wait(N - 1); _ -> ok end end)(200), sys:resume(Leader) end).",
+        site.name()
+    );
+    site.services.rabbitmqctl(&["eval", &mute]).await;
+    let listed = site.producer(&["dead", "list", "--json"]).await;
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    assert_eq!((&listed["letters"], &listed["seen"]), (&json!(1), &json!(1)), "{listed:#}");
+}

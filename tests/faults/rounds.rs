@@ -2,9 +2,16 @@
 
 use std::time::Duration;
 
+use lapin::{
+    BasicProperties,
+    types::{AMQPValue, FieldTable},
+};
 use serde_json::json;
 use tests::{
-    faults::book::{Export, Publication},
+    faults::{
+        book::{Export, Publication},
+        site::Site,
+    },
     wait::until,
 };
 
@@ -97,4 +104,59 @@ async fn a_job_that_ended_before_says_so_in_its_receipt() {
     let again = site.publish(Publication::of(&file, &export, json!({}))).await;
     assert_eq!(site.client.receipt(again, SETTLED).await["status"], "success");
     is_whole(&site).await;
+}
+
+/// PostgreSQL fails the claims of some jobs, and nothing else.
+async fn fail_claims(site: &Site, of: &str) {
+    let session = site.session().await;
+    let trigger = format!(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'a test'; END$$; \
+         CREATE TRIGGER fail BEFORE INSERT ON ingestion_runs FOR EACH ROW \
+         WHEN (NEW.claimed_by IS NOT NULL AND {of}) EXECUTE FUNCTION fail()"
+    );
+    session.batch_execute(&trigger).await.expect("a trigger");
+}
+
+#[tokio::test]
+async fn a_replay_that_fails_before_its_claim_keeps_its_letter() {
+    let (_hold, site) = site().await;
+    let _worker = site.worker(&[]).await;
+    let job = site.publish(bad(&site, "A")).await;
+    assert_eq!(site.client.receipt(job, SETTLED).await["status"], "failed");
+    fail_claims(&site, "NEW.replays = 1").await;
+    site.producer(&["dead", "replay", "--all"]).await;
+    let letter = until("the replay is a dead letter", Duration::from_secs(25), async || {
+        site.client.look("aura.dead").await?.pop().filter(|letter| letter.headers["aura-replays"] == "1")
+    })
+    .await;
+    assert_eq!(letter.headers["aura-error-code"], "postgres_unavailable");
+}
+
+#[tokio::test]
+async fn another_body_that_fails_before_its_claim_does_not_end_the_run_of_its_job_id() {
+    let (_hold, site) = site().await;
+    fail_claims(&site, "NEW.entity = 'B'").await;
+    let _worker = site.worker(&[]).await;
+    let export = Export::numbered("A", "2022-06", 5, 1);
+    let file = site.path().join("in/late.csv");
+    let job = site.publish(Publication::of(&file, &export, json!({}))).await;
+    until("the job waits for its last retry", SETTLED, async || {
+        let run = site.run(job).await;
+        (run["attempts"] == 3 && run["claim"].is_null()).then_some(())
+    })
+    .await;
+    let other = json!({"job_id": job, "file": file, "entity": "B", "period": "2022-06"}).to_string();
+    let mut headers = FieldTable::default();
+    headers.insert("aura-attempt".into(), AMQPValue::LongInt(4));
+    site.client.publish(other.as_bytes(), BasicProperties::default().with_headers(headers)).await;
+    site.write("in/late.csv", export.text());
+    let letter = until("the other is a dead letter", Duration::from_secs(20), async || {
+        site.client.look("aura.dead").await?.pop()
+    })
+    .await;
+    assert_eq!(letter.body, other.as_bytes());
+    until("the job succeeds", Duration::from_secs(20), async || {
+        (site.run(job).await["status"] == "success").then_some(())
+    })
+    .await;
 }
