@@ -130,6 +130,17 @@ async fn a_replay_that_fails_before_its_claim_keeps_its_letter() {
     })
     .await;
     assert_eq!(letter.headers["aura-error-code"], "postgres_unavailable");
+    // The round has an end of its own, which a canary waits for.
+    let run = until("the round has ended", SETTLED, async || {
+        let run = site.run(job).await;
+        (run["replays"] == 1 && !run["finished_at"].is_null()).then_some(run)
+    })
+    .await;
+    assert_eq!(
+        (&run["status"], &run["error_code"], &run["attempts"]),
+        (&json!("failed"), &json!("postgres_unavailable"), &json!(4))
+    );
+    assert_eq!(run["result"]["error"]["code"], "postgres_unavailable");
 }
 
 #[tokio::test]

@@ -22,7 +22,6 @@ const RENEW: &str = include_str!("claim/renew.sql");
 const ORPHAN: &str = include_str!("claim/orphan.sql");
 const HOLD: &str = include_str!("claim/hold.sql");
 const IS_KNOWN: &str = "SELECT EXISTS (SELECT FROM ingestion_runs WHERE job_id = $1)";
-const END: &str = "SELECT result FROM ingestion_runs WHERE job_id = $1 AND finished_at IS NOT NULL";
 /// The failure of an earlier round ended that round, and not this one.
 const END_OF_ROUND: &str = "SELECT result FROM ingestion_runs \
                             WHERE job_id = $1 AND finished_at IS NOT NULL AND (status <> 'failed' OR replays >= $2)";
@@ -275,15 +274,6 @@ pub(crate) async fn standing(pool: &Pool, job: &Job, claim: Uuid) -> Result<Stan
     let standing = asked.await.map_err(PostgresError::in_("look a claim up"));
     lease.end();
     standing
-}
-
-/// How a job has ended, if it has.
-///
-/// # Errors
-/// If PostgreSQL fails.
-pub(crate) async fn end(tx: &Transaction<'_>, job_id: Uuid) -> Result<Option<Box<Receipt>>, PostgresError> {
-    let row = tx.query_opt(END, &[&job_id]).await.map_err(PostgresError::in_("look a job's end up"))?;
-    Ok(row.and_then(|row| row.get::<_, Option<Json<Receipt>>>(0)).map(|Json(receipt)| Box::new(receipt)))
 }
 
 /// How a job has ended in this round or a later one, or for good, if it has.

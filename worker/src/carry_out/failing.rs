@@ -234,7 +234,7 @@ async fn note_failure(
                 | Interrupted::RootAway(_)
                 | Interrupted::Exhausted(_),
             ) => {
-                let end = claim::end(tx, job.job_id).await?;
+                let end = claim::end_of_round(tx, job).await?;
                 return Ok(end.map_or(Noted::Overtaken, Noted::Before));
             }
         }
