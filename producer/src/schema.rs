@@ -101,6 +101,7 @@ mod tests {
             envelope::ERROR_MESSAGE,
             envelope::WORKER,
             envelope::FINGERPRINT,
+            envelope::USER_ID,
             envelope::TRACEPARENT,
         ] {
             names.push(header.to_owned());

@@ -19,7 +19,7 @@ use crate::{
 };
 use futures_util::StreamExt;
 use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Event,
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind, Event,
     options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions},
     types::{FieldTable, ShortString},
     uri::{AMQPUri, SASLMechanism},
@@ -37,6 +37,8 @@ const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 const BLOCKED_INTERVAL: Duration = Duration::from_millis(200);
 /// Silence after which a connection counts as lost is twice this.
 const HEARTBEAT_SECONDS: u16 = 5;
+/// The broker's code for a request that does not fit what it knows.
+const PRECONDITION_FAILED: u16 = 406;
 /// Publishes under way at once; each needs a channel of its own.
 const CHANNELS: usize = 16;
 
@@ -70,6 +72,15 @@ pub enum AmqpError {
         /// What lapin said.
         source: lapin::Error,
     },
+}
+
+impl AmqpError {
+    /// Whether the broker refused something that it was asked for in this form.
+    fn is_precondition_failed(&self) -> bool {
+        let Self::Broker { source, .. } = self else { return false };
+        let ErrorKind::ProtocolError(error) = source.kind() else { return false };
+        error.get_id() == PRECONDITION_FAILED
+    }
 }
 
 /// Runs one request to the broker under a time limit.
@@ -143,6 +154,8 @@ pub struct Outgoing {
 pub struct Publisher {
     url: String,
     user: Option<ShortString>,
+    /// Whether the broker has refused that user's name as its own.
+    is_unknown: AtomicBool,
     name: String,
     link: AsyncMutex<Option<Link>>,
     idle: Mutex<Vec<Channel>>,
@@ -160,6 +173,7 @@ impl Publisher {
         Self {
             url: url.to_owned(),
             user: user_of(url),
+            is_unknown: AtomicBool::new(false),
             name: name.to_owned(),
             link: AsyncMutex::new(None),
             idle: Mutex::new(Vec::new()),
@@ -173,6 +187,21 @@ impl Publisher {
     /// If the broker did not take it, nothing is bound for it, or no answer came in time; then
     /// it may nevertheless have arrived.
     pub async fn publish(&self, message: &Outgoing) -> Result<(), AmqpError> {
+        let names_user = self.vouched(&message.properties).user_id().is_some();
+        match self.publish_once(message).await {
+            Err(error) if names_user && error.is_precondition_failed() => {
+                if !self.is_unknown.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        "the broker knows this program by another name than its URL's; it vouches for nobody"
+                    );
+                }
+                self.publish_once(message).await
+            }
+            published => published,
+        }
+    }
+
+    async fn publish_once(&self, message: &Outgoing) -> Result<(), AmqpError> {
         let limit = PUBLISH_TIMEOUT;
         let attempt = async {
             let Ok(_permit) = self.permits.acquire().await else { return Err(AmqpError::Refused) };
@@ -204,10 +233,36 @@ impl Publisher {
         }
     }
 
-    /// The properties without another user's `user_id`: the broker refuses that, and closes the channel.
+    /// Whom the broker can vouch for as the publisher, if the URL says.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_ref().map(ShortString::as_str)
+    }
+
+    /// Asks the broker, with a message that no queue takes, whether it knows this publisher by the name in the URL.
+    /// Of a login by token or certificate, it may know another name.
+    ///
+    /// # Errors
+    /// If the broker does not answer.
+    pub async fn is_vouched_for(&self) -> Result<bool, AmqpError> {
+        let Some(user) = self.user.clone() else { return Ok(false) };
+        let nowhere = Outgoing {
+            exchange: String::new(),
+            key: format!("aura-nowhere-{}", uuid::Uuid::new_v4()),
+            body: Vec::new(),
+            properties: BasicProperties::default().with_user_id(user),
+            headers: FieldTable::default(),
+            mandatory: false,
+        };
+        self.publish(&nowhere).await?;
+        Ok(!self.is_unknown.load(Ordering::Relaxed))
+    }
+
+    /// The properties without a `user_id` that the broker refuses.
     fn vouched(&self, properties: &BasicProperties) -> BasicProperties {
         match properties.user_id() {
-            Some(user) if self.user.as_ref() != Some(user) => without_user_id(properties),
+            Some(user) if self.user.as_ref() != Some(user) || self.is_unknown.load(Ordering::Relaxed) => {
+                without_user_id(properties)
+            }
             Some(_) | None => properties.clone(),
         }
     }

@@ -34,6 +34,9 @@ pub const FAILED_AT: &str = "aura-failed-at";
 pub const RETURNED_CLAIM: &str = "aura-returned-claim";
 /// Who published the job, as the publisher says.
 pub const ACTOR: &str = "aura-actor";
+/// Whom the broker vouched for when the message first came to a worker, who publishes it again under its own name.
+/// Empty if it vouched for nobody.
+pub const USER_ID: &str = "aura-user-id";
 /// Why the job is a dead letter.
 pub const ERROR_CODE: &str = "aura-error-code";
 /// In which stage it failed.
@@ -105,6 +108,8 @@ pub struct Envelope {
     pub returned_claim: Option<Uuid>,
     /// Who published the message.
     pub published_by: PublishedBy,
+    /// Whom the message's last publisher names as its first one, to be believed of a worker alone; empty for nobody.
+    pub first_user_id: Option<String>,
     /// The W3C trace context.
     pub traceparent: Option<String>,
     /// What the guard of the connection left out of the properties, if anything.
@@ -138,10 +143,22 @@ impl Envelope {
             first_failed_at: time(headers, FIRST_FAILED_AT),
             returned_claim: parsed(headers, RETURNED_CLAIM),
             published_by: PublishedBy::read(properties, headers),
+            first_user_id: text(headers, USER_ID),
             traceparent: text(headers, TRACEPARENT),
             malformed: text(headers, MALFORMED),
             is_withheld: headers.contains_key(WITHHELD),
         }
+    }
+
+    /// The same with its first publisher's user, where a worker published it again. The broker vouches for the
+    /// worker, and the worker for whom it had the message from.
+    pub fn from_first_publisher(mut self, is_worker: impl Fn(&str) -> bool) -> Self {
+        if self.published_by.user_id.as_deref().is_some_and(is_worker)
+            && let Some(first) = &self.first_user_id
+        {
+            self.published_by.user_id = Some(first.clone()).filter(|name| is_name(name));
+        }
+        self
     }
 }
 
@@ -182,7 +199,7 @@ fn time(headers: &FieldTable, name: &str) -> Option<DateTime<Utc>> {
 
 /// The properties with which a delivery is published again: those that it came with, less what the
 /// broker added on its way (a stale `x-death` makes the broker take a retry for a cycle and drop it)
-/// and less what an earlier failure left. The `user_id` stays; who publishes as somebody else must leave
+/// and less what an earlier failure left, or an earlier worker said of who published it. The `user_id` stays; who publishes as somebody else must leave
 /// it out, which [`amqp::Publisher`](crate::amqp::Publisher) does.
 pub fn republished(properties: &BasicProperties, keep_failure: bool) -> (BasicProperties, FieldTable) {
     let mut headers = FieldTable::default();
@@ -197,7 +214,7 @@ pub fn republished(properties: &BasicProperties, keep_failure: bool) -> (BasicPr
             || key == "x-delivery-count"
             || key == "x-acquired-count";
         let of_failure = matches!(key, ERROR_CODE | ERROR_STAGE | ERROR_MESSAGE | FAILED_AT | WORKER | RETURNED_CLAIM);
-        if !of_broker && (keep_failure || !of_failure) {
+        if !of_broker && key != USER_ID && (keep_failure || !of_failure) {
             headers.insert(name.clone(), value.clone());
         }
     }
@@ -256,7 +273,7 @@ pub fn remember(headers: &mut FieldTable, job: &Job) {
     remember_times(headers, job);
 }
 
-/// Writes down where a job stands among the exports, and in which round it is.
+/// Writes down where a job stands among the exports, in which round it is, and who published it.
 pub fn remember_times(headers: &mut FieldTable, job: &Job) {
     set(headers, EXPORTED_AT, time_text(job.exported_at));
     if let Some(at) = job.forced_at {
@@ -266,6 +283,7 @@ pub fn remember_times(headers: &mut FieldTable, job: &Job) {
         set(headers, ARRIVAL_FROM, time_text(from));
         set(headers, ARRIVAL_INTAKE, intake);
     }
+    set(headers, USER_ID, job.published_by.user_id.as_deref().unwrap_or_default());
     set_integer(headers, REPLAYS, job.replays);
 }
 
@@ -313,6 +331,23 @@ mod tests {
             assert_eq!(read(&said(bad)), PublishedBy::default(), "{bad:?}");
         }
         assert_eq!(read(&with(vec![(ACTOR, AMQPValue::LongInt(7))])), PublishedBy::default());
+    }
+
+    #[test]
+    fn only_a_workers_word_counts_for_who_published_first() {
+        let read = |user: &str, first: Option<&str>| {
+            let headers = first.map(|first| (USER_ID, AMQPValue::LongString(first.into())));
+            let properties = with(headers.into_iter().collect()).with_user_id(user.into());
+            Envelope::read(&properties).from_first_publisher(|user| user == "aura").published_by.user_id
+        };
+        assert_eq!(read("aura", Some("erp")).as_deref(), Some("erp"));
+        assert_eq!(read("aura", Some("")), None, "the broker vouched for nobody");
+        assert_eq!(read("aura", Some("a\nb")), None);
+        assert_eq!(read("aura", None).as_deref(), Some("aura"), "its own message");
+        assert_eq!(read("erp", Some("boss")).as_deref(), Some("erp"));
+        let forged = with(vec![(USER_ID, AMQPValue::LongString("boss".into()))]);
+        assert_eq!(Envelope::read(&forged).from_first_publisher(|_| true).published_by.user_id, None);
+        assert!(!republished(&forged, true).1.contains_key(USER_ID));
     }
 
     #[test]

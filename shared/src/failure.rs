@@ -57,6 +57,8 @@ text_enum! {
         InvalidMessage = "invalid_message",
         /// The file lies outside the input roots, or is reached by a scheme that is not read.
         FileNotAllowed = "file_not_allowed",
+        /// This publisher may not have this loaded.
+        NotAuthorized = "not_authorized",
         /// The file, a line or a field is larger than the settings allow.
         FileTooLarge = "file_too_large",
         /// The file's bytes do not have the SHA-256 that the message names.
@@ -142,6 +144,7 @@ impl ErrorCode {
             | Self::Timeout => true,
             Self::InvalidMessage
             | Self::FileNotAllowed
+            | Self::NotAuthorized
             | Self::FileTooLarge
             | Self::FingerprintMismatch
             | Self::UnknownSource

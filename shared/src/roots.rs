@@ -41,6 +41,8 @@ pub enum Location {
     File {
         /// The folder below which it lies.
         root: PathBuf,
+        /// The folder out of which no link may lead: the same one, or one below it.
+        within: PathBuf,
         /// The path, absolute.
         path: PathBuf,
     },
@@ -60,6 +62,49 @@ impl Location {
             Self::File { root, .. } => Root::Folder(root.clone()),
             Self::Object { store, .. } => Root::Store(store.clone()),
         }
+    }
+
+    /// The same file, if it lies below one of these places, and then with no link leading out of that place.
+    pub fn within(&self, places: &[Place]) -> Option<Self> {
+        match self {
+            Self::File { root, path, .. } => {
+                let folders = places.iter().filter_map(|place| match place {
+                    Place::Folder(folder) if path.starts_with(folder) => Some(folder),
+                    Place::Folder(_) | Place::Prefix(_) => None,
+                });
+                // The widest one: a link from one place to another within it is nothing new.
+                let widest = folders.min_by_key(|folder| folder.as_os_str().len())?;
+                let within = if root.starts_with(widest) { root } else { widest };
+                Some(Self::File { root: root.clone(), within: within.clone(), path: path.clone() })
+            }
+            Self::Object { object, .. } => {
+                let is_below = |place: &Place| matches!(place, Place::Prefix(prefix) if object.is_below(prefix));
+                places.iter().any(is_below).then(|| self.clone())
+            }
+        }
+    }
+}
+
+/// A folder or a prefix in an object store, by its name alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A folder, by its absolute path.
+    Folder(PathBuf),
+    /// A prefix in a bucket.
+    Prefix(ObjectUrl),
+}
+
+impl Place {
+    /// Reads a path, a `file://` URL or a prefix in an object store; a relative path is below `base`.
+    ///
+    /// # Errors
+    /// What is wrong with it, as a fragment that shows none of it.
+    pub fn parse(text: &str, base: &Path) -> Result<Self, &'static str> {
+        if kind_of(text).is_some() {
+            return ObjectUrl::parse(text, true).map(Self::Prefix);
+        }
+        let path = path_of(text).ok_or("is no path, file:// URL or object store")?;
+        normal(&base.join(path)).map(Self::Folder).ok_or("leads above the root folder")
     }
 }
 
@@ -118,7 +163,7 @@ impl InputRoots {
         let below = |path: &PathBuf| {
             let root =
                 self.folders().filter(|root| path.starts_with(root)).max_by_key(|root| root.as_os_str().len())?;
-            Some(Location::File { root: root.clone(), path: path.clone() })
+            Some(Location::File { root: root.clone(), within: root.clone(), path: path.clone() })
         };
         let found = absolute.as_ref().and_then(below).or_else(|| {
             let first = self.folders().next()?;
@@ -126,6 +171,18 @@ impl InputRoots {
             below(&within)
         });
         found.ok_or_else(outside)
+    }
+
+    /// Whether files of a place can be read: it lies below a root, or a root below it.
+    pub fn reach(&self, place: &Place) -> bool {
+        self.0.iter().any(|root| match (root, place) {
+            (Root::Folder(root), Place::Folder(folder)) => folder.starts_with(root) || root.starts_with(folder),
+            (Root::Store(store), Place::Prefix(prefix)) => {
+                let root = store.root();
+                prefix == root || prefix.is_below(root) || root.is_below(prefix)
+            }
+            (Root::Folder(_), Place::Prefix(_)) | (Root::Store(_), Place::Folder(_)) => false,
+        })
     }
 
     fn locate_object(&self, file: &str) -> Result<Location, Failure> {

@@ -70,6 +70,11 @@ pub const DEFINITIONS: &[Definition] = &[
     define("azure_account", "", "storage account for az://; otherwise what the AZURE_ variables say"),
     define("azure_key", "", "access key of the storage account for az://; secret"),
     define("sources_dir", "deploy/sources", "folder of the mapping profiles"),
+    define(
+        "publishers_path",
+        "",
+        "file that says which RabbitMQ user may have what loaded; without it, whoever may publish may have everything loaded",
+    ),
     define("log_dir", "logs", "folder of aura.log, rotated daily"),
     define("log", "info", "which log lines are written: a level, or target=level pairs"),
     define("namespace", "aura", "prefix of all exchanges and queues"),
@@ -190,6 +195,8 @@ pub struct Settings {
     pub stores: StoreAccess,
     /// The folder of the mapping profiles.
     pub sources_dir: PathBuf,
+    /// The file that says who may have what loaded.
+    pub publishers_path: Option<PathBuf>,
     /// The folder of the log.
     pub log_dir: PathBuf,
     /// The filter of the log.
@@ -332,6 +339,7 @@ impl Settings {
             cache_url: reader.nonempty("cache_url")?,
             stores: reader.stores(clouds)?,
             sources_dir: reader.nonempty("sources_dir")?.into(),
+            publishers_path: reader.optional::<String>("publishers_path").map(PathBuf::from),
             log_dir: reader.nonempty("log_dir")?.into(),
             log: reader.nonempty("log")?,
             namespace: reader.check("namespace", namespace)?,

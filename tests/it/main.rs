@@ -4,6 +4,7 @@
 
 // What tests stand on.
 mod audit;
+mod authorized;
 mod broker;
 mod cache;
 mod process;

@@ -65,11 +65,8 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Starts a worker and waits until it is ready for jobs.
-    pub(crate) async fn start(mut command: Command, log: PathBuf) -> Self {
-        let to = File::create(&log).expect("a log");
-        let errors = to.try_clone().expect("a log");
-        let child = command.stdout(to).stderr(errors).spawn().expect("the worker starts");
-        let mut worker = Self { child, log, http: String::new() };
+    pub(crate) async fn start(command: Command, log: PathBuf) -> Self {
+        let mut worker = Self::begin(command, log);
         worker.http = until("the worker says where it listens", SOON, async || {
             if let Some(status) = worker.exit() {
                 panic!("the worker ended at once ({status}):\n{}", worker.tail());
@@ -79,6 +76,19 @@ impl Worker {
         .await;
         until("the worker is ready", SOON, async || (worker.get("/readyz").await?.0 == 200).then_some(())).await;
         worker
+    }
+
+    /// Starts a worker that need not become ready.
+    pub(crate) fn begin(mut command: Command, log: PathBuf) -> Self {
+        let to = File::create(&log).expect("a log");
+        let errors = to.try_clone().expect("a log");
+        let child = command.stdout(to).stderr(errors).spawn().expect("the worker starts");
+        Self { child, log, http: String::new() }
+    }
+
+    /// Waits until its log holds this.
+    pub(crate) async fn says(&self, text: &str) {
+        until(text, SOON, async || self.text().contains(text).then_some(())).await;
     }
 
     /// Its log, line by line; what is no JSON is left out.

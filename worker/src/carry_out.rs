@@ -237,7 +237,13 @@ pub(crate) async fn return_unbegun(services: &Services, delivery: &Delivery, sta
 
 /// Publishes a delivery again, to a queue. A queue that somebody deleted is declared again.
 async fn publish(services: &Services, delivery: &Delivery, headers: FieldTable, queue: &str) -> Result<(), Unsettled> {
-    let (properties, _) = republished(&delivery.properties, false);
+    let (mut properties, _) = republished(&delivery.properties, false);
+    if queue != services.topology.dead
+        && let Some(user) = services.publisher.user()
+    {
+        // So that the next worker can believe whom it names as the first publisher.
+        properties = properties.with_user_id(user.into());
+    }
     let message = Outgoing {
         exchange: String::new(),
         key: queue.to_owned(),

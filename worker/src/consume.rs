@@ -94,6 +94,11 @@ enum IntakeError {
     Amqp(#[from] AmqpError),
     #[error("the topology cannot be declared")]
     Topology(#[from] TopologyError),
+    #[error(
+        "the broker does not take this worker's own user_id, without which jobs that are given back lose their \
+         publisher; AURA_PUBLISHERS_PATH needs a user whose name stands in AURA_AMQP_URL"
+    )]
+    NotVouchedFor,
     #[error("the connection to the broker is lost")]
     Lost(#[from] lapin::Error),
 }
@@ -162,6 +167,9 @@ impl Intake {
             connection = connect_within(url, &name, bounds).await?;
         }
         self.services.publisher.ensure_connected().await?;
+        if self.services.publishers.are_restricted() && !self.services.publisher.is_vouched_for().await? {
+            return Err(IntakeError::NotVouchedFor);
+        }
         Ok(connection)
     }
 
@@ -289,8 +297,12 @@ impl Intake {
 
 /// Gives back what was not begun. Where its place among the exports is that of this delivery, it takes that along.
 async fn return_unbegun(services: &Services, taken: &Taken) {
-    let job = taken.read(&Envelope::read(&taken.delivery.properties)).ok();
+    let job = taken.read(&envelope_of(services, taken)).ok();
     return_job(services, taken, job.as_ref()).await;
+}
+
+fn envelope_of(services: &Services, taken: &Taken) -> Envelope {
+    Envelope::read(&taken.delivery.properties).from_first_publisher(|user| services.publishers.is_worker(user))
 }
 
 async fn return_job(services: &Services, taken: &Taken, job: Option<&Job>) {
@@ -307,7 +319,7 @@ struct Work {
 
 impl Work {
     async fn process(self, taken: Taken, permit: OwnedSemaphorePermit) {
-        let envelope = Envelope::read(&taken.delivery.properties);
+        let envelope = envelope_of(&self.services, &taken);
         let traceparent = envelope.traceparent.clone();
         // Anyone can write that header; what the guard left out is not there.
         if envelope.is_withheld && taken.delivery.data.is_empty() {

@@ -16,7 +16,7 @@ use shared::{
     mapping_profile::MappingProfile,
     postgres::PostgresError,
     receipt::{Receipt, Status},
-    roots::Root,
+    roots::{Location, Root},
     telemetry,
     trial_balance::CheckedSlice,
 };
@@ -140,8 +140,13 @@ async fn stages(
     if verdict::is_cancelled(tx, job).await.map_err(deciding)? {
         return end(tx, attempt, Status::Cancelled, None).await;
     }
+    let users = [&attempt.published_by, &job.published_by].map(|by| by.user_id.clone());
+    let mut authority = services.publishers.authority([users[0].as_deref(), users[1].as_deref()]);
+    authority.may_load(job)?;
     let (mode, mapping_hash, profile) = mapping(services, attempt).await?;
-    let (root, loaded) = load(services, attempt, mode).await?;
+    authority.may_use(mode)?;
+    let location = authority.locate(services.roots.locate(&job.file, &services.base)?)?;
+    let (root, loaded) = load(services, attempt, mode, location).await?;
 
     attempt.stage = Stage::Verdict;
     let export = [loaded.fingerprint.to_string(), job.source.to_string(), mapping_hash, mode.to_string()];
@@ -211,11 +216,15 @@ async fn mapping(
     Ok((mode, mapping_hash, Arc::new(profile)))
 }
 
-/// Finds the file, reads it and compares its fingerprint.
-async fn load(services: &Services, attempt: &mut Attempt<'_>, mode: Mode) -> Result<(Root, Loaded), Interrupted> {
+/// Reads the file and compares its fingerprint.
+async fn load(
+    services: &Services,
+    attempt: &mut Attempt<'_>,
+    mode: Mode,
+    location: Location,
+) -> Result<(Root, Loaded), Interrupted> {
     let job = attempt.job;
     attempt.stage = Stage::Load;
-    let location = services.roots.locate(&job.file, &services.base)?;
     let root = location.root();
     if services.outages.root_is_away(&root) {
         return Err(Interrupted::RootAway(root));

@@ -25,6 +25,7 @@ mod metrics;
 mod outage;
 mod outcome;
 mod progress;
+mod publishers;
 mod services;
 mod settle;
 mod source;
@@ -61,6 +62,7 @@ use crate::{
     metrics::Metrics,
     outage::Outages,
     progress::Progress,
+    publishers::Publishers,
     services::{CacheTrouble, Limits, Services},
 };
 
@@ -166,6 +168,9 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
 fn build(settings: &Settings) -> anyhow::Result<Services> {
     let base = std::env::current_dir().context("the current folder is not there")?;
     let roots = InputRoots::new(&settings.input_roots, &base, &settings.stores).map_err(anyhow::Error::msg)?;
+    let publisher = Publisher::new(settings.amqp_url.expose(), &format!("{} publish", settings.worker_name));
+    let own_user = publisher.user().map(ToOwned::to_owned);
+    let publishers = Publishers::open(settings.publishers_path.as_deref(), own_user, &base, &roots)?;
     let cache = CacheStore::open(&settings.cache_url, &base, &settings.stores).map_err(anyhow::Error::msg)?;
     let options = PoolOptions {
         size: settings.concurrency * CONNECTIONS_PER_JOB + SPARE_CONNECTIONS,
@@ -175,9 +180,10 @@ fn build(settings: &Settings) -> anyhow::Result<Services> {
     let pool = postgres::pool_with_session(&settings.postgres_url, "aura-worker", options, ledger::SESSION)?;
     Ok(Services {
         pool,
-        publisher: Publisher::new(settings.amqp_url.expose(), &format!("{} publish", settings.worker_name)),
+        publisher,
         topology: Topology::new(&settings.namespace),
         roots,
+        publishers,
         base,
         cache,
         worker: settings.worker_name.clone(),

@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{clock::Clock, metrics::Metrics, outage::Outages, progress::Progress};
+use crate::{clock::Clock, metrics::Metrics, outage::Outages, progress::Progress, publishers::Publishers};
 
 /// The connections, names and limits with which this worker works.
 pub(crate) struct Services {
@@ -34,6 +34,8 @@ pub(crate) struct Services {
     pub(crate) topology: Topology,
     /// Where files may be read from.
     pub(crate) roots: InputRoots,
+    /// Who may have what loaded.
+    pub(crate) publishers: Publishers,
     /// The mapping profiles.
     pub(crate) sources: Sources,
     /// The folder that relative paths are looked up from.

@@ -19,7 +19,7 @@ use shared::{
     },
 };
 
-use crate::{outage::is_exhaustion, services::Interrupted};
+use crate::{outage::is_exhaustion, publishers::link_leads_out, services::Interrupted};
 
 /// Files up to this size are held in memory, where hashing and parsing see the same bytes.
 const HELD: u64 = 8 << 20;
@@ -62,12 +62,15 @@ enum Content {
 /// # Errors
 /// If it is not there, is no regular file, is too large or cannot be read, or its root is away.
 pub(crate) async fn load(location: &Location, max_bytes: u64) -> Result<Loaded, Interrupted> {
-    let (root, path) = match location {
-        Location::File { root, path } => (root.clone(), path.clone()),
+    let (root, within, path) = match location {
+        Location::File { root, within, path } => (root.clone(), within.clone(), path.clone()),
         Location::Object { store, object } => return Ok(load_object(store, object, max_bytes).await?),
     };
     let reading = tokio::task::spawn_blocking(move || {
-        let file = open_below(&root, &path).map_err(|error| not_opened(&error, &root))?;
+        let file = open_below(&within, &path).map_err(|error| {
+            let is_narrower = within != root && matches!(error, OpenError::Outside);
+            if is_narrower { link_leads_out().into() } else { not_opened(&error, &root) }
+        })?;
         read(file, max_bytes).unwrap_or_else(|error| Err(unreadable(&error, &root)))
     });
     reading.await.unwrap_or_else(|panic| {

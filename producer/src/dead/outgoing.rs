@@ -16,15 +16,18 @@ use crate::{
     publish::message::{Batch, Prepared},
 };
 
-/// The same job, as it was published, for a first attempt.
-pub(crate) fn again(dead: &Dead, number: u32, topology: &Topology) -> Outgoing {
-    let (properties, came_with) = republished(&dead.properties, false);
+/// The same job, as it was published, for a first attempt. Who replays it stands for it as well.
+pub(crate) fn again(dead: &Dead, number: u32, topology: &Topology, by: &PublishedBy) -> Outgoing {
+    let (mut properties, came_with) = republished(&dead.properties, false);
     let of_the_past = [envelope::ATTEMPT, envelope::FIRST_FAILED_AT, envelope::FINGERPRINT, envelope::RETURNED_CLAIM];
     let mut headers = FieldTable::default();
     for (name, value) in came_with.inner() {
         if !of_the_past.contains(&name.as_str()) {
             headers.insert(name.clone(), value.clone());
         }
+    }
+    if let Some(user) = &by.user_id {
+        properties = properties.with_user_id(user.as_str().into());
     }
     if dead.letter.job_id.is_none() {
         // From here on it has one, whatever becomes of it.

@@ -240,7 +240,7 @@ impl Replay<'_> {
         settled.replays = number;
         let mut event = dead.letter.event(EventType::Replayed, self.settings).with("replays", number);
         let message = match &self.as_new {
-            None => again(dead, number, &self.topology),
+            None => again(dead, number, &self.topology, &publisher(self.settings)),
             Some(file) => {
                 let new = corrected(dead, file, &self.topology, publisher(self.settings))?;
                 settled.new_job_id = Some(new.job.job_id);
