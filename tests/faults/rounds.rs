@@ -10,6 +10,7 @@ use serde_json::json;
 use tests::{
     faults::{
         book::{Export, Publication},
+        relay::Way,
         site::Site,
     },
     wait::until,
@@ -39,6 +40,9 @@ async fn the_late_end_of_a_round_does_not_end_a_replay_that_waits_for_its_retry(
     .await;
     first.signal("CONT").await;
     first.logs("another round of the job has begun", SETTLED).await;
+    // The round that was replayed has ended all the same, and says so before the next one does.
+    let told = until("the receipt of the round", SETTLED, async || site.client.receipts_of(job).first().cloned()).await;
+    assert_eq!((&told["status"], &told["repeated"]), (&json!("failed"), &json!(null)), "{told:#}");
     site.write("in/A_bad.csv", corrected.text());
     let findings = is_whole(&site).await;
     assert_eq!(findings.outcome("success"), 1, "{findings}");
@@ -84,6 +88,36 @@ async fn a_dead_letter_whose_commit_got_no_answer_has_its_receipt() {
     assert_eq!(relays.postgres.replies_lost(), 1);
     let findings = is_whole(&site).await;
     assert_eq!(findings.outcome("failed"), 1, "{findings}");
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_is_replayed_before_the_answer_to_its_commit_is_known_has_its_receipt() {
+    let (_hold, site) = site().await;
+    let relays = site.relays().await;
+    let first = site.worker_behind(&relays, &[]).await;
+    relays.postgres.lose_commit_replies(1);
+    let job = site.publish(bad(&site, "A")).await;
+    until("the answer is lost", SETTLED, async || (relays.postgres.replies_lost() == 1).then_some(())).await;
+    relays.postgres.set(Way::Shut);
+    relays.postgres.cut();
+    assert!(site.client.receipts_of(job).is_empty(), "PostgreSQL was asked again before it was away");
+    let corrected = Export::numbered("A", "2022-06", 5, 2);
+    std::fs::remove_file(site.path().join("in/A_bad.csv")).expect("the file can be removed");
+    site.book.mend(job, &corrected);
+    let _second = site.worker(&[]).await;
+    site.producer(&["dead", "replay", "--all"]).await;
+    until("the replay waits for a retry", SETTLED, async || {
+        let run = site.run(job).await;
+        (run["replays"] == 1 && run["status"] == "retrying" && run["claim"].is_null()).then_some(())
+    })
+    .await;
+    relays.postgres.set(Way::Open);
+    first.logs("another round of the job has begun", SETTLED).await;
+    let told = until("the receipt of the round", SETTLED, async || site.client.receipts_of(job).first().cloned()).await;
+    assert_eq!((&told["status"], &told["repeated"]), (&json!("failed"), &json!(null)), "{told:#}");
+    site.write("in/A_bad.csv", corrected.text());
+    let findings = is_whole(&site).await;
+    assert_eq!(findings.outcome("success"), 1, "{findings}");
 }
 
 #[tokio::test]

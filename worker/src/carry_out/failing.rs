@@ -16,6 +16,7 @@ use shared::{
     postgres::{PostgresError, transaction},
     receipt::{Receipt, Status},
     receive::Refusal,
+    storable::Storable,
 };
 use uuid::Uuid;
 
@@ -32,6 +33,11 @@ const RETRYING: &str = include_str!("retrying.sql");
 const FAILING: &str = include_str!("failing.sql");
 const REFUSED: &str =
     "INSERT INTO refused_messages (job_id, body_hash, replays) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+/// While a later round is under way, the run has the last end of an earlier one.
+const END_OF_EARLIER_ROUND: &str = "UPDATE ingestion_runs SET result = $4 WHERE job_id = $1 AND body_hash = $2 \
+                                    AND replays > $3 AND finished_at IS NULL AND result IS DISTINCT FROM $4";
+const IS_IN_LATER_ROUND: &str =
+    "SELECT EXISTS (SELECT FROM ingestion_runs WHERE job_id = $1 AND body_hash = $2 AND replays > $3)";
 /// Bytes of an error message in a header.
 const MESSAGE_BYTES: usize = 4096;
 
@@ -153,8 +159,12 @@ pub(super) async fn dead_letter(
             tracing::warn!("the end of the job stands already; its receipt is sent");
             return send_receipt(services, &receipt).await;
         }
+        Noted::Replayed => {
+            tracing::warn!("another round of the job has begun meanwhile; the receipt of this one is sent");
+            return send_receipt(services, &failed.receipt).await;
+        }
         Noted::Overtaken => {
-            tracing::warn!("another round of the job has begun meanwhile; this dead letter does no harm");
+            tracing::warn!("another copy of the job has gone further meanwhile; this dead letter does no harm");
             return Ok(());
         }
     }
@@ -186,6 +196,8 @@ enum Noted {
     Now,
     /// The job's end stood there.
     Before(Box<Receipt>),
+    /// It was the end of its round: somebody has replayed the letter meanwhile.
+    Replayed,
     /// The job has not ended: another attempt at it goes further.
     Overtaken,
 }
@@ -234,8 +246,10 @@ async fn note_failure(
                 | Interrupted::RootAway(_)
                 | Interrupted::Exhausted(_),
             ) => {
-                let end = claim::end_of_round(tx, job).await?;
-                return Ok(end.map_or(Noted::Overtaken, Noted::Before));
+                if let Some(end) = claim::end_of_round(tx, job).await? {
+                    return Ok(Noted::Before(end));
+                }
+                return note_earlier_round(tx, job, failed, events).await;
             }
         }
     }
@@ -244,6 +258,25 @@ async fn note_failure(
     }
     outbox::record(tx, events).await?;
     Ok(Noted::Now)
+}
+
+/// Notes the end of a round whose letter was replayed before the end was written down, or before the answer to
+/// that came. Its events are written once.
+async fn note_earlier_round(
+    tx: &Transaction<'_>,
+    job: &Job,
+    failed: &FailedAttempt,
+    events: &[Event],
+) -> Result<Noted, PostgresError> {
+    let (body_hash, replays) = (job.body_hash.to_string(), whole(job.replays));
+    let result = Storable::of(&failed.receipt);
+    let noted = tx.execute(END_OF_EARLIER_ROUND, &[&job.job_id, &body_hash, &replays, &result]).await;
+    if noted.map_err(PostgresError::in_("note the end of a round"))? == 1 {
+        outbox::record(tx, events).await?;
+    }
+    let later = tx.query_one(IS_IN_LATER_ROUND, &[&job.job_id, &body_hash, &replays]).await;
+    let later: bool = later.map_err(PostgresError::in_("look a round up"))?.get(0);
+    Ok(if later { Noted::Replayed } else { Noted::Overtaken })
 }
 
 /// Dead-letters a message that is no job. It has no run; its events are written once.
