@@ -98,7 +98,7 @@ const CONNECTED: [&[&str]; 20] = [
 async fn broken(world: &World, arguments: Vec<String>) -> Option<String> {
     let mut producer = command("aura-producer", world.path(), &world.settings_with(&[]));
     producer.args(&arguments);
-    let said = run(producer, Duration::from_secs(60)).await;
+    let said = run(producer, Duration::from_secs(180)).await;
     let is_well = (0..=3).contains(&said.code) && !said.stderr.contains("panicked");
     (!is_well).then(|| format!("{arguments:?} ended with {}:\n{}", said.code, said.stderr))
 }

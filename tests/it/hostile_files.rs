@@ -1,6 +1,7 @@
 //! Hostile files: each ends as it should, at once, and the worker goes on with the next job as if nothing had been.
 
 mod archives;
+mod budget;
 mod delimited;
 mod memory;
 mod paths;
