@@ -93,6 +93,17 @@ async fn a_publisher_has_loaded_what_the_file_of_publishers_says_and_no_more() {
     let link = world.input("own/link.csv").display().to_string();
     site.is_denied(site.publish(job(&link, "A", "2022-06")).await, "a link leads out").await;
 
+    // A publisher's folder that has become a link out of the input root.
+    let outside = world.path().join("outside");
+    std::fs::create_dir(&outside).expect("a folder");
+    std::fs::write(outside.join("a.csv"), csv("A", "2022-06", &[("10", "9")])).expect("a file");
+    std::fs::rename(world.input("own"), world.input("moved")).expect("the folder moves");
+    std::os::unix::fs::symlink(&outside, world.input("own")).expect("a link");
+    let led_out = site.ends(site.publish(job(&own, "A", "2022-06")).await).await;
+    assert_eq!(led_out["error"]["code"], "file_not_allowed", "{led_out:#}");
+    std::fs::remove_file(world.input("own")).expect("the link goes");
+    std::fs::rename(world.input("moved"), world.input("own")).expect("the folder is back");
+
     // Nobody vouches for these, whatever they say.
     for user_header in [None, Some(user), Some("")] {
         let said = user_header.map(|user| ("aura-user-id", AMQPValue::LongString(user.into())));
@@ -104,7 +115,7 @@ async fn a_publisher_has_loaded_what_the_file_of_publishers_says_and_no_more() {
     }
 
     // Each is a dead letter, and its denial stands in the audit trail with who tried it.
-    assert_eq!(world.broker.dead(9).await.len(), 9);
+    assert_eq!(world.broker.dead(10).await.len(), 10);
     world.settled().await;
     let chain = world.chain("B", "2022-06").await;
     let letter = chain.iter().find(|event| text(event, "event_type") == "dead_lettered").expect("its dead letter");

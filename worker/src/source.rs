@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{self, Cursor, ErrorKind, Read, Seek},
+    os::unix::fs::MetadataExt,
     path::Path,
     sync::Arc,
     time::SystemTime,
@@ -67,16 +68,29 @@ pub(crate) async fn load(location: &Location, max_bytes: u64) -> Result<Loaded, 
         Location::Object { store, object } => return Ok(load_object(store, object, max_bytes).await?),
     };
     let reading = tokio::task::spawn_blocking(move || {
-        let file = open_below(&within, &path).map_err(|error| {
-            let is_narrower = within != root && matches!(error, OpenError::Outside);
-            if is_narrower { link_leads_out().into() } else { not_opened(&error, &root) }
-        })?;
+        let file = open_below(&root, &path).map_err(|error| not_opened(&error, &root))?;
+        if within != root {
+            is_within(&within, &path, &file).map_err(|error| match error {
+                Some(OpenError::Outside) => link_leads_out().into(),
+                Some(error) => not_opened(&error, &root),
+                None => changed(Stage::Load).into(),
+            })?;
+        }
         read(file, max_bytes).unwrap_or_else(|error| Err(unreadable(&error, &root)))
     });
     reading.await.unwrap_or_else(|panic| {
         let reason = format!("reading the file broke off: {panic}");
         Err(Failure::new(ErrorCode::CrashSuspect, Stage::Load, reason).into())
     })
+}
+
+/// Makes sure that a file that was opened below its root lies below a folder of it, too. The folder itself may have
+/// become a link to anywhere, so what is opened from there must be the same file.
+fn is_within(folder: &Path, path: &Path, file: &File) -> Result<(), Option<OpenError>> {
+    let again = open_below(folder, path)?;
+    let place = |file: &File| file.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
+    let same = place(&again).map_err(OpenError::Io)? == place(file).map_err(OpenError::Io)?;
+    same.then_some(()).ok_or(None)
 }
 
 async fn load_object(store: &Store, object: &ObjectUrl, max_bytes: u64) -> Result<Loaded, Failure> {
