@@ -33,9 +33,9 @@ const RETRYING: &str = include_str!("retrying.sql");
 const FAILING: &str = include_str!("failing.sql");
 const REFUSED: &str =
     "INSERT INTO refused_messages (job_id, body_hash, replays) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-/// While a later round is under way, the run has the last end of an earlier one.
-const END_OF_EARLIER_ROUND: &str = "UPDATE ingestion_runs SET result = $4 WHERE job_id = $1 AND body_hash = $2 \
-                                    AND replays > $3 AND finished_at IS NULL AND result IS DISTINCT FROM $4";
+/// While a later round is under way, the run has the last end of an earlier one: not this one's, nor a later one's.
+const END_OF_EARLIER_ROUND: &str = "UPDATE ingestion_runs SET result = $4 WHERE job_id = $1 AND body_hash = $2 AND replays > $3 \
+     AND finished_at IS NULL AND coalesce((result ->> 'finished_at')::timestamptz < $5, true)";
 const IS_IN_LATER_ROUND: &str =
     "SELECT EXISTS (SELECT FROM ingestion_runs WHERE job_id = $1 AND body_hash = $2 AND replays > $3)";
 /// Bytes of an error message in a header.
@@ -269,8 +269,8 @@ async fn note_earlier_round(
     events: &[Event],
 ) -> Result<Noted, PostgresError> {
     let (body_hash, replays) = (job.body_hash.to_string(), whole(job.replays));
-    let result = Storable::of(&failed.receipt);
-    let noted = tx.execute(END_OF_EARLIER_ROUND, &[&job.job_id, &body_hash, &replays, &result]).await;
+    let (result, at) = (Storable::of(&failed.receipt), failed.receipt.finished_at);
+    let noted = tx.execute(END_OF_EARLIER_ROUND, &[&job.job_id, &body_hash, &replays, &result, &at]).await;
     if noted.map_err(PostgresError::in_("note the end of a round"))? == 1 {
         outbox::record(tx, events).await?;
     }
