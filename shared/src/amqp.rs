@@ -75,11 +75,11 @@ pub enum AmqpError {
 }
 
 impl AmqpError {
-    /// Whether the broker refused something that it was asked for in this form.
-    fn is_precondition_failed(&self) -> bool {
+    /// Whether the broker refused a message for its `user_id`. It refuses one that is too large with the same code.
+    fn is_about_user_id(&self) -> bool {
         let Self::Broker { source, .. } = self else { return false };
         let ErrorKind::ProtocolError(error) = source.kind() else { return false };
-        error.get_id() == PRECONDITION_FAILED
+        error.get_id() == PRECONDITION_FAILED && error.get_message().as_str().contains("user_id")
     }
 }
 
@@ -189,7 +189,7 @@ impl Publisher {
     pub async fn publish(&self, message: &Outgoing) -> Result<(), AmqpError> {
         let names_user = self.vouched(&message.properties).user_id().is_some();
         match self.publish_once(message).await {
-            Err(error) if names_user && error.is_precondition_failed() => {
+            Err(error) if names_user && error.is_about_user_id() => {
                 if !self.is_unknown.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
                         "the broker knows this program by another name than its URL's; it vouches for nobody"

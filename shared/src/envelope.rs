@@ -199,8 +199,8 @@ fn time(headers: &FieldTable, name: &str) -> Option<DateTime<Utc>> {
 
 /// The properties with which a delivery is published again: those that it came with, less what the
 /// broker added on its way (a stale `x-death` makes the broker take a retry for a cycle and drop it)
-/// and less what an earlier failure left, or an earlier worker said of who published it. The `user_id` stays; who publishes as somebody else must leave
-/// it out, which [`amqp::Publisher`](crate::amqp::Publisher) does.
+/// and less what an earlier failure left, or an earlier worker said of who published it. The `user_id` stays;
+/// who publishes as somebody else must leave it out, which [`amqp::Publisher`](crate::amqp::Publisher) does.
 pub fn republished(properties: &BasicProperties, keep_failure: bool) -> (BasicProperties, FieldTable) {
     let mut headers = FieldTable::default();
     let came_with = properties.headers().clone().unwrap_or_default();

@@ -15,10 +15,25 @@ use tests::{
     },
     wait::until,
 };
+use uuid::Uuid;
 
 use crate::run::{SETTLED, bad, is_whole, site};
 
 const HALT: (&str, &str) = ("AURA_TEST_FAILPOINT_ACTION", "halt");
+
+/// Replays the bad job while its file is away, until it waits for its retry. Returns what will be there then.
+async fn replayed_without_its_file(site: &Site, job: Uuid) -> Export {
+    let corrected = Export::numbered("A", "2022-06", 5, 2);
+    std::fs::remove_file(site.path().join("in/A_bad.csv")).expect("the file can be removed");
+    site.book.mend(job, &corrected);
+    site.producer(&["dead", "replay", "--all"]).await;
+    until("the replay waits for a retry", SETTLED, async || {
+        let run = site.run(job).await;
+        (run["replays"] == 1 && run["status"] == "retrying" && run["claim"].is_null()).then_some(())
+    })
+    .await;
+    corrected
+}
 
 #[tokio::test]
 async fn the_late_end_of_a_round_does_not_end_a_replay_that_waits_for_its_retry() {
@@ -28,16 +43,8 @@ async fn the_late_end_of_a_round_does_not_end_a_replay_that_waits_for_its_retry(
     let job = site.publish(bad(&site, "A")).await;
     first.halted(SETTLED).await;
     // The letter is out, and not written down. Somebody replays it; the file is away just then.
-    let corrected = Export::numbered("A", "2022-06", 5, 2);
-    std::fs::remove_file(site.path().join("in/A_bad.csv")).expect("the file can be removed");
-    site.book.mend(job, &corrected);
     let _second = site.worker(&[]).await;
-    site.producer(&["dead", "replay", "--all"]).await;
-    until("the replay waits for a retry", SETTLED, async || {
-        let run = site.run(job).await;
-        (run["replays"] == 1 && run["status"] == "retrying" && run["claim"].is_null()).then_some(())
-    })
-    .await;
+    let corrected = replayed_without_its_file(&site, job).await;
     first.signal("CONT").await;
     first.logs("another round of the job has begun", SETTLED).await;
     // The round that was replayed has ended all the same, and says so before the next one does.
@@ -60,15 +67,7 @@ async fn a_round_that_was_overtaken_publishes_no_dead_letter() {
     // letter is replayed, and the file is away just then.
     let second = site.worker(&[]).await;
     assert_eq!(site.client.receipt(job, SETTLED).await["status"], "failed");
-    let corrected = Export::numbered("A", "2022-06", 5, 2);
-    std::fs::remove_file(site.path().join("in/A_bad.csv")).expect("the file can be removed");
-    site.book.mend(job, &corrected);
-    site.producer(&["dead", "replay", "--all"]).await;
-    until("the replay waits for a retry", SETTLED, async || {
-        let run = site.run(job).await;
-        (run["replays"] == 1 && run["status"] == "retrying" && run["claim"].is_null()).then_some(())
-    })
-    .await;
+    let corrected = replayed_without_its_file(&site, job).await;
     first.signal("CONT").await;
     first.logs("no dead letter", SETTLED).await;
     site.write("in/A_bad.csv", corrected.text());
@@ -101,16 +100,8 @@ async fn a_dead_letter_that_is_replayed_before_the_answer_to_its_commit_is_known
     relays.postgres.set(Way::Shut);
     relays.postgres.cut();
     assert!(site.client.receipts_of(job).is_empty(), "PostgreSQL was asked again before it was away");
-    let corrected = Export::numbered("A", "2022-06", 5, 2);
-    std::fs::remove_file(site.path().join("in/A_bad.csv")).expect("the file can be removed");
-    site.book.mend(job, &corrected);
     let _second = site.worker(&[]).await;
-    site.producer(&["dead", "replay", "--all"]).await;
-    until("the replay waits for a retry", SETTLED, async || {
-        let run = site.run(job).await;
-        (run["replays"] == 1 && run["status"] == "retrying" && run["claim"].is_null()).then_some(())
-    })
-    .await;
+    let corrected = replayed_without_its_file(&site, job).await;
     relays.postgres.set(Way::Open);
     first.logs("another round of the job has begun", SETTLED).await;
     let told = until("the receipt of the round", SETTLED, async || site.client.receipts_of(job).first().cloned()).await;

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     audit::text,
     broker::{Broker, headers},
-    process::command,
+    process::{Worker, command, run},
     world::{World, csv, job, with},
 };
 
@@ -185,7 +185,7 @@ async fn a_file_of_publishers_that_cannot_be_meant_ends_the_worker_at_its_start(
         std::fs::write(&site.path, text).expect("a file");
         let settings = site.world.settings_with(&site.settings());
         let command = command("aura-worker", site.world.path(), &settings);
-        let said = crate::process::run(command, Duration::from_secs(30)).await.expect(2);
+        let said = run(command, Duration::from_secs(30)).await.expect(2);
         assert!(said.stderr.contains(reason) && said.stderr.contains("publishers.toml"), "{}", said.stderr);
     }
 }
@@ -234,7 +234,7 @@ async fn who_logs_in_under_another_name_than_the_urls_still_publishes_and_is_vou
     let mut anonymous = site.world.settings_with(&[("AURA_AMQP_URL", url.as_str())]);
     let mut publish = command("aura-producer", site.world.path(), &anonymous);
     publish.args(["publish", "--file", &file, "--entity", "A", "--period", "2022-06", "--wait", "--json"]);
-    let said = crate::process::run(publish, Duration::from_secs(60)).await.expect(0).json();
+    let said = run(publish, Duration::from_secs(60)).await.expect(0).json();
     let id = said["jobs"][0]["job_id"].as_str().expect("a job").parse().expect("its id");
     let receipt = site.ends(id).await;
     assert_eq!((&receipt["status"], &receipt["user_id"]), (&json!("success"), &Value::Null), "{receipt:#}");
@@ -243,9 +243,10 @@ async fn who_logs_in_under_another_name_than_the_urls_still_publishes_and_is_vou
     // A worker that must know who published its jobs takes none.
     anonymous.push(("AURA_PUBLISHERS_PATH".to_owned(), site.path.clone()));
     let log = site.world.path().join("unknown");
-    let worker = crate::process::Worker::begin(command("aura-worker", site.world.path(), &anonymous), log);
-    worker.says("needs a user whose name stands in AURA_AMQP_URL").await;
+    let mut worker = Worker::begin(command("aura-worker", site.world.path(), &anonymous), log);
     site.publish(job(&file, "A", "2022-06")).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    worker.says("needs a user whose name stands in AURA_AMQP_URL").await;
+    assert_eq!(worker.stop().await, Some(0));
+    assert!(!worker.text().contains("taking jobs"), "{}", worker.tail());
     assert_eq!(site.world.broker.depth("aura.jobs").await, 1);
 }

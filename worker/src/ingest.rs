@@ -140,8 +140,8 @@ async fn stages(
     if verdict::is_cancelled(tx, job).await.map_err(deciding)? {
         return end(tx, attempt, Status::Cancelled, None).await;
     }
-    let users = [&attempt.published_by, &job.published_by].map(|by| by.user_id.clone());
-    let mut authority = services.publishers.authority([users[0].as_deref(), users[1].as_deref()]);
+    let asked = [&attempt.published_by, &job.published_by];
+    let mut authority = services.publishers.authority(asked.map(|by| by.user_id.as_deref()));
     authority.may_load(job)?;
     let (mode, mapping_hash, profile) = mapping(services, attempt).await?;
     authority.may_use(mode)?;
