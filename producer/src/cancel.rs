@@ -5,17 +5,19 @@ use std::{collections::BTreeMap, fmt};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::{
-    event::EventType,
-    outbox,
-    postgres::{PostgresError, transaction},
+    message::event::EventType,
     settings::Settings,
+    stores::{
+        outbox,
+        postgres::{PostgresError, transaction},
+    },
 };
 use uuid::Uuid;
 
 use crate::{
-    answer,
-    error::{CommandError, Verdict},
-    journal, store,
+    actor_event, db,
+    errors::{CommandError, Verdict},
+    output,
 };
 
 const WAIT_FOR_WORKERS: &str = include_str!("cancel/wait_for_workers.sql");
@@ -52,7 +54,7 @@ struct Cancelled {
 impl fmt::Display for Cancelled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.already_cancelled {
-            let (at, by) = (answer::time(self.cancelled_at), answer::or_dash(self.cancelled_by.as_ref()));
+            let (at, by) = (output::time(self.cancelled_at), output::or_dash(self.cancelled_by.as_ref()));
             writeln!(f, "batch {} was cancelled already, at {at} by {by}", self.batch_id)?;
         } else {
             writeln!(f, "batch {} is cancelled; none of its jobs will load any more", self.batch_id)?;
@@ -67,9 +69,9 @@ impl fmt::Display for Cancelled {
 
 /// Cancels the batch, once.
 pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
-    let pool = store::connect(settings).await?;
+    let pool = db::connect(settings).await?;
     let (batch, reason) = (args.batch, args.reason.as_deref());
-    let mut event = journal::event(EventType::BatchCancelled, settings);
+    let mut event = actor_event::event(EventType::BatchCancelled, settings);
     event.batch_id = Some(batch);
     let event = event.with("reason", reason);
     let event = &event;
@@ -97,8 +99,8 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<V
     });
     let cancelled = cancelled.await.map_err(CommandError::postgres(settings))?;
     if !cancelled.already_cancelled {
-        journal::note(event);
+        actor_event::note(event);
     }
-    answer::give(json, &cancelled)?;
+    output::give(json, &cancelled)?;
     Ok(Verdict::Done)
 }

@@ -12,16 +12,20 @@ use std::{
 };
 
 use shared::{
-    dialect::FileLimits,
-    failure::Failure,
+    file::{
+        dialect::FileLimits,
+        mapping_profile::{FromMessage, MappingProfile},
+        survey::{Survey, survey},
+        trial_balance::{self, Assumptions, Request, Stopped, read_until_settled},
+    },
     fingerprint::Fingerprinter,
-    job::{Control, OnError, SourceName},
-    mapping_profile::{FromMessage, MappingProfile},
+    message::{
+        failure::Failure,
+        job::{Control, OnError, SourceName},
+    },
     settings::Settings,
     slice::{Entity, Period, Slice},
     sources::Sources,
-    survey::{Survey, survey},
-    trial_balance::{self, Assumptions, Request, Stopped, read_until_settled},
 };
 
 use self::{
@@ -30,8 +34,8 @@ use self::{
     report::{Checked, CheckedRows, FileFacts},
 };
 use crate::{
-    answer,
-    error::{CommandError, Verdict},
+    errors::{CommandError, Verdict},
+    output,
 };
 
 /// Slices of one file that are looked at row by row, unless one is asked for.
@@ -71,7 +75,7 @@ pub(crate) fn run(args: &Args, settings: &Settings, json: bool) -> Result<Verdic
     let facts = facts(&args.file, settings.max_file_bytes)?;
     if args.suggest {
         let draft = suggest::draft(&args.file, limits).map_err(|failure| CommandError::Input(failure.to_string()))?;
-        answer::give(json, &draft)?;
+        output::give(json, &draft)?;
         return Ok(Verdict::Done);
     }
     let message = placeholder(args.entity.as_ref(), args.period.as_ref())?;
@@ -91,7 +95,7 @@ pub(crate) fn run(args: &Args, settings: &Settings, json: bool) -> Result<Verdic
         }
     }
     let checked = look(args, profile, fits, facts, &message, limits, settings)?;
-    answer::give(json, &checked)?;
+    output::give(json, &checked)?;
     Ok(if checked.is_sound() { Verdict::Done } else { Verdict::Failed })
 }
 
@@ -221,8 +225,8 @@ fn rows(
             let reason = error.to_string();
             unreadable = Some(error);
             Stopped::from(Failure::new(
-                shared::failure::ErrorCode::StorageUnavailable,
-                shared::failure::Stage::Load,
+                shared::message::failure::ErrorCode::StorageUnavailable,
+                shared::message::failure::Stage::Load,
                 reason,
             ))
         })?;

@@ -13,7 +13,7 @@ mod show;
 
 use shared::settings::Settings;
 
-use crate::error::{CommandError, Verdict};
+use crate::errors::{CommandError, Verdict};
 
 /// Tends the dead letters
 ///

@@ -3,20 +3,20 @@
 // What is shown goes through `answer`, which makes it harmless for terminals.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
-mod answer;
+mod actor_event;
 mod cancel;
 mod check;
+mod db;
 mod dead;
-mod error;
-mod journal;
+mod errors;
 mod migrate;
+mod output;
 mod period;
 mod publish;
 mod receipts;
 mod schema;
 mod sources;
 mod status;
-mod store;
 mod summary;
 mod topology;
 mod verify;
@@ -31,7 +31,7 @@ use shared::{
     telemetry::{self, Console},
 };
 
-use crate::error::{CommandError, Verdict};
+use crate::errors::{CommandError, Verdict};
 
 /// Publishes trial-balance files as jobs, follows them, and tends what became of them.
 #[derive(Parser)]
@@ -106,13 +106,13 @@ async fn run(verb: Verb, json: bool, flags: Vec<(String, String)>) -> Result<Ver
 /// Tells a person on stderr and, if asked for JSON, a program on stdout.
 fn complain(error: &CommandError, json: bool) {
     tracing::info!(error = error.line(), "the command failed");
-    answer::remark(&format!("error: {}", error.line()));
+    output::remark(&format!("error: {}", error.line()));
     for fault in error.faults() {
-        answer::remark(&format!("  {fault}"));
+        output::remark(&format!("  {fault}"));
     }
     if json {
         let document = json!({"error": {"message": error.line(), "faults": error.faults()}});
         // The exit code tells that there is an error even if nobody reads which.
-        let _ = answer::give(true, &document);
+        let _ = output::give(true, &document);
     }
 }

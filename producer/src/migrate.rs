@@ -3,12 +3,12 @@
 use std::{fmt, time::Duration};
 
 use serde::Serialize;
-use shared::{postgres, settings::Settings};
+use shared::{settings::Settings, stores::postgres};
 
 use crate::{
-    answer,
-    error::{CommandError, Verdict},
-    store,
+    db,
+    errors::{CommandError, Verdict},
+    output,
 };
 
 /// How long one statement of a migration may take.
@@ -37,12 +37,12 @@ impl fmt::Display for Migrated {
 
 /// Applies what is missing.
 pub(crate) async fn run(settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
-    let pool = store::connect_to_any_schema(settings, PATIENCE)?;
+    let pool = db::connect_to_any_schema(settings, PATIENCE)?;
     let postgres::Migrated { applied, warning } =
         postgres::migrate(&pool).await.map_err(CommandError::postgres(settings))?;
     if let Some(warning) = warning {
-        answer::remark(&warning);
+        output::remark(&warning);
     }
-    answer::give(json, &Migrated { applied })?;
+    output::give(json, &Migrated { applied })?;
     Ok(Verdict::Done)
 }

@@ -6,18 +6,20 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use serde::Serialize;
 use shared::{
-    event::{Event, EventType},
-    outbox,
-    postgres::{PostgresError, transaction},
+    message::event::{Event, EventType},
     settings::Settings,
     slice::{Entity, Period, Slice},
+    stores::{
+        outbox,
+        postgres::{PostgresError, transaction},
+    },
 };
 use tokio_postgres::Row;
 
 use crate::{
-    answer,
-    error::{CommandError, Verdict},
-    journal, store,
+    actor_event, db,
+    errors::{CommandError, Verdict},
+    output,
 };
 
 const WAIT_FOR_WORKERS: &str = include_str!("period/wait_for_workers.sql");
@@ -82,7 +84,7 @@ impl From<&Row> for Lock {
 impl fmt::Display for Lock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let who = if self.entity == ALL { "all entities" } else { &self.entity };
-        write!(f, "{} is locked for {who} since {} by {}", self.period, answer::time(self.locked_at), self.locked_by)?;
+        write!(f, "{} is locked for {who} since {} by {}", self.period, output::time(self.locked_at), self.locked_by)?;
         self.reason.as_ref().map_or(Ok(()), |reason| write!(f, " ({reason})"))
     }
 }
@@ -125,10 +127,10 @@ impl fmt::Display for Locks {
         if self.locks.is_empty() {
             return writeln!(f, "no period is locked");
         }
-        let mut table = answer::table(["period", "entity", "locked at", "by", "reason"]);
+        let mut table = output::table(["period", "entity", "locked at", "by", "reason"]);
         for lock in &self.locks {
-            let reason = answer::or_dash(lock.reason.as_ref());
-            table.add_row([&lock.period, &lock.entity, &answer::time(lock.locked_at), &lock.locked_by, &reason]);
+            let reason = output::or_dash(lock.reason.as_ref());
+            table.add_row([&lock.period, &lock.entity, &output::time(lock.locked_at), &lock.locked_by, &reason]);
         }
         writeln!(f, "{}", table.trim_fmt())
     }
@@ -136,20 +138,20 @@ impl fmt::Display for Locks {
 
 /// Does what the verb says.
 pub(crate) async fn run(verb: Verb, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
-    let pool = store::connect(settings).await?;
+    let pool = db::connect(settings).await?;
     let failed = CommandError::postgres(settings);
     match verb {
         Verb::Lock(args) => {
             let changed = change(&pool, &args, EventType::PeriodLocked, settings).await.map_err(failed)?;
-            answer::give(json, &changed)?;
+            output::give(json, &changed)?;
         }
         Verb::Unlock(args) => {
             let changed = change(&pool, &args, EventType::PeriodUnlocked, settings).await.map_err(failed)?;
-            answer::give(json, &changed)?;
+            output::give(json, &changed)?;
         }
         Verb::List => {
-            let rows = store::query(&pool, "list the locked periods", LIST, &[]).await.map_err(failed)?;
-            answer::give(json, &Locks { locks: rows.iter().map(Lock::from).collect() })?;
+            let rows = db::query(&pool, "list the locked periods", LIST, &[]).await.map_err(failed)?;
+            output::give(json, &Locks { locks: rows.iter().map(Lock::from).collect() })?;
         }
     }
     Ok(Verdict::Done)
@@ -180,14 +182,14 @@ async fn change(pool: &Pool, args: &Args, to: EventType, settings: &Settings) ->
     });
     let changed = changed.await?;
     if changed.changed {
-        journal::note(event);
+        actor_event::note(event);
     }
     Ok(changed)
 }
 
 /// The event joins the chain of its slice; one that concerns all entities joins that of no slice.
 fn event(args: &Args, to: EventType, settings: &Settings) -> Event {
-    let mut event = journal::event(to, settings)
+    let mut event = actor_event::event(to, settings)
         .with("entity", args.entity.as_ref().map_or(ALL, Entity::as_str))
         .with("period", args.period.as_str())
         .with("reason", args.reason.as_deref());

@@ -12,7 +12,10 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::ArgGroup;
 use serde_json::{Map, Value};
-use shared::{amqp::Publisher, settings::Settings, topology::Topology};
+use shared::{
+    broker::{amqp::Publisher, topology::Topology},
+    settings::Settings,
+};
 use uuid::Uuid;
 
 use self::{
@@ -21,8 +24,8 @@ use self::{
     report::Published,
 };
 use crate::{
-    answer::{self, count, remark},
-    error::{CommandError, Verdict},
+    errors::{CommandError, Verdict},
+    output::{self, count, remark},
     receipts::{Inbox, ended::EndedRuns},
     summary, topology,
 };
@@ -132,7 +135,7 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<V
         return published.lament(json, settings);
     }
     let Some(inbox) = inbox else {
-        answer::give(json, &published)?;
+        output::give(json, &published)?;
         return Ok(Verdict::Done);
     };
     let expected = published.jobs.iter().map(|job| job.job_id).collect();
@@ -141,7 +144,7 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<V
     inbox.close().await;
     let verdict = summary.verdict();
     published.summary = Some(summary);
-    answer::give(json, &published)?;
+    output::give(json, &published)?;
     Ok(verdict)
 }
 

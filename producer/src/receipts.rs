@@ -17,17 +17,19 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 use shared::{
-    amqp::{self, AmqpError, within},
-    receipt::Receipt,
+    broker::{
+        amqp::{self, AmqpError, within},
+        topology::Topology,
+    },
+    message::receipt::Receipt,
     settings::Settings,
     telemetry::chain,
-    topology::Topology,
 };
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
 use self::ended::EndedRuns;
-use crate::{answer::remark, error::CommandError};
+use crate::{errors::CommandError, output::remark};
 
 /// How long one request may take.
 const LIMIT: Duration = Duration::from_secs(10);

@@ -6,11 +6,11 @@ use clap::ValueEnum;
 use schemars::{Schema, schema_for};
 use serde::Serialize;
 use serde_json::json;
-use shared::{job::JobMessage, receipt::Receipt};
+use shared::message::{job::JobMessage, receipt::Receipt};
 
 use crate::{
-    answer,
-    error::{CommandError, Verdict},
+    errors::{CommandError, Verdict},
+    output,
 };
 
 /// Prints the JSON Schemas of job and receipt
@@ -57,14 +57,17 @@ pub(crate) fn run(args: &Args, json: bool) -> Result<Verdict, CommandError> {
         Some(which) => json!(which.schema()),
         None => json!({"job": Which::Job.schema(), "receipt": Which::Receipt.schema()}),
     };
-    answer::give(json, &Printed(printed))?;
+    output::give(json, &Printed(printed))?;
     Ok(Verdict::Done)
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
-    use shared::{envelope, receipt::Status, topology::Topology};
+    use shared::{
+        broker::topology::Topology,
+        message::{envelope, receipt::Status},
+    };
 
     use super::*;
 

@@ -5,16 +5,15 @@ use std::fmt;
 use clap::Subcommand;
 use serde::Serialize;
 use shared::{
-    job::{Mode, SourceName},
-    layout::expected_names,
-    mapping_profile::MappingProfile,
+    file::{layout::expected_names, mapping_profile::MappingProfile},
+    message::job::{Mode, SourceName},
     settings::Settings,
     sources::Sources,
 };
 
 use crate::{
-    answer::{self, or_dash, table},
-    error::{CommandError, Verdict},
+    errors::{CommandError, Verdict},
+    output::{self, or_dash, table},
 };
 
 /// Lists and shows the mapping profiles
@@ -66,7 +65,7 @@ pub(crate) fn run(verb: &Verb, settings: &Settings, json: bool) -> Result<Verdic
         Verb::List => {
             let listed: Vec<Listed> = sources.names().into_iter().map(|name| listed(&sources, name)).collect();
             let faulty = listed.iter().any(|source| source.error.is_some());
-            answer::give(json, &List { folder: sources.folder().display().to_string(), sources: listed })?;
+            output::give(json, &List { folder: sources.folder().display().to_string(), sources: listed })?;
             Ok(if faulty { Verdict::Failed } else { Verdict::Done })
         }
         Verb::Show { name } => {
@@ -79,7 +78,7 @@ pub(crate) fn run(verb: &Verb, settings: &Settings, json: bool) -> Result<Verdic
                 toml: sources.text(name).map_err(|error| CommandError::Input(error.to_string()))?,
                 profile,
             };
-            answer::give(json, &shown)?;
+            output::give(json, &shown)?;
             Ok(Verdict::Done)
         }
     }

@@ -7,14 +7,14 @@ use std::{collections::BTreeMap, fmt};
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use serde::Serialize;
-use shared::{postgres::PostgresError, settings::Settings};
+use shared::{settings::Settings, stores::postgres::PostgresError};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::{
-    answer::{self, count, or_dash, time},
-    error::{CommandError, Verdict},
-    store,
+    db,
+    errors::{CommandError, Verdict},
+    output::{self, count, or_dash, time},
 };
 use run::Run;
 
@@ -147,7 +147,7 @@ impl fmt::Display for Overview {
 }
 
 fn batch_table(batches: &[Batch]) -> String {
-    let mut table = answer::table([
+    let mut table = output::table([
         "batch",
         "jobs",
         "success",
@@ -203,18 +203,18 @@ impl fmt::Display for BatchPage {
 
 /// Looks up what is asked for.
 pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
-    let pool = store::connect(settings).await?;
+    let pool = db::connect(settings).await?;
     let failed = CommandError::postgres(settings);
     let Some(id) = args.id else {
-        answer::give(json, &overview(&pool).await.map_err(failed)?)?;
+        output::give(json, &overview(&pool).await.map_err(failed)?)?;
         return Ok(Verdict::Done);
     };
     if let Some(run) = runs(&pool, Some(id), None, None, 1).await.map_err(failed)?.pop() {
-        answer::give(json, &run)?;
+        output::give(json, &run)?;
         return Ok(Verdict::Done);
     }
     if let Some(page) = batch(&pool, id).await.map_err(failed)? {
-        answer::give(json, &page)?;
+        output::give(json, &page)?;
         return Ok(Verdict::Done);
     }
     Err(CommandError::Unknown(format!(
@@ -224,13 +224,13 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<V
 
 async fn overview(pool: &Pool) -> Result<Overview, PostgresError> {
     // One more than is told, to know that there are more.
-    let jobs = store::query(pool, "count the jobs", COUNTS, &[&(COUNTED + 1)]).await?;
+    let jobs = db::query(pool, "count the jobs", COUNTS, &[&(COUNTED + 1)]).await?;
     let jobs: BTreeMap<String, i64> = jobs.iter().map(|row| (row.get("status"), row.get("jobs"))).collect();
     let more = jobs.iter().filter(|(_, number)| **number > COUNTED).map(|(status, _)| status.clone());
-    let newest = store::query(pool, "find the newest batches", NEWEST_BATCHES, &[&LOOKED_AT, &NEWEST]).await?;
+    let newest = db::query(pool, "find the newest batches", NEWEST_BATCHES, &[&LOOKED_AT, &NEWEST]).await?;
     let looked_at = newest.first().map_or(0, |row| row.get::<_, i64>("looked_at"));
     let ids: Vec<Uuid> = newest.iter().map(|row| row.get("batch_id")).collect();
-    let batches = store::query(pool, "list the batches", BATCHES, &[&ids]).await?;
+    let batches = db::query(pool, "list the batches", BATCHES, &[&ids]).await?;
     Ok(Overview {
         more_than_counted: more.collect(),
         jobs: jobs.into_iter().map(|(status, number)| (status, number.min(COUNTED))).collect(),
@@ -243,10 +243,10 @@ async fn overview(pool: &Pool) -> Result<Overview, PostgresError> {
 }
 
 async fn batch(pool: &Pool, id: Uuid) -> Result<Option<BatchPage>, PostgresError> {
-    let rows = store::query(pool, "find the batch", BATCHES, &[&[id].as_slice()]).await?;
+    let rows = db::query(pool, "find the batch", BATCHES, &[&[id].as_slice()]).await?;
     let batch = match rows.first() {
         Some(row) => Batch::from(row),
-        None => match store::query(pool, "find the batch", CANCELLED, &[&id]).await?.first() {
+        None => match db::query(pool, "find the batch", CANCELLED, &[&id]).await?.first() {
             Some(row) => Batch::unseen(id, row.get(0)),
             None => return Ok(None),
         },
@@ -261,6 +261,6 @@ async fn runs(
     statuses: Option<&[&str]>,
     limit: i64,
 ) -> Result<Vec<Run>, PostgresError> {
-    let rows = store::query(pool, "list the runs", RUNS, &[&job, &batch, &statuses, &limit]).await?;
+    let rows = db::query(pool, "list the runs", RUNS, &[&job, &batch, &statuses, &limit]).await?;
     Ok(rows.iter().map(Run::from).collect())
 }

@@ -4,12 +4,12 @@ use std::{cell::RefCell, collections::HashMap, fmt, ops::ControlFlow, time::Dura
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
-use shared::receipt::{Receipt, Status};
+use shared::message::receipt::{Receipt, Status};
 use uuid::Uuid;
 
 use crate::{
-    answer::{self, count, or_dash, shortened},
-    error::Verdict,
+    errors::Verdict,
+    output::{self, count, or_dash, shortened},
     receipts::{Ended, Inbox, deadline, ended::EndedRuns},
 };
 
@@ -177,7 +177,7 @@ impl Summary {
         if self.failed == 0 {
             return Ok(());
         }
-        let mut table = answer::table(["failed job", "entity", "period", "code", "message"]);
+        let mut table = output::table(["failed job", "entity", "period", "code", "message"]);
         let failures = self.results.iter().filter(|receipt| receipt.status == Status::Failed);
         for receipt in failures.take(SHOWN) {
             table.add_row([

@@ -4,11 +4,14 @@ use std::fmt;
 
 use lapin::Connection;
 use serde::Serialize;
-use shared::{amqp, settings::Settings, topology::Topology};
+use shared::{
+    broker::{amqp, topology::Topology},
+    settings::Settings,
+};
 
 use crate::{
-    answer,
-    error::{CommandError, Verdict},
+    errors::{CommandError, Verdict},
+    output,
 };
 
 /// Declares the exchanges and queues that are not there yet
@@ -55,6 +58,6 @@ pub(crate) async fn run(settings: &Settings, json: bool) -> Result<Verdict, Comm
     let mut queues = vec![topology.jobs];
     queues.extend(topology.retries.into_iter().map(|retry| retry.name));
     queues.push(topology.dead);
-    answer::give(json, &Declared { exchanges: vec![topology.jobs_exchange, topology.events], queues })?;
+    output::give(json, &Declared { exchanges: vec![topology.jobs_exchange, topology.events], queues })?;
     Ok(Verdict::Done)
 }

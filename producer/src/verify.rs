@@ -2,14 +2,14 @@
 
 mod cache_file;
 mod finding;
-mod known;
 mod ledger;
-mod names;
 mod overdue;
 mod repair;
 mod report;
 mod runs;
+mod scope;
 mod slice;
+mod snapshot;
 mod stores;
 mod trail;
 
@@ -18,19 +18,18 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use shared::{
-    cache::CacheStore,
-    postgres::PostgresError,
     settings::Settings,
     slice::{Entity, Period},
+    stores::{cache::CacheStore, postgres::PostgresError},
 };
 
 use crate::{
-    answer,
-    error::{CommandError, Verdict},
+    errors::{CommandError, Verdict},
+    output,
 };
 use finding::Finding;
-use names::Scope;
 use report::{OnTheWay, Report};
+use scope::Scope;
 use slice::Checked;
 use stores::{PARALLEL, StoreError, Stores, query};
 
@@ -76,7 +75,7 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<V
         && report.checked.rows > 0
     {
         let folder = folder.display();
-        answer::remark(&format!("there is no folder {folder}; is AURA_CACHE_URL that of the workers?"));
+        output::remark(&format!("there is no folder {folder}; is AURA_CACHE_URL that of the workers?"));
     }
     for finding in &report.findings {
         tracing::warn!(
@@ -88,12 +87,12 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<V
             "verify found something"
         );
     }
-    answer::give(json, &report)?;
+    output::give(json, &report)?;
     Ok(report.verdict())
 }
 
 async fn verify(stores: &Stores<'_>, scope: &Scope, repair: bool) -> Result<Report, StoreError> {
-    let (names, mut nameless) = names::all(stores, scope).await?;
+    let (names, mut nameless) = scope::all(stores, scope).await?;
     if repair {
         repair::put_back(stores, &mut nameless).await?;
     }
@@ -116,7 +115,7 @@ async fn verify(stores: &Stores<'_>, scope: &Scope, repair: bool) -> Result<Repo
         all.extend(findings.list);
         bar.inc(1);
         if !all.is_empty() {
-            bar.set_message(format!("({})", answer::count(all.len(), "finding")));
+            bar.set_message(format!("({})", output::count(all.len(), "finding")));
         }
     }
     for mut findings in runs::unknown_metadata(stores, scope).await? {

@@ -13,8 +13,8 @@ use url::Url;
 pub use self::open::{OpenError, open_below};
 
 use crate::{
-    failure::{ErrorCode, Failure, Stage},
-    store::{
+    message::failure::{ErrorCode, Failure, Stage},
+    stores::object_store::{
         Store,
         access::StoreAccess,
         object_url::{Kind, ObjectUrl},

@@ -16,10 +16,12 @@ use url::Url;
 
 use crate::{
     amount::Amount,
-    envelope::{MAX_NAME, is_name},
-    postgres::Lifetime,
+    message::envelope::{MAX_NAME, is_name},
     printable,
-    store::access::{CloudVariables, Secret, StoreAccess},
+    stores::{
+        object_store::access::{CloudVariables, Secret, StoreAccess},
+        postgres::Lifetime,
+    },
 };
 
 /// The file that is read if it is there and `AURA_CONFIG` names no other.

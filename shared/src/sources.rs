@@ -6,9 +6,11 @@ use std::{
 };
 
 use crate::{
-    failure::{ErrorCode, Failure, Stage},
-    job::{DEFAULT_SOURCE, SourceName},
-    mapping_profile::{InvalidProfile, MappingProfile},
+    file::mapping_profile::{InvalidProfile, MappingProfile},
+    message::{
+        failure::{ErrorCode, Failure, Stage},
+        job::{DEFAULT_SOURCE, SourceName},
+    },
     roots::{OpenError, open_below},
 };
 
@@ -269,7 +271,7 @@ mod tests {
         std::fs::write(sources.folder().join("..2026/erp.toml"), "mode = 'replace'").unwrap();
         link("..2026", "..data");
         link("..data/erp.toml", "erp.toml");
-        assert_eq!(sources.named(&"erp".parse().unwrap()).unwrap().mode, crate::job::Mode::Replace);
+        assert_eq!(sources.named(&"erp".parse().unwrap()).unwrap().mode, crate::message::job::Mode::Replace);
     }
 
     #[test]

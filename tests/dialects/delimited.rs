@@ -1,7 +1,7 @@
 //! Delimited files in random dialects.
 
 use proptest::prelude::*;
-use shared::{amount::Amount, failure::ErrorCode};
+use shared::{amount::Amount, message::failure::ErrorCode};
 
 use crate::{
     described,

@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 
 use shared::{
     amount::Amount,
-    columns::ERP_TEXTS,
-    dialect::FileLimits,
-    failure::{BadRow, Failure},
-    job::{Control, OnError},
-    mapping_profile::MappingProfile,
-    records::RecordLimits,
+    file::{
+        columns::ERP_TEXTS,
+        dialect::FileLimits,
+        mapping_profile::MappingProfile,
+        records::RecordLimits,
+        trial_balance::{self, CheckedSlice, LedgerRow, Request, RowSink, read_until_settled},
+        unpack::Expansion,
+        workbook::WorkbookLimits,
+    },
+    message::{
+        failure::{BadRow, Failure},
+        job::{Control, OnError},
+    },
     slice::Slice,
-    trial_balance::{self, CheckedSlice, LedgerRow, Request, RowSink, read_until_settled},
-    unpack::Expansion,
-    workbook::WorkbookLimits,
 };
 
 /// What a worker allows by default, a little smaller.

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tests::faults::{relay::Way, services::Service, site::Relays};
+use tests::faults::{proxy::Way, services::Service, site::Relays};
 
 use crate::run::{ended, export, is_whole, publish_many, site, spent_one_attempt_each};
 
 const SOON: Duration = Duration::from_secs(40);
 
-fn relay(relays: &Relays, service: Service) -> &tests::faults::relay::Relay {
+fn relay(relays: &Relays, service: Service) -> &tests::faults::proxy::Relay {
     match service {
         Service::Postgres => &relays.postgres,
         Service::RabbitMq => &relays.rabbitmq,

@@ -10,7 +10,7 @@ use serde_json::json;
 use tests::{
     faults::{
         book::{Export, Publication},
-        relay::Way,
+        proxy::Way,
         site::Site,
     },
     wait::until,

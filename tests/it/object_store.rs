@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::{
-    faults::relay::{Relay, Way},
+    faults::proxy::{Relay, Way},
     object_server::{KEY, KEY_ID, ObjectServer, Refusing},
     trial_balance::TrialBalance,
 };

@@ -23,23 +23,23 @@ const READS: [(&str, i64, &str); 8] = [
     ("producer/src/verify/runs.sql", 40_000, "the runs of a slice"),
     ("producer/src/verify/outbox.sql", 40_000, "the events of a chain"),
     ("producer/src/verify/overdue.sql", 40_000, "the events of a chain"),
-    ("producer/src/verify/names_of_entity.sql", 100_000, "an entity's runs, and events on their way"),
+    ("producer/src/verify/scope_of_entity.sql", 100_000, "an entity's runs, and events on their way"),
     ("producer/src/verify/on_the_way_of_entity.sql", 200_000, "an entity's runs, and events on their way"),
     ("producer/src/status/batches.sql", 25_000, "the jobs of twenty batches"),
-    ("producer/src/verify/names.sql", EVERYTHING, "verify without an entity"),
+    ("producer/src/verify/scope.sql", EVERYTHING, "verify without an entity"),
     ("producer/src/verify/on_the_way.sql", EVERYTHING, "verify without an entity"),
 ];
 const EVERYTHING: i64 = i64::MAX;
 
 /// Values where those of [`value`] would not do: by file, and by the number of the parameter.
 const VALUES: [(&str, usize, &str); 11] = [
-    ("worker/src/audit/waiting.sql", 1, "''"),
-    ("worker/src/audit/waiting.sql", 2, "''"),
-    ("worker/src/audit/placed.sql", 1, "''"),
-    ("worker/src/audit/placed.sql", 2, "''"),
-    ("worker/src/ending/finish.sql", 3, "'success'"),
-    ("worker/src/ending/finish.sql", 16, "'1'"),
-    ("worker/src/ending/finish.sql", 18, "'1'"),
+    ("worker/src/relay/audit/waiting.sql", 1, "''"),
+    ("worker/src/relay/audit/waiting.sql", 2, "''"),
+    ("worker/src/relay/audit/placed.sql", 1, "''"),
+    ("worker/src/relay/audit/placed.sql", 2, "''"),
+    ("worker/src/run/finish/finish.sql", 3, "'success'"),
+    ("worker/src/run/finish/finish.sql", 16, "'1'"),
+    ("worker/src/run/finish/finish.sql", 18, "'1'"),
     ("producer/src/status/batches.sql", 1, "ARRAY[md5('batch 100'), md5('batch 102'), md5('batch 104')]::uuid[]"),
     ("producer/src/status/runs.sql", 2, "md5('batch 100')::uuid"),
     ("producer/src/status/runs.sql", 3, "ARRAY['running', 'retrying', 'success', 'failed', 'skipped']"),

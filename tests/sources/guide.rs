@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use shared::{
-    job::DEFAULT_SOURCE,
-    mapping_profile::{MappingProfile, PeriodFormat},
+    file::mapping_profile::{MappingProfile, PeriodFormat},
+    message::job::DEFAULT_SOURCE,
 };
 
 use crate::{folder, sources};

@@ -5,16 +5,20 @@ use std::{collections::BTreeMap, fs::File, path::PathBuf};
 use serde::Deserialize;
 use shared::{
     amount::Amount,
-    columns::{AMOUNTS, ERP_TEXTS},
-    dialect::FileLimits,
-    failure::{BadRow, Failure},
-    job::{Control, DEFAULT_SOURCE, OnError},
-    mapping_profile::{MappingProfile, RepeatedKeys},
-    records::RecordLimits,
+    file::{
+        columns::{AMOUNTS, ERP_TEXTS},
+        dialect::FileLimits,
+        mapping_profile::{MappingProfile, RepeatedKeys},
+        records::RecordLimits,
+        trial_balance::{self, CheckedSlice, LedgerRow, Request, RowSink, read_until_settled},
+        unpack::Expansion,
+        workbook::WorkbookLimits,
+    },
+    message::{
+        failure::{BadRow, Failure},
+        job::{Control, DEFAULT_SOURCE, OnError},
+    },
     slice::Slice,
-    trial_balance::{self, CheckedSlice, LedgerRow, Request, RowSink, read_until_settled},
-    unpack::Expansion,
-    workbook::WorkbookLimits,
 };
 
 use crate::{folder, sources};

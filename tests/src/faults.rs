@@ -10,7 +10,7 @@ pub mod cluster;
 pub mod model;
 pub mod parquet;
 pub mod process;
-pub mod relay;
+pub mod proxy;
 pub mod services;
 pub mod site;
 pub mod trail;

@@ -5,13 +5,15 @@ use std::time::Instant;
 use chrono::{DateTime, SubsecRound, Utc};
 use shared::{
     amount::Amount,
-    envelope::PublishedBy,
-    event::{Event, EventType},
-    failure::{Failure, Stage},
+    file::trial_balance::CheckedSlice,
     fingerprint::Fingerprint,
-    job::{Arrival, Job, Mode},
-    receipt::{Receipt, Status},
-    trial_balance::CheckedSlice,
+    message::{
+        envelope::PublishedBy,
+        event::{Event, EventType},
+        failure::{Failure, Stage},
+        job::{Arrival, Job, Mode},
+        receipt::{Receipt, Status},
+    },
 };
 use uuid::Uuid;
 

@@ -17,6 +17,8 @@
 //! 3. Tasks are deleted in the transaction that holds the lock, after the file is in place. Whatever fails
 //!    before its commit leaves them standing, and the relay does the slice again.
 
+mod copy_out;
+mod parquet;
 mod place;
 pub(crate) mod upkeep;
 
@@ -28,11 +30,13 @@ use std::{
 use deadpool_postgres::{Pool, Transaction};
 use futures_util::TryStreamExt;
 use shared::{
-    cache::CacheStore,
-    lease::Lease,
-    postgres::PostgresError,
     slice::Slice,
-    store::{Trouble, object_url::ObjectUrl},
+    stores::{
+        cache::CacheStore,
+        lease::Lease,
+        object_store::{Trouble, object_url::ObjectUrl},
+        postgres::PostgresError,
+    },
 };
 use tokio::{
     sync::mpsc,
@@ -43,8 +47,10 @@ use uuid::Uuid;
 
 use self::place::{Draft, Place, Unplaced};
 use crate::{
-    cache_table::{TableError, TableWriter, names},
-    copied_rows::{CopiedRows, Malformed},
+    cache::{
+        copy_out::{CopiedRows, Malformed},
+        parquet::{TableError, TableWriter, names},
+    },
     failpoint,
 };
 
@@ -207,10 +213,10 @@ async fn write(
     head: &Head,
 ) -> Result<(Unplaced, u64), CacheError> {
     let metadata = [
-        (shared::cache::JOB_ID, head.job_id.to_string()),
-        (shared::cache::FINGERPRINT, head.fingerprint.clone()),
-        (shared::cache::ENTITY, slice.entity.to_string()),
-        (shared::cache::PERIOD, slice.period.to_string()),
+        (shared::stores::cache::JOB_ID, head.job_id.to_string()),
+        (shared::stores::cache::FINGERPRINT, head.fingerprint.clone()),
+        (shared::stores::cache::ENTITY, slice.entity.to_string()),
+        (shared::stores::cache::PERIOD, slice.period.to_string()),
     ];
     let (sender, receiver) = mpsc::channel(PIECES);
     // The file belongs to the writer, so that it goes away even if nobody waits for it any more.

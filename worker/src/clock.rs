@@ -12,9 +12,8 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::Pool;
 use shared::{
-    job::{Arrival, to_micros},
-    lease::Lease,
-    postgres::PostgresError,
+    message::job::{Arrival, to_micros},
+    stores::{lease::Lease, postgres::PostgresError},
 };
 use uuid::Uuid;
 

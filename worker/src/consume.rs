@@ -13,15 +13,19 @@ use lapin::{
     types::FieldTable,
 };
 use shared::{
-    amqp::{AmqpError, connect_within, properties::Bounds, within},
-    envelope::Envelope,
-    failure::{ErrorCode, Failure, Stage},
-    job::Job,
-    lease::Statements,
-    receive::{Refusal, receive},
+    broker::{
+        amqp::{AmqpError, connect_within, properties::Bounds, within},
+        topology::TopologyError,
+    },
+    message::{
+        envelope::Envelope,
+        failure::{ErrorCode, Failure, Stage},
+        job::Job,
+        receive::{Refusal, receive},
+    },
     settings::Settings,
+    stores::lease::Statements,
     telemetry::continue_trace,
-    topology::TopologyError,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -30,14 +34,17 @@ use uuid::Uuid;
 
 use crate::{
     attempt::Attempt,
-    carry_out, claim,
     clock::Stamp,
-    ending, ingest,
+    ingest,
     interruption::failed,
     isolation::{Isolation, Turn},
     outcome::{Outage, Outcome},
+    run::{claim, finish},
     services::Services,
-    settle::{Settlement, settle},
+    settlement::{
+        delivery,
+        policy::{Settlement, settle},
+    },
 };
 
 /// How long the broker may take for one request.
@@ -306,7 +313,7 @@ fn envelope_of(services: &Services, taken: &Taken) -> Envelope {
 }
 
 async fn return_job(services: &Services, taken: &Taken, job: Option<&Job>) {
-    carry_out::return_unbegun(services, &taken.delivery, job.filter(|job| job.is_stamped)).await;
+    delivery::return_unbegun(services, &taken.delivery, job.filter(|job| job.is_stamped)).await;
 }
 
 /// One delivery's work.
@@ -324,7 +331,7 @@ impl Work {
         // Anyone can write that header; what the guard left out is not there.
         if envelope.is_withheld && taken.delivery.data.is_empty() {
             let reason = envelope.malformed.as_deref().unwrap_or("its body is not there");
-            return carry_out::reject(&taken.delivery, reason).await;
+            return delivery::reject(&taken.delivery, reason).await;
         }
         match taken.read(&envelope) {
             Ok(job) => {
@@ -347,7 +354,7 @@ impl Work {
                     period = refusal.slice.as_ref().map(|slice| slice.period.as_str()),
                 );
                 continue_trace(&span, traceparent.as_deref());
-                carry_out::refuse(&self.services, &taken.delivery, &refusal).instrument(span).await;
+                delivery::refuse(&self.services, &taken.delivery, &refusal).instrument(span).await;
                 drop(permit);
             }
         }
@@ -398,7 +405,7 @@ impl Work {
                 turn = Some(own);
                 continue;
             }
-            carry_out::carry_out(&self.services, &taken.delivery, &job, claim, outcome, settlement).await;
+            delivery::carry_out(&self.services, &taken.delivery, &job, claim, outcome, settlement).await;
             drop(permit);
             return;
         }
@@ -432,7 +439,7 @@ impl Work {
         if self.services.outages.probe_postgres(&self.services.pool).await.is_err() {
             return Outcome::Outage(Outage::Postgres(Some(claim)));
         }
-        match ending::settled_end(&self.services, job).await {
+        match finish::settled_end(&self.services, job).await {
             Ok(Some(receipt)) => return Outcome::EndedBefore(receipt),
             Ok(None) => {}
             Err(error) => {

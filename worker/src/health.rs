@@ -21,7 +21,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{audit::RelayState, consume::Consuming, services::Services};
+use crate::{consume::Consuming, relay::backlog::RelayState, services::Services};
 
 /// Connections at a time. A further one ends the oldest: whoever opens many and says nothing keeps nobody else out.
 const CONNECTIONS: usize = 64;

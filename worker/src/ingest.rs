@@ -9,32 +9,36 @@ use std::sync::Arc;
 use deadpool_postgres::Transaction;
 use serde_json::Value;
 use shared::{
-    event::EventType,
-    failure::{ErrorCode, Failure, Stage},
-    job::{Job, Mode, OnError},
-    lease::{Lease, Statements},
-    mapping_profile::MappingProfile,
-    postgres::PostgresError,
-    receipt::{Receipt, Status},
+    file::{mapping_profile::MappingProfile, trial_balance::CheckedSlice},
+    message::{
+        event::EventType,
+        failure::{ErrorCode, Failure, Stage},
+        job::{Job, Mode, OnError},
+        receipt::{Receipt, Status},
+    },
     roots::{Location, Root},
+    stores::{
+        lease::{Lease, Statements},
+        postgres::PostgresError,
+    },
     telemetry,
-    trial_balance::CheckedSlice,
 };
 use uuid::Uuid;
 
 use crate::{
     attempt::Attempt,
-    claim::{self, Claimed},
-    ending::{commit, end, write_success},
     failpoint,
     interruption::settle_interruption,
     ledger::{self, Applied},
     outage::is_exhaustion,
     outcome::Outcome,
+    run::{
+        claim::{self, Claimed},
+        finish::{commit, end, write_success},
+    },
     services::{Interrupted, Services},
     source::{self, Loaded},
-    verdict,
-    verdict::Verdict,
+    verdict::{self, Verdict},
 };
 
 /// Runs one attempt. Whatever happens is an outcome; nothing is acknowledged or published here.

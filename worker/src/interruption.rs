@@ -1,16 +1,16 @@
 //! What an interruption comes to: a failure that spends an attempt, or an outage that does not.
 
 use shared::{
-    failure::{ErrorCode, Failure, Stage},
-    postgres::PostgresError,
+    message::failure::{ErrorCode, Failure, Stage},
+    stores::postgres::PostgresError,
     telemetry,
 };
 
 use crate::{
     attempt::Attempt,
-    claim,
     outage::is_exhaustion,
     outcome::{FailedAttempt, Outage, Outcome},
+    run::claim,
     services::{Interrupted, Services},
 };
 

@@ -4,21 +4,27 @@
 //! staging table, and what differs is merged. The key itself finds repeated keys on the straight
 //! way; the staging table then tells their lines.
 
+mod copy_in;
+
 use std::sync::Arc;
 
 use deadpool_postgres::{GenericClient, Transaction};
 use futures_util::SinkExt;
 use shared::{
-    failure::{BadRow, ErrorCode, Failure, LISTED_ROWS, Stage},
-    job::{Job, Mode},
-    mapping_profile::{MappingProfile, RepeatedKeys},
-    postgres::PostgresError,
-    trial_balance::{self, Assumptions, CheckedSlice, Request, Stopped},
+    file::{
+        mapping_profile::{MappingProfile, RepeatedKeys},
+        trial_balance::{self, Assumptions, CheckedSlice, Request, Stopped},
+    },
+    message::{
+        failure::{BadRow, ErrorCode, Failure, LISTED_ROWS, Stage},
+        job::{Job, Mode},
+    },
+    stores::postgres::PostgresError,
 };
 use tokio::sync::mpsc;
 
 use crate::{
-    copy_rows::{COLUMNS, JOB_COLUMNS, REJECTED_COLUMNS, Rejected, RowCopy},
+    ledger::copy_in::{COLUMNS, JOB_COLUMNS, REJECTED_COLUMNS, Rejected, RowCopy},
     services::{Interrupted, Limits},
     source::Loaded,
 };

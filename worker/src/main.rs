@@ -4,30 +4,24 @@
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::string_slice))]
 
 mod attempt;
-mod audit;
 mod cache;
-mod cache_table;
-mod carry_out;
-mod claim;
 mod clock;
 mod consume;
-mod copied_rows;
-mod copy_rows;
-mod ending;
 mod failpoint;
 mod health;
 mod ingest;
 mod interruption;
 mod isolation;
 mod ledger;
-mod metadata;
 mod metrics;
 mod outage;
 mod outcome;
 mod progress;
 mod publishers;
+mod relay;
+mod run;
 mod services;
-mod settle;
+mod settlement;
 mod source;
 mod verdict;
 
@@ -36,16 +30,16 @@ use std::{io::Write, process::ExitCode, sync::Arc, time::Duration};
 use anyhow::Context;
 use clap::Command;
 use shared::{
-    amqp::Publisher,
-    cache::CacheStore,
-    file_modes,
-    postgres::{self, PoolOptions, PostgresError},
-    printable,
+    broker::{amqp::Publisher, topology::Topology},
+    file_modes, printable,
     roots::InputRoots,
     settings::{self, Settings},
     sources::Sources,
+    stores::{
+        cache::CacheStore,
+        postgres::{self, PoolOptions, PostgresError},
+    },
     telemetry::{self, Console},
-    topology::Topology,
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -55,7 +49,6 @@ use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    audit::Relay,
     clock::Clock,
     consume::{Consuming, Intake},
     health::Health,
@@ -63,6 +56,7 @@ use crate::{
     outage::Outages,
     progress::Progress,
     publishers::Publishers,
+    relay::Relay,
     services::{CacheTrouble, Limits, Services},
 };
 

@@ -10,7 +10,7 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
-use shared::{failure::ErrorCode, receipt::Status};
+use shared::message::{failure::ErrorCode, receipt::Status};
 
 /// The status with which a job ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -12,16 +12,18 @@ use deadpool_postgres::Pool;
 use futures_util::future::join_all;
 use rustix::io::Errno;
 use shared::{
-    postgres::{self, PostgresError},
     roots::Root,
-    store::{Store, Trouble},
+    stores::{
+        object_store::{Store, Trouble},
+        postgres::{self, PostgresError},
+    },
     telemetry,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{claim, services::Services};
+use crate::{run::claim, services::Services};
 
 /// How often is asked whether everything answers.
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -1,6 +1,9 @@
 //! What an attempt can come to, before anything is done about it.
 
-use shared::{failure::Failure, fingerprint::Fingerprint, receipt::Receipt};
+use shared::{
+    fingerprint::Fingerprint,
+    message::{failure::Failure, receipt::Receipt},
+};
 use uuid::Uuid;
 
 /// What an attempt came to.

@@ -15,8 +15,10 @@ use std::{
 use globset::{GlobBuilder, GlobMatcher};
 use serde::Deserialize;
 use shared::{
-    failure::{ErrorCode, Failure, Stage, clean},
-    job::{Job, Mode},
+    message::{
+        failure::{ErrorCode, Failure, Stage, clean},
+        job::{Job, Mode},
+    },
     roots::{InputRoots, Location, Place},
 };
 

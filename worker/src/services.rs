@@ -9,14 +9,13 @@ use std::{
 use deadpool_postgres::Pool;
 use shared::{
     amount::Amount,
-    amqp::Publisher,
-    cache::CacheStore,
-    dialect::FileLimits,
-    failure::Failure,
+    broker::{amqp::Publisher, topology::Topology},
+    file::dialect::FileLimits,
+    message::failure::Failure,
     roots::{InputRoots, Root},
     settings::Settings,
     sources::Sources,
-    topology::Topology,
+    stores::cache::CacheStore,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -114,13 +113,13 @@ pub(crate) enum Interrupted {
     /// It failed.
     Failed(Box<Failure>),
     /// PostgreSQL failed in this stage.
-    Postgres(shared::failure::Stage, shared::postgres::PostgresError),
+    Postgres(shared::message::failure::Stage, shared::stores::postgres::PostgresError),
     /// This process has no descriptors or memory left.
     Exhausted(String),
     /// The input root does not answer.
     RootAway(Root),
     /// The reply to the commit never came: it may have happened.
-    CommitUnknown(shared::postgres::PostgresError),
+    CommitUnknown(shared::stores::postgres::PostgresError),
     /// The claim was taken over by another worker.
     ClaimLost(Uuid),
 }

@@ -10,10 +10,10 @@ use std::{
 };
 
 use shared::{
-    failure::{ErrorCode, Failure, Stage},
     fingerprint::{Fingerprint, Fingerprinter},
+    message::failure::{ErrorCode, Failure, Stage},
     roots::{Location, OpenError, Root, open_below},
-    store::{
+    stores::object_store::{
         Store, Trouble,
         copy::{self, CopyError, Limits, copy},
         object_url::ObjectUrl,

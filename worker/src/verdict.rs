@@ -3,13 +3,15 @@
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use shared::{
-    failure::{ErrorCode, Failure, Stage},
-    job::{Arrival, Job},
-    postgres::PostgresError,
+    message::{
+        failure::{ErrorCode, Failure, Stage},
+        job::{Arrival, Job},
+    },
+    stores::postgres::PostgresError,
 };
 use uuid::Uuid;
 
-use crate::{attempt::Times, claim::arrival_of};
+use crate::{attempt::Times, run::claim::arrival_of};
 
 const STATE: &str = "SELECT job_id, fingerprint, source, mapping_hash, mode, newest_at, newest_fingerprint, \
                      newest_arrival_from, newest_arrival_intake \
@@ -180,7 +182,7 @@ async fn ask(
 
 #[cfg(test)]
 mod tests {
-    use shared::{envelope::Envelope, receive::receive};
+    use shared::message::{envelope::Envelope, receive::receive};
 
     use super::*;
 

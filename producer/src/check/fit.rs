@@ -4,12 +4,16 @@ use std::path::Path;
 
 use serde::Serialize;
 use shared::{
-    columns::key_of, dialect::FileLimits, job::SourceName, layout::expected_names, mapping_profile::MappingProfile,
-    slice::Slice, sources::Sources, survey::survey,
+    file::{
+        columns::key_of, dialect::FileLimits, layout::expected_names, mapping_profile::MappingProfile, survey::survey,
+    },
+    message::job::SourceName,
+    slice::Slice,
+    sources::Sources,
 };
 
 use super::open;
-use crate::error::CommandError;
+use crate::errors::CommandError;
 
 /// Rows by which a profile is judged.
 const ROWS: u64 = 2_000;

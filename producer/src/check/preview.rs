@@ -4,9 +4,11 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 use shared::{
-    failure::{BadRow, Failure},
-    mapping_profile::RepeatedKeys,
-    trial_balance::{LedgerRow, RowSink},
+    file::{
+        mapping_profile::RepeatedKeys,
+        trial_balance::{LedgerRow, RowSink},
+    },
+    message::failure::{BadRow, Failure},
 };
 
 /// Rows that are shown.

@@ -4,22 +4,26 @@ use std::fmt;
 
 use serde::Serialize;
 use shared::{
-    data_profile::DataProfile,
-    dialect::Dialect,
-    failure::{BadRow, Failure},
-    job::{Mode, SourceName},
-    mapping_profile::{MappingProfile, RepeatedKeys},
+    file::{
+        data_profile::DataProfile,
+        dialect::Dialect,
+        mapping_profile::{MappingProfile, RepeatedKeys},
+        survey::Survey,
+        trial_balance::CheckedSlice,
+    },
+    message::{
+        failure::{BadRow, Failure},
+        job::{Mode, SourceName},
+    },
     printable::line,
     slice::Slice,
-    survey::Survey,
-    trial_balance::CheckedSlice,
 };
 
 use super::{
     fit::Fit,
     preview::{Preview, ShownRow},
 };
-use crate::answer::{count, or_dash, shortened, table};
+use crate::output::{count, or_dash, shortened, table};
 
 /// Bad rows that people are shown; programs get up to 1,000.
 const SHOWN: usize = 20;

@@ -4,19 +4,25 @@
 
 mod headings;
 
-use std::{fmt, fmt::Write, io::Read, path::Path};
+use std::{
+    fmt::{self, Write},
+    io::Read,
+    path::Path,
+};
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use serde::Serialize;
 use shared::{
-    columns::{REQUIRED, key_of},
-    dialect::FileLimits,
-    failure::Failure,
-    mapping_profile::{AmountStyle, LineEnd, MappingProfile},
-    records::{RecordFormat, Records},
-    unpack::{Packing, unpack},
-    workbook::SheetRows,
-    written_amount::{AmountReader, Evidence},
+    file::{
+        amount_text::{AmountReader, Evidence},
+        columns::{REQUIRED, key_of},
+        dialect::FileLimits,
+        mapping_profile::{AmountStyle, LineEnd, MappingProfile},
+        records::{RecordFormat, Records},
+        unpack::{Packing, unpack},
+        workbook::SheetRows,
+    },
+    message::failure::Failure,
 };
 
 use self::headings::Heading;
@@ -64,16 +70,16 @@ pub(super) fn draft(path: &Path, limits: FileLimits) -> Result<Draft, Failure> {
     let written = write(&mut toml, &cells, place, &header, &found, rows);
     written.map_err(|_| {
         Failure::new(
-            shared::failure::ErrorCode::StorageUnavailable,
-            shared::failure::Stage::Parse,
+            shared::message::failure::ErrorCode::StorageUnavailable,
+            shared::message::failure::Stage::Parse,
             "the draft cannot be written",
         )
     })?;
-    match MappingProfile::parse(shared::job::SourceName::default(), &toml) {
+    match MappingProfile::parse(shared::message::job::SourceName::default(), &toml) {
         Ok(_) => Ok(Draft { toml }),
         Err(invalid) => Err(Failure::new(
-            shared::failure::ErrorCode::SchemaInvalid,
-            shared::failure::Stage::Parse,
+            shared::message::failure::ErrorCode::SchemaInvalid,
+            shared::message::failure::Stage::Parse,
             format!("no draft can be made of the file's headings ({invalid}); write the profile by hand"),
         )),
     }
@@ -82,8 +88,8 @@ pub(super) fn draft(path: &Path, limits: FileLimits) -> Result<Draft, Failure> {
 fn cells(path: &Path, limits: FileLimits) -> Result<Cells, Failure> {
     let unreadable = |error: &dyn fmt::Display| {
         Failure::new(
-            shared::failure::ErrorCode::StorageUnavailable,
-            shared::failure::Stage::Load,
+            shared::message::failure::ErrorCode::StorageUnavailable,
+            shared::message::failure::Stage::Load,
             format!("the file cannot be read: {error}"),
         )
     };
@@ -109,7 +115,7 @@ fn cells(path: &Path, limits: FileLimits) -> Result<Cells, Failure> {
 
 /// The text, and its encoding unless that is told by itself.
 fn decoded(bytes: &[u8]) -> (String, Option<&'static str>) {
-    if let Some((encoding, mark)) = shared::decode::marked(bytes) {
+    if let Some((encoding, mark)) = shared::file::decode::marked(bytes) {
         return (encoding.decode_without_bom_handling(&bytes[mark..]).0.into_owned(), None);
     }
     match std::str::from_utf8(bytes) {

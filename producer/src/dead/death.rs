@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use lapin::types::{AMQPValue, FieldTable};
-use shared::envelope;
+use shared::message::envelope;
 
-use crate::answer::shortened;
+use crate::output::shortened;
 
 /// How much of a queue's name is shown.
 const SHOWN: usize = 200;
@@ -69,7 +69,7 @@ impl Death {
 #[cfg(test)]
 mod tests {
     use lapin::BasicProperties;
-    use shared::amqp::properties::WITHHELD;
+    use shared::broker::amqp::properties::WITHHELD;
 
     use super::{
         super::letter::{Letter, tests::now},

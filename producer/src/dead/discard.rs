@@ -2,7 +2,11 @@
 
 use chrono::Utc;
 use deadpool_postgres::Pool;
-use shared::{event::EventType, outbox, postgres::PostgresError, settings::Settings};
+use shared::{
+    message::event::EventType,
+    settings::Settings,
+    stores::{outbox, postgres::PostgresError},
+};
 use uuid::Uuid;
 
 use super::{
@@ -12,9 +16,9 @@ use super::{
     settled::{Left, Report, Settled},
 };
 use crate::{
-    answer,
-    error::{CommandError, Verdict},
-    journal, store,
+    actor_event, db,
+    errors::{CommandError, Verdict},
+    output,
 };
 
 /// Gives dead jobs up
@@ -44,7 +48,7 @@ pub(crate) async fn run(mut args: Args, settings: &Settings, json: bool) -> Resu
     if args.reason.trim().is_empty() {
         return Err(CommandError::Input("--reason is empty".to_owned()));
     }
-    let pool = store::connect(settings).await?;
+    let pool = db::connect(settings).await?;
     let now = Utc::now();
     let mut held = queue::hold(settings, |letter| args.filter.selects(letter, now)).await?;
     args.filter.check_code(&held.codes)?;
@@ -64,7 +68,7 @@ pub(crate) async fn run(mut args: Args, settings: &Settings, json: bool) -> Resu
     report.not_tried = jobs.count();
     held.release().await;
     let verdict = report.verdict();
-    answer::give(json, &report)?;
+    output::give(json, &report)?;
     Ok(verdict)
 }
 
@@ -85,6 +89,6 @@ async fn discard(
     for dead in copies {
         dead.take_out().await.map_err(CommandError::broker(settings))?;
     }
-    journal::note(&event);
+    actor_event::note(&event);
     Ok(Some(Settled::new(copies, letter)))
 }

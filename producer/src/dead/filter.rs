@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::{
-    failure::ErrorCode,
+    message::failure::ErrorCode,
     slice::{Entity, Period},
 };
 use uuid::Uuid;
 
 use super::{death, letter::Letter};
-use crate::error::CommandError;
+use crate::errors::CommandError;
 
 /// A letter must pass every filter that is given.
 #[derive(Debug, Clone, Default, clap::Args)]

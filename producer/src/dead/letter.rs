@@ -7,18 +7,20 @@ use lapin::{BasicProperties, types::FieldTable};
 use serde::Serialize;
 use serde_json::Value;
 use shared::{
-    amqp::properties::WITHHELD,
-    envelope::{self, Envelope},
-    event::{Event, EventType},
+    broker::amqp::properties::WITHHELD,
     fingerprint::Fingerprint,
-    receive::{fields_of, receive},
+    message::{
+        envelope::{self, Envelope},
+        event::{Event, EventType},
+        receive::{fields_of, receive},
+    },
     settings::Settings,
     slice::Slice,
 };
 use uuid::Uuid;
 
 use super::death::{Death, UNKNOWN};
-use crate::{answer::shortened, journal};
+use crate::{actor_event, output::shortened};
 
 /// How much of a value that should be a short text is shown.
 const SHOWN: usize = 200;
@@ -119,7 +121,7 @@ impl Letter {
 
     /// An event about it, with what the audit trail should know once the letter has gone.
     pub(crate) fn event(&self, event_type: EventType, settings: &Settings) -> Event {
-        let mut event = journal::event(event_type, settings)
+        let mut event = actor_event::event(event_type, settings)
             .with("error_code", self.code.as_str())
             .with("file", self.file.as_deref())
             .with("replays", self.replays)

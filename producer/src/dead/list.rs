@@ -12,8 +12,8 @@ use super::{
     queue::{self, Dead, Seen},
 };
 use crate::{
-    answer::{self, age, count, or_dash, shortened, time},
-    error::{CommandError, Verdict},
+    errors::{CommandError, Verdict},
+    output::{self, age, count, or_dash, shortened, time},
 };
 
 /// Lists the dead letters, grouped by cause
@@ -98,14 +98,14 @@ impl fmt::Display for Listed {
         if self.jobs.is_empty() {
             return Ok(());
         }
-        let mut table = answer::table(["cause", "jobs", "oldest", "newest"]);
+        let mut table = output::table(["cause", "jobs", "oldest", "newest"]);
         for group in &self.groups {
             let (oldest, newest) = (or_dash(group.oldest.map(time)), or_dash(group.newest.map(time)));
             table.add_row([&group.code, &group.jobs.to_string(), &oldest, &newest]);
         }
         writeln!(f, "\n{}\n", table.trim_fmt())?;
         let header = ["job", "entity", "period", "cause", "attempts", "replays", "age", "file", "message"];
-        let mut table = answer::table(header);
+        let mut table = output::table(header);
         for DeadJob { letter, .. } in &self.jobs {
             table.add_row([
                 letter.name(),
@@ -133,7 +133,7 @@ pub(crate) async fn run(args: &Args, settings: &Settings, json: bool) -> Result<
     held.release().await;
     known?;
     let letters = letters.into_iter().map(|Dead { letter, .. }| letter).collect();
-    answer::give(json, &Listed::new(queue, seen, letters, now))?;
+    output::give(json, &Listed::new(queue, seen, letters, now))?;
     Ok(if seen.is_partial() { Verdict::Failed } else { Verdict::Done })
 }
 

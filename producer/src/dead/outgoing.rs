@@ -3,16 +3,20 @@
 use lapin::types::FieldTable;
 use serde_json::Map;
 use shared::{
-    amqp::Outgoing,
-    envelope::{self, PublishedBy, republished},
-    receive::fields_of,
-    topology::{JOB_KEY, Topology},
+    broker::{
+        amqp::Outgoing,
+        topology::{JOB_KEY, Topology},
+    },
+    message::{
+        envelope::{self, PublishedBy, republished},
+        receive::fields_of,
+    },
 };
 use uuid::Uuid;
 
 use super::queue::Dead;
 use crate::{
-    error::CommandError,
+    errors::CommandError,
     publish::message::{Batch, Prepared},
 };
 

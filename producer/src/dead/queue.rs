@@ -24,14 +24,16 @@ use lapin::{
 };
 use serde::Serialize;
 use shared::{
-    amqp::{AmqpError, within},
+    broker::{
+        amqp::{AmqpError, within},
+        topology::Topology,
+    },
     settings::Settings,
-    topology::Topology,
 };
 use tokio::time::{Instant, sleep, timeout};
 
 use super::letter::Letter;
-use crate::{answer::remark, error::CommandError, topology};
+use crate::{errors::CommandError, output::remark, topology};
 
 /// How long one request may take.
 const LIMIT: Duration = Duration::from_secs(10);

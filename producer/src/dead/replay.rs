@@ -8,8 +8,10 @@ use std::{collections::HashSet, ops::ControlFlow, time::Duration};
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use shared::{
-    amqp::Publisher, event::EventType, outbox, postgres::PostgresError, receipt::Status, settings::Settings,
-    topology::Topology,
+    broker::{amqp::Publisher, topology::Topology},
+    message::{event::EventType, receipt::Status},
+    settings::Settings,
+    stores::{outbox, postgres::PostgresError},
 };
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
@@ -22,15 +24,14 @@ use super::{
     settled::{Left, Report, Settled},
 };
 use crate::{
-    answer,
-    error::{CommandError, Verdict},
-    journal,
+    actor_event, db,
+    errors::{CommandError, Verdict},
+    output,
     publish::{
         message::publisher,
         send::{Outcome, send_one},
     },
     receipts::{Ended, Inbox, deadline, ended::EndedRuns},
-    store,
 };
 
 const EARLIER_END: &str = "SELECT finished_at FROM ingestion_runs WHERE job_id = $1";
@@ -85,7 +86,7 @@ pub(crate) async fn run(mut args: Args, settings: &Settings, json: bool) -> Resu
     if args.as_new && args.filter.ids.len() != 1 {
         return Err(CommandError::Input("--as-new takes the identity of exactly one job".to_owned()));
     }
-    let pool = store::connect(settings).await?;
+    let pool = db::connect(settings).await?;
     let replay = Replay {
         settings,
         topology: Topology::new(&settings.namespace),
@@ -97,7 +98,7 @@ pub(crate) async fn run(mut args: Args, settings: &Settings, json: bool) -> Resu
     let report = replay.all(&args).await?;
     replay.publisher.close().await;
     let verdict = report.verdict();
-    answer::give(json, &report)?;
+    output::give(json, &report)?;
     Ok(verdict)
 }
 
@@ -225,7 +226,7 @@ impl Replay<'_> {
 
     /// When an earlier round of the job ended, as far as PostgreSQL knows.
     async fn earlier_end(&self, job: Uuid) -> Result<Option<DateTime<Utc>>, CommandError> {
-        let rows = store::query(&self.pool, "look up when the job ended", EARLIER_END, &[&job]).await;
+        let rows = db::query(&self.pool, "look up when the job ended", EARLIER_END, &[&job]).await;
         let rows = rows.map_err(CommandError::postgres(self.settings))?;
         Ok(rows.first().and_then(|row| row.get("finished_at")))
     }
@@ -259,7 +260,7 @@ impl Replay<'_> {
             Outcome::Uncertain(error) | Outcome::Refused(error) => return Err(CommandError::Undelivered(error)),
             Outcome::NotTried => return Err(CommandError::Undelivered("it was not tried".to_owned())),
         }
-        journal::note(&event);
+        actor_event::note(&event);
         for copy in copies {
             copy.take_out().await.map_err(CommandError::broker(self.settings))?;
         }

@@ -11,8 +11,8 @@ use super::{
     queue::{Dead, Held, Seen},
 };
 use crate::{
-    answer::{self, count, or_dash, shortened},
-    error::Verdict,
+    errors::Verdict,
+    output::{self, count, or_dash, shortened},
 };
 
 /// Jobs that people are shown; programs get all.
@@ -123,7 +123,7 @@ impl fmt::Display for Report {
             false => writeln!(f)?,
         }
         if !self.jobs.is_empty() {
-            let mut table = answer::table(["job", "entity", "period", "had died of", "replays", "file"]);
+            let mut table = output::table(["job", "entity", "period", "had died of", "replays", "file"]);
             for job in self.jobs.iter().take(SHOWN) {
                 table.add_row([
                     or_dash(job.job_id),

@@ -16,8 +16,8 @@ use super::{
     queue,
 };
 use crate::{
-    answer::{self, or_dash, remark, time},
-    error::{CommandError, Verdict},
+    errors::{CommandError, Verdict},
+    output::{self, or_dash, remark, time},
 };
 
 /// Shows everything that a dead letter holds: error, headers, body
@@ -70,14 +70,14 @@ impl fmt::Display for Shown {
             writeln!(f, "           {}", line(part))?;
         }
         if let Some(left_out) = &letter.malformed {
-            writeln!(f, "left out   {}", answer::shortened(left_out, 1_000))?;
+            writeln!(f, "left out   {}", output::shortened(left_out, 1_000))?;
         }
         writeln!(f, "properties {}", Value::Object(self.properties.clone()))?;
         writeln!(f, "headers")?;
         for (name, value) in self.headers.as_object().into_iter().flatten() {
             let name = line(name);
             match value.as_str() {
-                Some(text) => writeln!(f, "  {name}: {}", answer::shortened(text, 4096))?,
+                Some(text) => writeln!(f, "  {name}: {}", output::shortened(text, 4096))?,
                 None => writeln!(f, "  {name}: {value}")?,
             }
         }
@@ -115,7 +115,7 @@ pub(crate) async fn run(args: &Args, settings: &Settings, json: bool) -> Result<
         };
         return Err(CommandError::Unknown(text));
     };
-    answer::give(json, &Copies { newest, others: shown })?;
+    output::give(json, &Copies { newest, others: shown })?;
     let Some(warning) = seen.warning(&queue) else { return Ok(Verdict::Done) };
     remark(&warning);
     Ok(Verdict::Failed)

@@ -5,9 +5,11 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use shared::{
     amount::Amount,
-    envelope::time_text,
     fingerprint::Fingerprint,
-    job::{Mode, OnError, SourceName},
+    message::{
+        envelope::time_text,
+        job::{Mode, OnError, SourceName},
+    },
     slice::{Entity, Period},
 };
 use uuid::Uuid;

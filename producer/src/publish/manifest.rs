@@ -8,10 +8,10 @@ use std::{
 
 use csv::{ByteRecord, ReaderBuilder};
 use serde_json::{Map, Number, Value};
-use shared::receive::{CONTROL, FIELDS, fields_of};
+use shared::message::receive::{CONTROL, FIELDS, fields_of};
 
 use super::{Draft, Drafts};
-use crate::error::CommandError;
+use crate::errors::CommandError;
 
 /// Columns beside the plain fields; those of `control` are written either way.
 const CONTROL_COLUMNS: [&str; 4] = ["control.rows", "control.balance_sum", "control_rows", "control_balance_sum"];

@@ -9,20 +9,24 @@ use chrono::{DateTime, Utc};
 use lapin::{BasicProperties, types::FieldTable};
 use serde_json::{Map, Value};
 use shared::{
-    amqp::{Outgoing, user_of},
-    envelope::{self, Envelope, PublishedBy},
-    job::{Job, MESSAGE_TYPE, to_micros},
-    receive::receive,
+    broker::{
+        amqp::{Outgoing, user_of},
+        topology::{JOB_KEY, Topology},
+    },
+    message::{
+        envelope::{self, Envelope, PublishedBy},
+        job::{Job, MESSAGE_TYPE, to_micros},
+        receive::receive,
+    },
     settings::Settings,
     telemetry,
-    topology::{JOB_KEY, Topology},
 };
 use uuid::Uuid;
 
 use super::Draft;
 use crate::{
-    answer::{count, remark},
-    error::CommandError,
+    errors::CommandError,
+    output::{count, remark},
 };
 
 /// What all messages of a publish call share.

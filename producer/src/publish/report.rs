@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::{message::Prepared, send::Outcome};
 use crate::{
-    answer::{self, count, remark},
-    error::{CommandError, Verdict},
+    errors::{CommandError, Verdict},
+    output::{self, count, remark},
     summary::Summary,
 };
 
@@ -84,7 +84,7 @@ impl Published {
             count(self.unpublished.len(), "message"),
             self.batch_id
         ));
-        let mut table = answer::table(["job", "entity", "period", "file", "error"]);
+        let mut table = output::table(["job", "entity", "period", "file", "error"]);
         for UnpublishedJob { job, error, .. } in self.unpublished.iter().take(20) {
             table.add_row([&job.job_id.to_string(), &job.entity, &job.period, &job.file, error]);
         }
@@ -98,9 +98,9 @@ impl Published {
             count(self.published, "message")
         ));
         if json {
-            answer::give(true, self)?;
+            output::give(true, self)?;
         } else {
-            answer::give(false, &Again(&self.unpublished))?;
+            output::give(false, &Again(&self.unpublished))?;
         }
         Ok(Verdict::Undone)
     }

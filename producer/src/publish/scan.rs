@@ -5,7 +5,7 @@ use std::{ffi::OsString, fs, io, path::Path};
 use serde_json::{Map, Value};
 use shared::{
     slice::{Entity, Period},
-    store::{
+    stores::object_store::{
         Store,
         access::StoreAccess,
         object_url::{Kind, ObjectUrl},
@@ -14,7 +14,7 @@ use shared::{
 };
 
 use super::{Draft, Drafts, fields::set};
-use crate::error::CommandError;
+use crate::errors::CommandError;
 
 const ENTITY: &str = "{entity}";
 const PERIOD: &str = "{period}";

@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use shared::{
-    amqp::{AmqpError, Outgoing, Publisher},
+    broker::amqp::{AmqpError, Outgoing, Publisher},
     telemetry::chain,
 };
 use tokio::time::sleep;

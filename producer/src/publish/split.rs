@@ -4,17 +4,15 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 use shared::{
-    dialect::FileLimits,
-    job::SourceName,
-    mapping_profile::FromMessage,
+    file::{dialect::FileLimits, mapping_profile::FromMessage, survey::survey},
+    message::job::SourceName,
     settings::Settings,
     slice::{Entity, Period, Slice},
     sources::Sources,
-    survey::survey,
 };
 
 use super::{Draft, Drafts, fields::set};
-use crate::{check, error::CommandError};
+use crate::{check, errors::CommandError};
 
 /// Drafts a job for each slice of the file, in the order of entity and period.
 ///

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use shared::{receipt::Receipt, settings::Settings, telemetry::chain};
+use shared::{message::receipt::Receipt, settings::Settings, telemetry::chain};
 use tokio::time::{Instant, timeout};
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use crate::{
-    error::CommandError,
-    store::{connect, query},
+    db::{connect, query},
+    errors::CommandError,
 };
 
 const ENDED: &str = include_str!("ended.sql");

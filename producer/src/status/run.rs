@@ -5,11 +5,11 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
-use shared::{failure::Failure, printable::line};
+use shared::{message::failure::Failure, printable::line};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::answer::{self, or_dash, shortened, time};
+use crate::output::{self, or_dash, shortened, time};
 
 /// Bad rows that people are shown.
 const SHOWN: usize = 20;
@@ -148,8 +148,8 @@ impl fmt::Display for Run {
 }
 
 /// Runs below each other.
-pub(crate) fn table(runs: &[Run]) -> answer::Table {
-    let mut table = answer::table(["job", "entity", "period", "status", "attempts", "rows", "started", "error"]);
+pub(crate) fn table(runs: &[Run]) -> output::Table {
+    let mut table = output::table(["job", "entity", "period", "status", "attempts", "rows", "started", "error"]);
     for run in runs {
         let error = run.error_code.as_ref().map(|code| match run.error_message() {
             Some(message) => format!("{code}: {}", shortened(message, 120)),

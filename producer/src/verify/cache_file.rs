@@ -9,12 +9,14 @@ use arrow::{
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 use shared::{
     amount::SCALE,
-    cache::{self, CacheStore},
-    columns::{AMOUNTS, ERP_TEXTS},
+    file::columns::{AMOUNTS, ERP_TEXTS},
     slice::Slice,
-    store::{
-        Trouble,
-        copy::{Content, Copied, CopyError, Limits, copy},
+    stores::{
+        cache::{self, CacheStore},
+        object_store::{
+            Trouble,
+            copy::{Content, Copied, CopyError, Limits, copy},
+        },
     },
 };
 use tokio::{sync::mpsc, task::spawn_blocking};

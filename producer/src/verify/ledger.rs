@@ -6,9 +6,8 @@ use deadpool_postgres::Transaction;
 use futures_util::{StreamExt, TryStreamExt};
 use shared::{
     amount::{SCALE, decimal_text},
-    cache, numeric,
-    postgres::PostgresError,
     slice::Slice,
+    stores::{cache, numeric, postgres::PostgresError},
 };
 use tokio_postgres::{
     Row,
@@ -19,7 +18,7 @@ use uuid::Uuid;
 use super::{
     cache_file::{BALANCE, CacheFile, Cell, KEYS, Kind, Unreadable, compared},
     finding::{Code, Findings},
-    known::{Current, Known},
+    snapshot::{Current, Known},
     stores::{StoreError, Stores, query},
 };
 

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use deadpool_postgres::Transaction;
-use shared::{postgres::PostgresError, settings::Settings};
+use shared::{settings::Settings, stores::postgres::PostgresError};
 use uuid::Uuid;
 
 use super::{
     finding::{Code, Findings},
-    known::Known,
+    snapshot::Known,
     stores::query,
 };
 

@@ -5,9 +5,11 @@
 
 use serde_json::Value;
 use shared::{
-    event::{Event, EventType},
-    outbox,
-    postgres::{PostgresError, transaction},
+    message::event::{Event, EventType},
+    stores::{
+        outbox,
+        postgres::{PostgresError, transaction},
+    },
 };
 
 use super::{
@@ -15,7 +17,7 @@ use super::{
     slice::CHAIN,
     stores::{StoreError, Stores},
 };
-use crate::journal;
+use crate::actor_event;
 
 /// What an event of a repair says was put back.
 pub(super) const METADATA: &str = "gl_metadata";
@@ -101,13 +103,13 @@ async fn write(
     });
     let written = written.await?;
     if written {
-        journal::note(&event);
+        actor_event::note(&event);
     }
     Ok(written)
 }
 
 fn event(stores: &Stores<'_>, finding: &Finding, what: &str) -> Event {
-    let mut event = journal::event(EventType::Repaired, stores.settings)
+    let mut event = actor_event::event(EventType::Repaired, stores.settings)
         .with("what", what)
         .with("finding", finding.code.as_str())
         .with("detail", Value::from(finding.detail.as_str()));

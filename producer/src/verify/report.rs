@@ -9,8 +9,8 @@ use super::{
     slice::Checked,
 };
 use crate::{
-    answer::{self, count, shortened},
-    error::Verdict,
+    errors::Verdict,
+    output::{self, count, shortened},
 };
 
 /// Findings that people are shown; programs get all.
@@ -40,7 +40,7 @@ impl Report {
     }
 
     fn write_findings(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = answer::table(["finding", "entity", "period", "what", "repair"]);
+        let mut table = output::table(["finding", "entity", "period", "what", "repair"]);
         for finding in self.findings.iter().take(SHOWN) {
             let job = finding.job_id.map(|job_id| format!(" (job {job_id})")).unwrap_or_default();
             table.add_row([

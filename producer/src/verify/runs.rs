@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use bson::{Bson, Decimal128, Document, doc};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
-use shared::{chain, postgres::PostgresError};
+use shared::stores::{audit_chain, postgres::PostgresError};
 use uuid::Uuid;
 
 use super::{
     finding::{Code, Findings, Name},
-    known::{JobEvents, Known, Run},
-    names::Scope,
+    scope::Scope,
+    snapshot::{JobEvents, Known, Run},
     stores::{Documents, StoreError, Stores, query},
 };
 
@@ -186,7 +186,7 @@ fn is_same(stored: &Bson, expected: &Value) -> bool {
             text.parse::<DateTime<Utc>>().is_ok_and(|at| at.timestamp_millis() == stored.timestamp_millis())
         }
         _ => {
-            let stored = chain::from_bson(&doc! { "value": stored.clone() }).remove("value").unwrap_or_default();
+            let stored = audit_chain::from_bson(&doc! { "value": stored.clone() }).remove("value").unwrap_or_default();
             stored == *expected || (stored.is_number() && stored.as_f64() == expected.as_f64())
         }
     }

@@ -4,13 +4,13 @@ use std::{ops::AddAssign, time::Duration};
 
 use deadpool_postgres::Pool;
 use serde::Serialize;
-use shared::postgres::PostgresError;
+use shared::stores::postgres::PostgresError;
 use tokio_postgres::IsolationLevel;
 
 use super::{
     finding::{Code, Findings, Name},
-    known::{Known, cache_waits, current},
     ledger, overdue, runs,
+    snapshot::{Known, cache_waits, current},
     stores::{StoreError, Stores},
     trail,
 };

@@ -7,15 +7,17 @@ use deadpool_postgres::{GenericClient, Pool};
 use futures_util::TryStreamExt;
 use mongodb::{Collection, Cursor};
 use shared::{
-    cache::CacheStore,
-    mongo::{Mongo, MongoError},
-    postgres::{AsConflict, PoolOptions, PostgresError, pool},
     settings::Settings,
+    stores::{
+        cache::CacheStore,
+        mongo::{Mongo, MongoError},
+        postgres::{AsConflict, PoolOptions, PostgresError, pool},
+    },
 };
 use tokio::{sync::mpsc, time::timeout};
 use tokio_postgres::{Row, types::ToSql};
 
-use crate::error::CommandError;
+use crate::errors::CommandError;
 
 /// Slices that are looked at side by side.
 pub(super) const PARALLEL: usize = 4;
@@ -82,7 +84,7 @@ impl<'a> Stores<'a> {
         let options =
             PoolOptions { size: PARALLEL + 2, statement_timeout: PATIENCE, lifetime: settings.postgres_lifetime };
         let pool = pool(&settings.postgres_url, "aura-producer", options).map_err(CommandError::postgres(settings))?;
-        shared::postgres::check_schema(&pool).await.map_err(CommandError::postgres(settings))?;
+        shared::stores::postgres::check_schema(&pool).await.map_err(CommandError::postgres(settings))?;
         let mongo = Mongo::open(&settings.mongodb_url, "aura-producer").await.map_err(CommandError::mongo(settings))?;
         mongo.ping().await.map_err(CommandError::mongo(settings))?;
         Ok(Self { settings, pool, mongo, cache })

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use bson::{Bson, Document, doc};
 use serde_json::Value;
-use shared::chain::{self, GENESIS};
+use shared::stores::audit_chain::{self, GENESIS};
 
 use super::{
     finding::{Code, Findings, Name, Ranges},
-    known::{Events, Head, Known, chain_end},
+    snapshot::{Events, Head, Known, chain_end},
     stores::{Documents, StoreError, Stores},
 };
 
@@ -72,9 +72,9 @@ impl<'a> Walk<'a> {
             self.before = Some(waiting.clone());
             return;
         }
-        let mut linked = chain::from_bson(document);
-        let is_intact = chain::hash(&linked).is_ok_and(|hash| hash == stored);
-        if !is_intact || id != chain::id(&self.name.entity, &self.name.period, seq) {
+        let mut linked = audit_chain::from_bson(document);
+        let is_intact = audit_chain::hash(&linked).is_ok_and(|hash| hash == stored);
+        if !is_intact || id != audit_chain::id(&self.name.entity, &self.name.period, seq) {
             match self.origin(&mut linked, &id, seq, stored) {
                 Some(origin) => self.moved.push(format!("event {origin} stands at place {seq}")),
                 None => self.changed.push(seq),
@@ -114,7 +114,7 @@ impl<'a> Walk<'a> {
         let near = (seq - NEAR..=seq + NEAR).filter(|place| *place > 0);
         named.into_iter().chain(near).filter(|place| *place != seq).find(|place| {
             linked.insert("seq".to_owned(), (*place).into());
-            chain::hash(linked).is_ok_and(|hash| hash == stored)
+            audit_chain::hash(linked).is_ok_and(|hash| hash == stored)
         })
     }
 
@@ -166,7 +166,7 @@ pub(super) async fn check(
     let beyond = walk.finish(findings);
     if !beyond.is_empty() {
         // Whatever MongoDB held has had its place in PostgreSQL before: what is not known now never was.
-        let client = stores.pool.get().await.map_err(shared::postgres::PostgresError::from)?;
+        let client = stores.pool.get().await.map_err(shared::stores::postgres::PostgresError::from)?;
         let end = chain_end(&client, name).await?;
         let beyond = beyond.above(end);
         if !beyond.is_empty() {
@@ -217,8 +217,8 @@ mod tests {
                 "event_type": "db_insert", "timestamp": "2022-07-01T06:00:00.120Z", "entity": "A",
                 "period": "2022-06", "job_id": null, "metadata": {"number": seq}
             });
-            let (linked, hash) = chain::link(&event, seq, &before).unwrap();
-            documents.push(chain::to_bson(&linked, &hash).unwrap());
+            let (linked, hash) = audit_chain::link(&event, seq, &before).unwrap();
+            documents.push(audit_chain::to_bson(&linked, &hash).unwrap());
             before = hash;
         }
         (documents, Head { seq: length, hash: before, halted_by: None })
@@ -265,7 +265,7 @@ mod tests {
         let mut changed = documents.clone();
         changed[2].get_document_mut("metadata").unwrap().insert("number", 7_i64);
         assert_eq!(found(&changed), [Code::AuditChanged]);
-        let rehashed = chain::hash(&chain::from_bson(&changed[2])).unwrap();
+        let rehashed = audit_chain::hash(&audit_chain::from_bson(&changed[2])).unwrap();
         changed[2].insert("hash", rehashed);
         assert_eq!(found(&changed), [Code::AuditReordered], "the next one does not follow it");
         let mut swapped = documents.clone();
@@ -273,11 +273,11 @@ mod tests {
         swapped[1].insert("seq", 2_i64);
         swapped[3].insert("seq", 4_i64);
         assert_eq!(found(&swapped), [Code::AuditReordered]);
-        swapped[1].insert("_id", chain::id("A", "2022-06", 2));
+        swapped[1].insert("_id", audit_chain::id("A", "2022-06", 2));
         assert_eq!(found(&swapped), [Code::AuditReordered]);
         let (mut forged, _) = chain_of(5);
         forged[4].insert("worker", "nobody");
-        let rehashed = chain::hash(&chain::from_bson(&forged[4])).unwrap();
+        let rehashed = audit_chain::hash(&audit_chain::from_bson(&forged[4])).unwrap();
         forged[4].insert("hash", rehashed);
         assert_eq!(found(&forged), [Code::AuditRewritten]);
         let mut nowhere = documents.clone();

@@ -2,8 +2,10 @@
 
 use shared::{
     amount::{Amount, InvalidAmount},
-    mapping_profile::{AmountStyle, DecimalMark, ThousandsMark},
-    written_amount::{AmountReader, Evidence},
+    file::{
+        amount_text::{AmountReader, Evidence},
+        mapping_profile::{AmountStyle, DecimalMark, ThousandsMark},
+    },
 };
 
 /// Reads a text as an amount; the first byte chooses the style.

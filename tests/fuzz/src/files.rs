@@ -4,16 +4,20 @@ use std::io::Read;
 
 use shared::{
     amount::Amount,
-    dialect::{FileLimits, Opened},
-    failure::{BadRow, ErrorCode, Failure},
-    job::{Control, OnError},
-    mapping_profile::MappingProfile,
-    records::RecordLimits,
+    file::{
+        dialect::{FileLimits, Opened},
+        mapping_profile::MappingProfile,
+        records::RecordLimits,
+        survey::survey,
+        trial_balance::{self, CheckedSlice, LedgerRow, Request, RowSink, read_until_settled},
+        unpack::Expansion,
+        workbook::WorkbookLimits,
+    },
+    message::{
+        failure::{BadRow, ErrorCode, Failure},
+        job::{Control, OnError},
+    },
     slice::Slice,
-    survey::survey,
-    trial_balance::{self, CheckedSlice, LedgerRow, Request, RowSink, read_until_settled},
-    unpack::Expansion,
-    workbook::WorkbookLimits,
 };
 
 use super::profiles::PARSED;

@@ -2,7 +2,7 @@
 
 use std::io::{Cursor, Write};
 
-use shared::{mapping_profile::MappingProfile, workbook::SheetRows};
+use shared::file::{mapping_profile::MappingProfile, workbook::SheetRows};
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use super::files::{LIMITS, read_in_every_way};

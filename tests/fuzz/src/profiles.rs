@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use shared::{fingerprint::Fingerprint, mapping_profile::MappingProfile};
+use shared::{file::mapping_profile::MappingProfile, fingerprint::Fingerprint};
 
 use super::files::read_in_every_way;
 

@@ -1,7 +1,7 @@
 //! What a broker delivers: content headers, and streams of frames.
 
 use lapin::protocol::basic::parse_properties;
-use shared::amqp::{
+use shared::broker::amqp::{
     framing::Framer,
     properties::{Bounds, Guarded, guard},
 };

@@ -5,13 +5,17 @@ use std::{alloc::System, io::Cursor, time::Instant};
 use cap::Cap;
 use shared::{
     amount::Amount,
-    dialect::FileLimits,
-    failure::{BadRow, Failure},
-    job::{Control, OnError},
-    mapping_profile::MappingProfile,
+    file::{
+        dialect::FileLimits,
+        mapping_profile::MappingProfile,
+        trial_balance::{self, LedgerRow, Request, RowSink, read_until_settled},
+    },
+    message::{
+        failure::{BadRow, Failure},
+        job::{Control, OnError},
+    },
     settings::Settings,
     slice::Slice,
-    trial_balance::{self, LedgerRow, Request, RowSink, read_until_settled},
 };
 
 use super::{Case, End, archives, delimited, workbooks};

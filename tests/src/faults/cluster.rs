@@ -12,7 +12,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    relay::Relay,
+    proxy::Relay,
     services::{self, Service, Services, checkout},
 };
 use crate::wait::until;

@@ -19,7 +19,7 @@ use super::{
     book::{Book, Publication},
     client::Client,
     process::{Worker, command},
-    relay::Relay,
+    proxy::Relay,
     services::{Services, checkout},
 };
 use crate::wait::{SOON, until};

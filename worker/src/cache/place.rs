@@ -16,10 +16,12 @@ use object_store::{
     MultipartUpload, ObjectMeta, ObjectStoreExt, PutMode, PutPayload, UpdateVersion, path::Path as ObjectPath,
 };
 use shared::{
-    cache::{CacheStore, file_name},
-    postgres::PostgresError,
     slice::Slice,
-    store::{Store, Trouble, object_url::ObjectUrl, path_of},
+    stores::{
+        cache::{CacheStore, file_name},
+        object_store::{Store, Trouble, object_url::ObjectUrl, path_of},
+        postgres::PostgresError,
+    },
 };
 use tokio::task::spawn_blocking;
 use uuid::Uuid;

@@ -6,7 +6,10 @@ use std::{
 };
 
 use deadpool_postgres::Pool;
-use shared::{cache::CacheStore, postgres::PostgresError, slice::Slice};
+use shared::{
+    slice::Slice,
+    stores::{cache::CacheStore, postgres::PostgresError},
+};
 use tokio::task::spawn_blocking;
 
 use super::{CacheError, Published, failed_to, publish_if_free};

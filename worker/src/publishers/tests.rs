@@ -1,7 +1,10 @@
 //! The rules, without a broker.
 
 use chrono::Utc;
-use shared::{envelope::Envelope, receive::receive, store::access::StoreAccess};
+use shared::{
+    message::{envelope::Envelope, receive::receive},
+    stores::object_store::access::StoreAccess,
+};
 
 use super::*;
 

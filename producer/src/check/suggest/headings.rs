@@ -1,6 +1,6 @@
 //! What columns are called in the exports of many ERPs and languages.
 
-use shared::columns::key_of;
+use shared::file::columns::key_of;
 
 /// What a column is taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ impl Heading {
     /// Whether its cells are amounts.
     pub(super) fn is_amount(self) -> bool {
         match self {
-            Self::Target(name) => shared::columns::AMOUNTS.contains(&name),
+            Self::Target(name) => shared::file::columns::AMOUNTS.contains(&name),
             Self::Debit | Self::Credit => true,
             Self::Indicator => false,
         }

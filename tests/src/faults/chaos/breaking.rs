@@ -9,7 +9,7 @@ use super::{
 };
 use crate::faults::{
     clock::skewed,
-    relay::{Relay, Way},
+    proxy::{Relay, Way},
     services::Service,
     site::{Relays, Site},
 };

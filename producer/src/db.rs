@@ -1,0 +1,39 @@
+//! PostgreSQL as a command sees it: two connections, and patience for one statement.
+
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use shared::{
+    settings::Settings,
+    stores::postgres::{PoolOptions, PostgresError, check_schema, pool},
+};
+use tokio_postgres::{Row, types::ToSql};
+
+use crate::errors::CommandError;
+
+/// Connections for a command, and the assurance that it can work with the schema.
+pub(crate) async fn connect(settings: &Settings) -> Result<Pool, CommandError> {
+    let pool = connect_to_any_schema(settings, PATIENCE)?;
+    check_schema(&pool).await.map_err(CommandError::postgres(settings))?;
+    Ok(pool)
+}
+
+/// Connections for a command, whatever the schema; they are opened when they are needed.
+pub(crate) fn connect_to_any_schema(settings: &Settings, statement_timeout: Duration) -> Result<Pool, CommandError> {
+    let options = PoolOptions { size: 2, statement_timeout, lifetime: settings.postgres_lifetime };
+    pool(&settings.postgres_url, "aura-producer", options).map_err(CommandError::postgres(settings))
+}
+
+/// How long a statement of most commands may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs a query outside a transaction.
+pub(crate) async fn query(
+    pool: &Pool,
+    what: &'static str,
+    sql: &str,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, PostgresError> {
+    let client = pool.get().await?;
+    client.query(sql, parameters).await.map_err(PostgresError::in_(what))
+}

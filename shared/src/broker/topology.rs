@@ -1,0 +1,210 @@
+//! The topology: exchanges and queues, declared alike by producer and worker.
+
+use std::time::Duration;
+
+use lapin::{
+    Channel, Connection, ExchangeKind,
+    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    types::{AMQPValue, FieldTable},
+};
+
+use crate::broker::amqp::AmqpError;
+
+/// The routing key of jobs.
+pub const JOB_KEY: &str = "job";
+
+/// Far above any number of redeliveries. Without it RabbitMQ 4 drops a message after 20 returns.
+const DELIVERY_LIMIT: i32 = i32::MAX;
+
+/// The names of one installation's exchanges and queues.
+#[derive(Debug, Clone)]
+pub struct Topology {
+    /// The exchange to which jobs are published.
+    pub jobs_exchange: String,
+    /// The queue from which workers take jobs.
+    pub jobs: String,
+    /// The queues in which failed jobs wait, shortest first.
+    pub retries: [RetryQueue; 3],
+    /// The queue of dead letters.
+    pub dead: String,
+    /// The exchange to which receipts go.
+    pub events: String,
+}
+
+/// A queue that gives its messages back to the jobs queue after a while.
+#[derive(Debug, Clone)]
+pub struct RetryQueue {
+    /// Its name.
+    pub name: String,
+    /// How long a message waits.
+    pub delay: Duration,
+}
+
+/// Queues that are there with the arguments of an earlier version.
+#[derive(Debug, Default)]
+pub struct Outdated(Vec<String>);
+
+impl Outdated {
+    /// Returns whether a queue is one of them.
+    pub fn contains(&self, queue: &str) -> bool {
+        self.0.iter().any(|name| name == queue)
+    }
+}
+
+/// The broker could not be given the topology.
+#[derive(Debug, thiserror::Error)]
+pub enum TopologyError {
+    /// It is there with other arguments.
+    #[error(
+        "{kind} {name} is there with other arguments ({detail}); delete it once it is empty, or use another AURA_NAMESPACE"
+    )]
+    Mismatch {
+        /// `queue` or `exchange`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// What the broker said: the argument, what it is and what was asked for.
+        detail: String,
+    },
+    /// The broker was not reached.
+    #[error("the topology cannot be declared")]
+    Unreached {
+        /// Why.
+        source: AmqpError,
+    },
+    /// The broker went away, or refused.
+    #[error("cannot declare {kind} {name}")]
+    Broker {
+        /// `queue` or `exchange`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// What lapin said.
+        source: lapin::Error,
+    },
+}
+
+impl Topology {
+    /// The names below a namespace, `aura` unless set otherwise.
+    pub fn new(namespace: &str) -> Self {
+        let retry = |seconds: u64| RetryQueue {
+            name: format!("{namespace}.retry.{seconds}s"),
+            delay: Duration::from_secs(seconds),
+        };
+        Self {
+            jobs_exchange: format!("{namespace}.jobs"),
+            jobs: format!("{namespace}.jobs"),
+            retries: [retry(1), retry(2), retry(4)],
+            dead: format!("{namespace}.dead"),
+            events: format!("{namespace}.events"),
+        }
+    }
+
+    /// The queue in which a job waits for that long.
+    pub fn retry_queue(&self, delay: Duration) -> &str {
+        let fitting = self.retries.iter().find(|queue| queue.delay >= delay);
+        &fitting.unwrap_or(&self.retries[2]).name
+    }
+
+    /// Every queue with its arguments, and with those that it had in earlier versions, if they were others.
+    ///
+    /// What RabbitMQ would drop from the queue of jobs (a message that its publisher lets expire) becomes a
+    /// dead letter. A limit that a policy sets makes a queue refuse messages, never drop them.
+    fn queues(&self) -> Vec<(&str, FieldTable, Option<FieldTable>)> {
+        let jobs = dead_lettering(quorum(), "", &self.dead);
+        let mut dead = quorum();
+        dead.insert("x-overflow".into(), text("reject-publish"));
+        let mut queues = vec![(self.dead.as_str(), dead, Some(quorum())), (self.jobs.as_str(), jobs, Some(quorum()))];
+        for retry in &self.retries {
+            let mut arguments = dead_lettering(quorum(), &self.jobs_exchange, JOB_KEY);
+            let ttl = i32::try_from(retry.delay.as_millis()).unwrap_or(i32::MAX);
+            arguments.insert("x-message-ttl".into(), AMQPValue::LongInt(ttl));
+            queues.push((retry.name.as_str(), arguments, None));
+        }
+        queues
+    }
+
+    /// Declares everything that is not there yet, and returns what an earlier version declared otherwise.
+    ///
+    /// A refused declaration closes its channel, so each has one of its own.
+    ///
+    /// # Errors
+    /// If something is there with other arguments, naming it and the argument, or the broker fails.
+    pub async fn declare(&self, connection: &Connection) -> Result<Outdated, TopologyError> {
+        let mut outdated = Outdated::default();
+        for (name, kind) in [(&self.jobs_exchange, ExchangeKind::Direct), (&self.events, ExchangeKind::Topic)] {
+            let fail = |source| explain("exchange", name, source);
+            let channel = connection.create_channel().await.map_err(fail)?;
+            let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+            let declared = channel.exchange_declare(name.as_str().into(), kind, durable, FieldTable::default()).await;
+            declared.map_err(fail)?;
+            close(channel).await;
+        }
+        for (name, arguments, earlier) in self.queues() {
+            let fail = |source| explain("queue", name, source);
+            let channel = match (declare_queue(connection, name, arguments).await, earlier) {
+                (Err(TopologyError::Mismatch { .. }), Some(earlier)) => {
+                    let channel = declare_queue(connection, name, earlier).await?;
+                    tracing::warn!(
+                        queue = name,
+                        "the queue has the arguments of an earlier version: what expires in it or exceeds a policy's \
+                         limit is lost; delete it once it is empty, and it is declared again"
+                    );
+                    outdated.0.push(name.to_owned());
+                    channel
+                }
+                (declared, _) => declared?,
+            };
+            if name == self.jobs {
+                let (exchange, key) = (self.jobs_exchange.as_str().into(), JOB_KEY.into());
+                let bound = channel
+                    .queue_bind(name.into(), exchange, key, QueueBindOptions::default(), FieldTable::default())
+                    .await;
+                bound.map_err(fail)?;
+            }
+            close(channel).await;
+        }
+        Ok(outdated)
+    }
+}
+
+async fn declare_queue(connection: &Connection, name: &str, arguments: FieldTable) -> Result<Channel, TopologyError> {
+    let fail = |source| explain("queue", name, source);
+    let channel = connection.create_channel().await.map_err(fail)?;
+    channel.queue_declare(name.into(), QueueDeclareOptions::durable(), arguments).await.map_err(fail)?;
+    Ok(channel)
+}
+
+async fn close(channel: Channel) {
+    // The declaration stands whether or not the channel closes in good order.
+    let _ = channel.close(200, "declared".into()).await;
+}
+
+fn quorum() -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), text("quorum"));
+    arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERY_LIMIT));
+    arguments
+}
+
+fn dead_lettering(mut arguments: FieldTable, exchange: &str, key: &str) -> FieldTable {
+    arguments.insert("x-dead-letter-exchange".into(), text(exchange));
+    arguments.insert("x-dead-letter-routing-key".into(), text(key));
+    arguments.insert("x-dead-letter-strategy".into(), text("at-least-once"));
+    arguments.insert("x-overflow".into(), text("reject-publish"));
+    arguments
+}
+
+fn text(value: &str) -> AMQPValue {
+    AMQPValue::LongString(value.into())
+}
+
+fn explain(kind: &'static str, name: &str, source: lapin::Error) -> TopologyError {
+    let detail = source.to_string();
+    let name = name.to_owned();
+    if detail.contains("PRECONDITION_FAILED") || detail.contains("PRECONDITION-FAILED") {
+        TopologyError::Mismatch { kind, name, detail }
+    } else {
+        TopologyError::Broker { kind, name, source }
+    }
+}

@@ -1,0 +1,383 @@
+//! The dialect: how one file is written, as its profile says or as its first bytes tell, and its header.
+
+use std::{collections::HashSet, io::Read};
+
+use serde::Serialize;
+
+use crate::{
+    file::{
+        columns::{REQUIRED, key_of},
+        decode::decode,
+        layout::expected_names,
+        mapping_profile::{Delimiter, HeaderLine, MappingProfile, TextFormat},
+        records::{Record, RecordFormat, RecordLimits, Records},
+        unpack::{Expansion, Packing, unpack},
+        workbook::{SheetRows, WorkbookLimits},
+    },
+    message::failure::{ErrorCode, Failure, Stage},
+    settings::Settings,
+};
+
+/// Bytes by which a delimiter and a header are told.
+const SAMPLE: usize = 256 * 1024;
+/// Records among which a header is looked for.
+const SEARCHED: usize = 200;
+/// Bytes of the names that several rows of a header make.
+const MAX_HEADER: usize = 4 << 20;
+/// Delimiters that are found out; a tie goes to the first.
+const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
+
+/// What a file may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileLimits {
+    /// Its records.
+    pub record: RecordLimits,
+    /// What it unpacks to.
+    pub expansion: Expansion,
+    /// A workbook.
+    pub workbook: WorkbookLimits,
+}
+
+impl FileLimits {
+    /// The limits that the settings give.
+    pub fn from_settings(settings: &Settings) -> Self {
+        Self {
+            record: RecordLimits { bytes: settings.max_record_bytes, fields: settings.max_columns },
+            expansion: Expansion { bytes: settings.max_expanded_bytes, ratio: settings.max_expansion_ratio },
+            workbook: WorkbookLimits {
+                bytes: settings.max_workbook_bytes,
+                unpacked: settings.max_workbook_unpacked_bytes,
+            },
+        }
+    }
+}
+
+/// How a file turned out to be written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Dialect {
+    /// `none`, `gzip`, `zstd`, or `xlsx`.
+    pub packing: &'static str,
+    /// The encoding's name; none in a workbook.
+    pub encoding: Option<&'static str>,
+    /// Whether it has a byte order mark.
+    pub byte_order_mark: bool,
+    /// The delimiter as profiles write it; none in a workbook.
+    pub delimiter: Option<String>,
+    /// The sheet of a workbook.
+    pub sheet: Option<String>,
+    /// The line of the header; none if there is none.
+    pub header_line: Option<u64>,
+}
+
+/// A file whose header was read.
+pub struct Opened<'a> {
+    /// How it is written.
+    pub dialect: Dialect,
+    /// The header's cells.
+    pub header: Vec<String>,
+    table: Table<'a>,
+    leading: bool,
+    trailing: bool,
+}
+
+enum Table<'a> {
+    Text(Box<Records<Box<dyn Read + 'a>>>),
+    Sheet(Box<SheetRows>),
+}
+
+impl Table<'_> {
+    fn next(&mut self, strictly: bool) -> Result<Option<Record<'_>>, Failure> {
+        match self {
+            Self::Text(records) => records.read_record(strictly),
+            Self::Sheet(rows) => rows.next_record(),
+        }
+    }
+}
+
+impl<'a> Opened<'a> {
+    /// Tells how a file is written and reads up to its header.
+    ///
+    /// # Errors
+    /// `archive_invalid`, `workbook_invalid`, `encoding_invalid`, `csv_malformed`, `file_too_large`,
+    /// `schema_invalid` if the header is not found, or `storage_unavailable`.
+    pub fn new(input: impl Read + 'a, profile: &MappingProfile, limits: FileLimits) -> Result<Self, Failure> {
+        let text = &profile.text;
+        let (packing, input) = unpack(input, limits.expansion)?;
+        let mut dialect = Dialect {
+            packing: packing.as_str(),
+            encoding: None,
+            byte_order_mark: false,
+            delimiter: None,
+            sheet: None,
+            header_line: None,
+        };
+        let (table, passed) = match packing {
+            Packing::Compound => {
+                let reason = "the file is an old .xls workbook or a protected one; save it as .xlsx without a password";
+                return Err(Failure::new(ErrorCode::WorkbookInvalid, Stage::Parse, reason));
+            }
+            Packing::Zip => {
+                dialect.packing = "xlsx";
+                let mut rows = SheetRows::read(input, text.sheet.as_ref(), limits.workbook, limits.record)?;
+                dialect.sheet = Some(rows.name.clone());
+                rows.skip_lines(text.skip_lines)?;
+                let titles = rows.first(SEARCHED)?;
+                let passed = header_place(profile, &titles);
+                (Table::Sheet(Box::new(rows)), passed)
+            }
+            Packing::None | Packing::Gzip | Packing::Zstd => {
+                let (encoding, mark, input) =
+                    decode(input, text.encoding.map(|encoding| encoding.0)).map_err(|error| unreadable(&error))?;
+                (dialect.encoding, dialect.byte_order_mark) = (Some(encoding.name()), mark);
+                if text.header == HeaderLine::Absent && text.delimiter.is_none() {
+                    let reason = "the mapping profile has header = false and no delimiter, which only a header tells";
+                    return Err(Failure::new(ErrorCode::SchemaInvalid, Stage::ValidateSchema, reason));
+                }
+                let mut records = Box::new(Records::new(input, format(text, b','), limits.record));
+                records.skip_lines(text.skip_lines)?;
+                let sample = records.peek(SAMPLE)?;
+                let (delimiter, passed) = survey(sample, profile);
+                records.set_format(format(text, delimiter));
+                dialect.delimiter = Some(Delimiter(delimiter).into());
+                (Table::Text(records), passed)
+            }
+        };
+        let mut opened = Self {
+            dialect,
+            header: Vec::new(),
+            table,
+            leading: text.leading_delimiter && packing != Packing::Zip,
+            trailing: text.trailing_delimiter && packing != Packing::Zip,
+        };
+        match text.header {
+            HeaderLine::Present => opened.read_header(text, passed)?,
+            HeaderLine::Absent => {
+                let (names, most) = (text.column_names.len(), limits.record.fields);
+                if names > most {
+                    let reason = format!(
+                        "the mapping profile has {names} column_names, more than the {most} that AURA_MAX_COLUMNS allows"
+                    );
+                    return Err(Failure::new(ErrorCode::SchemaInvalid, Stage::ValidateSchema, reason));
+                }
+                opened.header = text.column_names.clone();
+            }
+        }
+        if text.header == HeaderLine::Absent && opened.header.is_empty() {
+            // The columns are as many as the first record has fields.
+            opened.header = vec![String::new(); passed];
+        }
+        Ok(opened)
+    }
+
+    /// The next record.
+    ///
+    /// # Errors
+    /// As of [`Records::next_record`].
+    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, Failure> {
+        let (leading, trailing) = (self.leading, self.trailing);
+        Ok(self.table.next(true)?.map(|record| without_edges(record, leading, trailing)))
+    }
+
+    fn read_header(&mut self, text: &TextFormat, passed: usize) -> Result<(), Failure> {
+        for _ in 0..passed {
+            self.table.next(false)?;
+        }
+        let wanted: Vec<String> = text.header_contains.iter().map(|cell| key_of(cell)).collect();
+        for row in 0..text.header_rows.0 {
+            let record = loop {
+                let Some(record) = self.table.next(wanted.is_empty())? else { break None };
+                if row > 0 || contains(&record, &wanted) {
+                    if row == 0 {
+                        // Only where the header has such an edge do the records have it.
+                        self.leading &= is_blank(&record, 0);
+                        self.trailing &= record.len() > 1 && is_blank(&record, record.len() - 1);
+                    }
+                    let record = without_edges(record, self.leading, self.trailing);
+                    break Some((record.line, record.iter().map(str::to_owned).collect::<Vec<_>>()));
+                }
+            };
+            match record {
+                Some((line, cells)) => {
+                    self.dialect.header_line = self.dialect.header_line.or(Some(line));
+                    self.header = if row == 0 {
+                        cells
+                    } else {
+                        joined(&self.header, &cells).ok_or_else(|| {
+                            let reason = format!(
+                                "line {line}: the cells of the header, joined, are longer than {MAX_HEADER} bytes"
+                            );
+                            Failure::new(ErrorCode::FileTooLarge, Stage::Parse, reason)
+                        })?
+                    };
+                }
+                None if wanted.is_empty() => return Ok(()),
+                None => {
+                    let reason =
+                        format!("no line has all the cells of header_contains: {}", text.header_contains.join(", "));
+                    return Err(Failure::new(ErrorCode::SchemaInvalid, Stage::ValidateSchema, reason));
+                }
+            }
+        }
+        match &mut self.table {
+            Table::Text(records) => records.skip_lines(text.skip_after_header)?,
+            Table::Sheet(rows) => rows.skip_lines(text.skip_after_header)?,
+        }
+        Ok(())
+    }
+}
+
+fn unreadable(error: &std::io::Error) -> Failure {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Failure>()) {
+        Some(failure) => failure.clone(),
+        None => {
+            let reason = format!("the file cannot be read: {error}");
+            Failure::new(ErrorCode::StorageUnavailable, Stage::Parse, reason)
+        }
+    }
+}
+
+fn format(text: &TextFormat, found: u8) -> RecordFormat {
+    RecordFormat {
+        delimiter: text.delimiter.map_or(found, |delimiter| delimiter.0),
+        quote: text.quote.0,
+        line_breaks_in_quotes: text.line_breaks_in_quotes,
+        line_end: text.line_end,
+    }
+}
+
+/// The record without the blank fields that a delimiter at an end of the line makes.
+fn without_edges(record: Record<'_>, leading: bool, trailing: bool) -> Record<'_> {
+    let mut record = record;
+    if leading && record.len() > 1 {
+        record = if is_blank(&record, 0) { record.without_first() } else { record.shifted() };
+    }
+    if trailing && record.len() > 1 && is_blank(&record, record.len() - 1) {
+        record = record.truncated(record.len() - 1);
+    }
+    record
+}
+
+fn is_blank(record: &Record<'_>, place: usize) -> bool {
+    record.get(place).is_some_and(|cell| cell.trim().is_empty())
+}
+
+/// How many columns a record has between the delimiters at its ends, as of [`without_edges`].
+fn columns_of(cells: &[String], text: &TextFormat) -> usize {
+    let mut cells = cells;
+    if let ([first, rest @ ..], true) = (cells, text.leading_delimiter && cells.len() > 1)
+        && first.trim().is_empty()
+    {
+        cells = rest;
+    }
+    match cells {
+        [rest @ .., last] if text.trailing_delimiter && !rest.is_empty() && last.trim().is_empty() => rest.len(),
+        _ => cells.len(),
+    }
+}
+
+fn contains(record: &Record<'_>, wanted: &[String]) -> bool {
+    holds_all(record.iter(), wanted)
+}
+
+/// Whether each of the keys is that of a cell.
+fn holds_all<'a>(cells: impl Iterator<Item = &'a str>, wanted: &[String]) -> bool {
+    if wanted.is_empty() {
+        return true;
+    }
+    let keys: HashSet<String> = cells.map(key_of).collect();
+    wanted.iter().all(|wanted| keys.contains(wanted))
+}
+
+/// Two rows of a header in one; a blank cell of the upper one belongs to the cell on its left. None if they
+/// are too long: one long cell may stand over any number of columns.
+fn joined(upper: &[String], lower: &[String]) -> Option<Vec<String>> {
+    let (mut over, mut bytes) = ("", 0);
+    let cells = (0..upper.len().max(lower.len())).map(|place| {
+        let above = upper.get(place).map_or("", |cell| cell.trim());
+        if !above.is_empty() {
+            over = above;
+        }
+        let below = lower.get(place).map_or("", |cell| cell.trim());
+        bytes += over.len() + below.len();
+        if bytes > MAX_HEADER {
+            return None;
+        }
+        Some(if below.is_empty() { above.to_owned() } else { format!("{over} {below}").trim().to_owned() })
+    });
+    cells.collect()
+}
+
+/// Finds the delimiter and how many records stand before the header; without a header, how many columns
+/// the first record has.
+fn survey(sample: &[u8], profile: &MappingProfile) -> (u8, usize) {
+    let text = &profile.text;
+    let expected = expected_names(profile);
+    let candidates = match text.delimiter {
+        Some(delimiter) => vec![delimiter.0],
+        None => DELIMITERS.to_vec(),
+    };
+    let mut best: Option<(usize, u8, usize)> = None;
+    for delimiter in candidates {
+        let records = first_records(sample, format(text, delimiter));
+        let (score, place) = match text.header {
+            HeaderLine::Absent => {
+                let width = records.first().map_or(0, Vec::len);
+                let columns = header_place(profile, &records);
+                let alike = records.iter().take(20).filter(|record| record.len() == width).count();
+                (if width > 1 { width * alike } else { 0 }, columns)
+            }
+            HeaderLine::Present if !text.header_contains.is_empty() => {
+                let wanted: Vec<String> = text.header_contains.iter().map(|cell| key_of(cell)).collect();
+                let found = |cells: &Vec<String>| holds_all(cells.iter().map(String::as_str), &wanted);
+                (usize::from(records.iter().any(found)) * 1000, 0)
+            }
+            HeaderLine::Present => {
+                let place = header_place(profile, &records);
+                let mut rows = records.iter().skip(place).take(text.header_rows.0.into());
+                let first = rows.next().cloned().unwrap_or_default();
+                // What is too long is told of when the header is read.
+                let header = rows.try_fold(first, |header, row| joined(&header, row)).unwrap_or_default();
+                (known(&header, &expected), place)
+            }
+        };
+        if best.is_none_or(|(highest, ..)| score > highest) {
+            best = Some((score, delimiter, place));
+        }
+    }
+    best.map_or((DELIMITERS[0], 0), |(_, delimiter, place)| (delimiter, place))
+}
+
+/// How many records stand before the header: none, but that the built-in profile passes over title
+/// lines if a record below them has all required columns.
+fn header_place(profile: &MappingProfile, records: &[Vec<String>]) -> usize {
+    match profile.text.header {
+        HeaderLine::Absent => return records.first().map_or(0, |cells| columns_of(cells, &profile.text)),
+        HeaderLine::Present if !profile.is_default() => return 0,
+        HeaderLine::Present => {}
+    }
+    let required = REQUIRED.map(str::to_owned);
+    records.iter().position(|cells| holds_all(cells.iter().map(String::as_str), &required)).unwrap_or(0)
+}
+
+/// How many of the expected names a header has.
+fn known(header: &[String], expected: &[String]) -> usize {
+    let keys: HashSet<String> = header.iter().map(|cell| key_of(cell)).collect();
+    expected.iter().filter(|name| keys.contains(*name)).count()
+}
+
+/// The first records of a sample whose end may be cut off.
+fn first_records(sample: &[u8], format: RecordFormat) -> Vec<Vec<String>> {
+    let limits = RecordLimits { bytes: SAMPLE + 1, fields: 1 << 16 };
+    let valid = match std::str::from_utf8(sample) {
+        Ok(_) => sample,
+        Err(error) => sample.get(..error.valid_up_to()).unwrap_or_default(),
+    };
+    let mut records = Records::new(valid, format, limits);
+    let mut found = Vec::new();
+    while found.len() < SEARCHED
+        && let Ok(Some(record)) = records.read_record(false)
+    {
+        found.push(record.iter().map(str::to_owned).collect());
+    }
+    found
+}

@@ -1,0 +1,432 @@
+//! The layout: a mapping profile held against the columns that a file has.
+
+mod amount;
+mod finder;
+mod value;
+
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
+
+pub use self::{
+    amount::{AmountSource, Reading},
+    value::Values,
+};
+use self::{finder::Finder, value::Value};
+use crate::{
+    file::{
+        columns::{AMOUNTS, ERP_TEXTS, FileColumns, REQUIRED, REVIEW_TEXTS, TEXTS, key_of},
+        mapping_profile::{
+            BalanceRule, ColumnRef, ExtraColumns, KeepOrDrop, MappingProfile, RepeatedHeaders, Target, Test, ValueRule,
+        },
+        records::Record,
+    },
+    message::failure::{ErrorCode, Failure, Stage},
+    slice::Slice,
+};
+
+/// Bytes of the names of unknown columns as JSON, which each row that keeps them repeats.
+const MAX_EXTRA_NAMES: usize = 256 << 10;
+
+/// Where each column of the ledger stands in the records of one file.
+#[derive(Debug)]
+pub struct Layout {
+    /// The file's columns.
+    pub columns: FileColumns,
+    entity: Value,
+    period: Value,
+    company_code: Option<Value>,
+    account_code: Value,
+    amounts: [Option<AmountSource>; AMOUNTS.len()],
+    texts: [Option<Value>; TEXTS],
+    contra: Option<Box<Contra>>,
+    extra: Vec<usize>,
+    keep: Vec<Filter>,
+    drop: Vec<Filter>,
+    end: Vec<Filter>,
+    /// What the cells that are filled down held last.
+    held: Vec<String>,
+}
+
+/// The columns of a second row that each record makes.
+#[derive(Debug)]
+struct Contra {
+    account_code: Value,
+    /// Those that differ from the first row's.
+    texts: [Option<Value>; TEXTS],
+}
+
+#[derive(Debug)]
+struct Filter {
+    /// The cell, or any.
+    place: Option<usize>,
+    test: Test,
+    /// The texts of a test that has any, which may be thousands.
+    texts: HashSet<String>,
+}
+
+/// What becomes of a record before it is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sifted {
+    /// It counts.
+    Kept,
+    /// The profile leaves it out.
+    Dropped,
+    /// It and all after it are a footer.
+    End,
+}
+
+impl Layout {
+    /// Holds a profile against the cells of a header.
+    ///
+    /// # Errors
+    /// `schema_invalid` if a required column is missing, or a name stands twice.
+    pub fn new(profile: &MappingProfile, cells: &[String]) -> Result<Self, Failure> {
+        let (names, twice) = names(cells, profile.text.repeated_headers);
+        let keys: Vec<String> = names.iter().map(|name| key_of(name)).collect();
+        let mut finder = Finder::new(profile, keys);
+        let entity = finder.value(Target::ENTITY);
+        let period = finder.value(Target::PERIOD);
+        let account_code = finder.named("account_code");
+        let company_code = finder.named("company_code");
+        let amounts = AMOUNTS.map(|name| finder.amount(name));
+        let texts = std::array::from_fn(|place| {
+            finder.named(ERP_TEXTS.get(place).unwrap_or_else(|| &REVIEW_TEXTS[place - ERP_TEXTS.len()]))
+        });
+        let contra = finder.contra();
+        let rows = &profile.rows;
+        let (keep, drop, end) = (finder.filters(&rows.keep), finder.filters(&rows.drop), finder.filters(&rows.end));
+
+        let filled = Self::filled(&[&entity, &period, &company_code, &account_code], &amounts, &texts);
+        let unknown: Vec<usize> = (0..names.len()).filter(|place| !finder.used[*place]).collect();
+        let these: HashSet<String> = match &profile.extra_columns {
+            ExtraColumns::Whether(_) => HashSet::new(),
+            ExtraColumns::These(these) => these.iter().map(|name| key_of(name)).collect(),
+        };
+        let kept = |place: &usize| match &profile.extra_columns {
+            ExtraColumns::Whether(KeepOrDrop::Keep) => true,
+            ExtraColumns::Whether(KeepOrDrop::Drop) => false,
+            ExtraColumns::These(_) => these.contains(&finder.keys[*place]),
+        };
+        let extra: Vec<usize> = unknown.iter().copied().filter(kept).collect();
+        let bytes: usize = extra.iter().map(|place| json_bytes(&names[*place])).sum();
+        let columns = FileColumns {
+            extra_columns: unknown.iter().map(|place| names[*place].clone()).collect(),
+            left_columns: unknown.iter().filter(|place| !kept(place)).map(|place| names[*place].clone()).collect(),
+            keeps_extra: !extra.is_empty(),
+            filled,
+            names,
+        };
+        let required = |name: &&str| !columns.has(name);
+        let missing: Vec<&str> = REQUIRED.into_iter().filter(required).collect();
+        if !missing.is_empty() || !twice.is_empty() || !finder.missing.is_empty() {
+            return Err(finder.fault(&columns, &missing, &twice));
+        }
+        let (Some(entity), Some(period), Some(account_code)) = (entity, period, account_code) else {
+            return Err(finder.fault(&columns, &missing, &twice));
+        };
+        if bytes > MAX_EXTRA_NAMES {
+            let reason = format!(
+                "the names of the columns that Aura does not know take {bytes} bytes of each row, more than the \
+                 {MAX_EXTRA_NAMES} that they may; name those to keep as extra_columns of a mapping profile"
+            );
+            return Err(Failure::new(ErrorCode::FileTooLarge, Stage::ValidateSchema, reason));
+        }
+        let held = vec![String::new(); finder.fills];
+        Ok(Self {
+            columns,
+            entity,
+            period,
+            company_code,
+            account_code,
+            amounts,
+            texts,
+            contra,
+            extra,
+            keep,
+            drop,
+            end,
+            held,
+        })
+    }
+
+    fn filled(
+        keys: &[&Option<Value>; 4],
+        amounts: &[Option<AmountSource>; AMOUNTS.len()],
+        texts: &[Option<Value>; TEXTS],
+    ) -> Vec<&'static str> {
+        let names = ["entity", "period", "company_code", "account_code"];
+        let keys = names.into_iter().zip(keys.iter().map(|value| value.is_some()));
+        let amounts = AMOUNTS.into_iter().zip(amounts.iter().map(Option::is_some));
+        let texts = ERP_TEXTS.into_iter().chain(REVIEW_TEXTS).zip(texts.iter().map(Option::is_some));
+        keys.chain(amounts).chain(texts).filter(|(_, filled)| *filled).map(|(name, _)| name).collect()
+    }
+
+    /// Holds a record against the profile's conditions, and remembers what later cells are filled from.
+    pub fn sift(&mut self, record: &Record<'_>) -> Sifted {
+        self.remember(record);
+        if self.end.iter().any(|filter| filter.holds(record)) {
+            return Sifted::End;
+        }
+        let dropped = self.drop.iter().any(|filter| filter.holds(record));
+        if dropped || !self.keep.iter().all(|filter| filter.holds(record)) { Sifted::Dropped } else { Sifted::Kept }
+    }
+
+    fn remember(&mut self, record: &Record<'_>) {
+        let Self { entity, period, company_code, account_code, texts, contra, held, .. } = self;
+        if held.is_empty() {
+            return;
+        }
+        let keys = [Some(&*entity), Some(&*period), company_code.as_ref(), Some(&*account_code)];
+        let contra = contra.as_deref();
+        let contra_texts = contra.iter().flat_map(|contra| contra.texts.iter().map(Option::as_ref));
+        let contra = contra_texts.chain([contra.map(|contra| &contra.account_code)]);
+        for value in keys.into_iter().chain(texts.iter().map(Option::as_ref)).chain(contra).flatten() {
+            value.remember(record, held);
+        }
+    }
+
+    /// The texts of one record.
+    pub fn values<'a>(&'a self, record: Record<'a>, slice: &'a Slice) -> Values<'a> {
+        Values { layout: self, record, slice, contra: None }
+    }
+
+    /// The texts of the second row that a record makes, if it makes one.
+    pub fn contra_values<'a>(&'a self, record: Record<'a>, slice: &'a Slice) -> Option<Values<'a>> {
+        let contra = self.contra.as_deref()?;
+        Some(Values { layout: self, record, slice, contra: Some(contra) })
+    }
+
+    /// Whether each record makes a second row.
+    pub fn has_contra(&self) -> bool {
+        self.contra.is_some()
+    }
+}
+
+impl<'a> Values<'a> {
+    /// The entity; none if the record is too short to have one.
+    pub fn entity(&self) -> Result<Option<Cow<'a, str>>, String> {
+        self.text(&self.layout.entity)
+    }
+
+    /// The period; none if the record is too short to have one.
+    pub fn period(&self) -> Result<Option<Cow<'a, str>>, String> {
+        self.text(&self.layout.period)
+    }
+
+    /// The account code; blank if the record has none.
+    pub fn account_code(&self) -> Result<Cow<'a, str>, String> {
+        let value = self.contra.map_or(&self.layout.account_code, |contra| &contra.account_code);
+        self.text(value).map(Option::unwrap_or_default)
+    }
+
+    /// The company code; blank if the record has none.
+    pub fn company_code(&self) -> Result<Cow<'a, str>, String> {
+        match &self.layout.company_code {
+            Some(value) => self.text(value).map(Option::unwrap_or_default),
+            None => Ok(Cow::Borrowed("")),
+        }
+    }
+
+    /// A text by its place in [`ERP_TEXTS`] and then [`REVIEW_TEXTS`]; none if it is blank.
+    pub fn named_text(&self, place: usize) -> Result<Option<Cow<'a, str>>, String> {
+        let own = self.contra.and_then(|contra| contra.texts[place].as_ref());
+        match own.or(self.layout.texts[place].as_ref()) {
+            Some(value) => Ok(self.text(value)?.filter(|text| !text.trim().is_empty())),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether the row is the record's second, whose signs are turned.
+    pub fn is_contra(&self) -> bool {
+        self.contra.is_some()
+    }
+
+    /// Where an amount comes from, by its place in [`AMOUNTS`].
+    pub fn amount_source(&self, place: usize) -> Option<&'a AmountSource> {
+        self.layout.amounts[place].as_ref()
+    }
+
+    /// How many columns the file has.
+    pub fn width(&self) -> usize {
+        self.layout.columns.names.len()
+    }
+
+    /// Whether the row has columns that Aura does not know and that are kept.
+    pub fn has_extra(&self) -> bool {
+        !self.layout.extra.is_empty()
+    }
+
+    /// The columns that Aura does not know and that are kept: their names and cells.
+    pub fn extra(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let (names, record) = (&self.layout.columns.names, self.record);
+        self.layout.extra.iter().map(move |place| (names[*place].as_str(), record.get(*place).unwrap_or_default()))
+    }
+}
+
+impl Filter {
+    fn new(place: Option<usize>, test: &Test) -> Self {
+        let texts = match test {
+            Test::Is(texts) | Test::IsNot(texts) => texts.iter().cloned().collect(),
+            Test::StartsWith(_)
+            | Test::EndsWith(_)
+            | Test::Contains(_)
+            | Test::Matches(_)
+            | Test::MatchesNot(_)
+            | Test::Blank(_) => HashSet::new(),
+        };
+        Self { place, test: test.clone(), texts }
+    }
+
+    fn holds(&self, record: &Record<'_>) -> bool {
+        let holds = |cell: &str| match &self.test {
+            Test::Is(_) => self.texts.contains(cell.trim()),
+            Test::IsNot(_) => !self.texts.contains(cell.trim()),
+            Test::StartsWith(_)
+            | Test::EndsWith(_)
+            | Test::Contains(_)
+            | Test::Matches(_)
+            | Test::MatchesNot(_)
+            | Test::Blank(_) => self.test.holds(cell),
+        };
+        match self.place {
+            Some(place) => holds(record.get(place).unwrap_or_default()),
+            None => record.iter().any(holds),
+        }
+    }
+}
+
+/// Bytes of a text in JSON, with its quotes.
+fn json_bytes(text: &str) -> usize {
+    let bytes = text.bytes().map(|byte| match byte {
+        b'"' | b'\\' => 2,
+        byte if byte.is_ascii_control() => 6,
+        _ => 1,
+    });
+    2 + bytes.sum::<usize>()
+}
+
+/// The names of a header's cells, and those that stand twice.
+fn names(cells: &[String], repeated: RepeatedHeaders) -> (Vec<String>, Vec<String>) {
+    let (mut names, mut twice) = (Vec::with_capacity(cells.len()), Vec::new());
+    let mut told: HashSet<String> = HashSet::new();
+    let mut taken: HashSet<String> = HashSet::with_capacity(cells.len());
+    // By each key how often it stands so far, and the last number that was given to one of its names.
+    let mut numbers: HashMap<String, (usize, usize)> = HashMap::with_capacity(cells.len());
+    for (place, cell) in cells.iter().enumerate() {
+        let name = match cell.split_whitespace().next() {
+            None => format!("column_{}", place + 1),
+            Some(_) => cell.trim().trim_matches('\u{feff}').to_owned(),
+        };
+        let key = key_of(&name);
+        let (before, last) = numbers.entry(key.clone()).or_default();
+        let name = match repeated {
+            RepeatedHeaders::Number if *before > 0 || taken.contains(&key) => {
+                let mut number = (*before).max(*last).max(1) + 1;
+                while taken.contains(&key_of(&format!("{name} ({number})"))) {
+                    number += 1;
+                }
+                *last = number;
+                format!("{name} ({number})")
+            }
+            RepeatedHeaders::Refuse if *before > 0 && told.insert(name.clone()) => {
+                twice.push(name.clone());
+                name
+            }
+            RepeatedHeaders::Number | RepeatedHeaders::Refuse => name,
+        };
+        *before += 1;
+        taken.insert(key_of(&name));
+        names.push(name);
+    }
+    (names, twice)
+}
+
+/// The names of columns that a profile looks for, as [`key_of`] makes them: they tell a header.
+pub fn expected_names(profile: &MappingProfile) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut add = |columns: &[ColumnRef]| {
+        names.extend(columns.iter().filter_map(|column| match column {
+            ColumnRef::Name(name) => Some(key_of(name)),
+            ColumnRef::Place(_) => None,
+        }));
+    };
+    for target in Target::all() {
+        match profile.columns.get(&target).map(|rule| &rule.value) {
+            Some(ValueRule::Column(columns) | ValueRule::Joined(columns, _)) => add(columns),
+            Some(ValueRule::Constant(_) | ValueRule::Message(_)) => {}
+            None => add(&[ColumnRef::Name(target.as_str().to_owned())]),
+        }
+    }
+    for rule in profile.contra.values() {
+        if let ValueRule::Column(columns) | ValueRule::Joined(columns, _) = &rule.value {
+            add(columns);
+        }
+    }
+    for rule in [&profile.balance, &profile.balance_carryforward].into_iter().flatten() {
+        match rule {
+            BalanceRule::Column { column, .. } => add(column),
+            BalanceRule::Sides { debit, credit, .. } => [debit, credit].into_iter().for_each(|columns| add(columns)),
+            BalanceRule::Indicated { column, indicator, .. } => {
+                [column, indicator].into_iter().for_each(|columns| add(columns));
+            }
+        }
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    fn numbered(cells: &[&str]) -> Vec<String> {
+        let cells: Vec<String> = cells.iter().map(|cell| (*cell).to_owned()).collect();
+        names(&cells, RepeatedHeaders::Number).0
+    }
+
+    #[test]
+    fn each_repeated_header_gets_the_first_number_that_is_free() {
+        assert_eq!(numbered(&["a", "A", "b", "a"]), ["a", "A (2)", "b", "a (3)"]);
+        assert_eq!(numbered(&["a (2)", "a", "a", "a"]), ["a (2)", "a", "a (3)", "a (4)"]);
+        assert_eq!(numbered(&["a", "a", "a (2)"]), ["a", "a (2)", "a (2) (2)"]);
+        assert_eq!(numbered(&["", " ", "column_2"]), ["column_1", "column_2", "column_2 (2)"]);
+    }
+
+    #[test]
+    fn names_that_each_row_would_repeat_are_bounded() {
+        let layout = |length: usize, count: usize| {
+            let cells = REQUIRED.into_iter().map(str::to_owned);
+            let cells: Vec<String> =
+                cells.chain((0..count).map(|n| format!("{n}{}", "\u{1}".repeat(length)))).collect();
+            Layout::new(&MappingProfile::default(), &cells).map_err(|failure| failure.code).map(|_| ())
+        };
+        assert_eq!(layout(200, 100), Ok(()));
+        assert_eq!(layout(200, 1_000), Err(ErrorCode::FileTooLarge));
+    }
+
+    /// A hundred times what it takes, and far below what it took when each name was compared with all others.
+    #[test]
+    fn names_take_a_time_that_grows_with_their_number_alone() {
+        const MANY: usize = 60_000;
+        let began = Instant::now();
+        let same = vec!["Soll".to_owned(); MANY];
+        assert_eq!(names(&same, RepeatedHeaders::Number).0.last().unwrap(), &format!("Soll ({MANY})"));
+        let (taken, same): (Vec<String>, Vec<String>) =
+            (2..MANY / 2).map(|number| (format!("a ({number})"), "a".to_owned())).unzip();
+        let all: HashSet<_> = names(&[taken, same].concat(), RepeatedHeaders::Number).0.into_iter().collect();
+        assert_eq!(all.len(), 2 * (MANY / 2 - 2));
+        let pairs: Vec<String> = (0..MANY).map(|place| format!("c{}", place / 2)).collect();
+        assert_eq!(names(&pairs, RepeatedHeaders::Refuse).1.len(), MANY / 2);
+
+        let mut profile = MappingProfile::default();
+        profile.text.column_names = (0..MANY).map(|place| format!("c{place}")).collect();
+        let error = Layout::new(&profile, &profile.text.column_names).unwrap_err();
+        assert_eq!(error.schema.unwrap().extra_columns.len(), MANY);
+        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    }
+}

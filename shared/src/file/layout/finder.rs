@@ -1,0 +1,205 @@
+//! Finding a profile's columns in a header.
+
+use std::collections::HashMap;
+
+use super::{
+    AmountSource, Contra, Filter,
+    value::{Ruled, Value},
+};
+use crate::{
+    file::{
+        columns::{ERP_TEXTS, FileColumns, REQUIRED, REVIEW_TEXTS, key_of},
+        mapping_profile::{
+            BalanceRule, ColumnRef, ColumnRule, Condition, FilterColumn, MappingProfile, Target, ValueRule,
+        },
+    },
+    message::failure::{ErrorCode, Failure, SchemaFault, Stage},
+};
+
+/// Finds columns in a header and notes which were found.
+pub(super) struct Finder<'a> {
+    pub(super) profile: &'a MappingProfile,
+    pub(super) keys: Vec<String>,
+    /// The first place of each key.
+    places: HashMap<String, usize>,
+    pub(super) used: Vec<bool>,
+    pub(super) missing: Vec<(&'static str, String)>,
+    pub(super) fills: usize,
+}
+
+impl<'a> Finder<'a> {
+    /// Looks for columns among these keys.
+    pub(super) fn new(profile: &'a MappingProfile, keys: Vec<String>) -> Self {
+        let mut places = HashMap::with_capacity(keys.len());
+        for (place, key) in keys.iter().enumerate() {
+            places.entry(key.clone()).or_insert(place);
+        }
+        Self { profile, used: vec![false; keys.len()], keys, places, missing: Vec::new(), fills: 0 }
+    }
+
+    fn place(&mut self, column: &ColumnRef) -> Option<usize> {
+        let place = match column {
+            ColumnRef::Place(place) => Some(place.get() as usize - 1).filter(|place| *place < self.keys.len()),
+            ColumnRef::Name(name) => self.places.get(&key_of(name)).copied(),
+        }?;
+        self.used[place] = true;
+        Some(place)
+    }
+
+    /// The first of several columns that the file has; a missing one is noted under the ledger's column.
+    fn first(&mut self, target: &'static str, columns: &[ColumnRef]) -> Option<usize> {
+        let found = columns.iter().find_map(|column| self.place(column));
+        if found.is_none() {
+            let looked: Vec<_> = columns.iter().map(ToString::to_string).collect();
+            self.missing.push((target, looked.join(" or ")));
+        }
+        found
+    }
+
+    pub(super) fn named(&mut self, name: &'static str) -> Option<Value> {
+        let target = Target::all().find(|target| target.as_str() == name)?;
+        self.value(target)
+    }
+
+    /// Where a column of the ledger comes from, if the file or the profile has it.
+    pub(super) fn value(&mut self, target: Target) -> Option<Value> {
+        let Some(rule) = self.profile.columns.get(&target) else {
+            let own = ColumnRef::Name(target.as_str().to_owned());
+            return self.place(&own).map(|place| self.cell(place));
+        };
+        let missing = self.missing.len();
+        let value = self.ruled(target, rule);
+        // An optional column that the file lacks is none; alternatives of a required one are told.
+        if !REQUIRED.contains(&target.as_str()) {
+            self.missing.truncate(missing);
+        }
+        value
+    }
+
+    pub(super) fn contra(&mut self) -> Option<Box<Contra>> {
+        let profile = self.profile;
+        let account = profile.contra.get(&Target::ACCOUNT_CODE)?;
+        let account_code = self.ruled(Target::ACCOUNT_CODE, account)?;
+        let texts = std::array::from_fn(|place| {
+            let name = ERP_TEXTS.get(place).unwrap_or_else(|| &REVIEW_TEXTS[place - ERP_TEXTS.len()]);
+            let (target, rule) = profile.contra.iter().find(|(target, _)| target.as_str() == *name)?;
+            self.ruled(*target, rule)
+        });
+        Some(Box::new(Contra { account_code, texts }))
+    }
+
+    fn cell(&self, place: usize) -> Value {
+        if self.profile.text.trim_cells { Value::Trimmed(place) } else { Value::Cell(place) }
+    }
+
+    fn ruled(&mut self, target: Target, rule: &ColumnRule) -> Option<Value> {
+        let origin = match &rule.value {
+            ValueRule::Column(columns) => self.first(target.as_str(), columns).map(|place| self.cell(place))?,
+            ValueRule::Joined(columns, with) => {
+                let places: Option<Vec<usize>> =
+                    columns.iter().map(|column| self.first(target.as_str(), std::slice::from_ref(column))).collect();
+                Value::Joined(places?, with.clone())
+            }
+            ValueRule::Constant(text) => Value::Constant(text.clone()),
+            ValueRule::Message(from) => Value::Message(*from),
+        };
+        if rule.is_plain() {
+            return Some(origin);
+        }
+        let slot = rule.fill_down.then(|| {
+            self.fills += 1;
+            self.fills - 1
+        });
+        let decides = ["entity", "period", "bs_pl", "status"].contains(&target.as_str());
+        Some(Value::Ruled(Box::new(Ruled { origin, rule: rule.clone(), slot, decides })))
+    }
+
+    pub(super) fn amount(&mut self, name: &'static str) -> Option<AmountSource> {
+        let missing = self.missing.len();
+        let source = self.amount_source(name);
+        // A table of its own is meant; a name under [columns] that the file lacks leaves an optional column out.
+        let meant = name == "balance_carryforward" && self.profile.balance_carryforward.is_some();
+        if !REQUIRED.contains(&name) && !meant {
+            self.missing.truncate(missing);
+        }
+        source
+    }
+
+    fn amount_source(&mut self, name: &'static str) -> Option<AmountSource> {
+        let own = match name {
+            "balance" => self.profile.balance.as_ref(),
+            "balance_carryforward" => self.profile.balance_carryforward.as_ref(),
+            _ => None,
+        };
+        let Some(rule) = own else { return self.named(name).map(|value| AmountSource::Text { value, negate: false }) };
+        match rule {
+            BalanceRule::Column { column, negate } => {
+                let value = Value::Cell(self.first(name, column)?);
+                Some(AmountSource::Text { value, negate: *negate })
+            }
+            BalanceRule::Sides { debit, credit, signed, negate } => {
+                let (debit, credit) = (self.first(name, debit), self.first(name, credit));
+                Some(AmountSource::Sides { debit: debit?, credit: credit?, signed: *signed, negate: *negate })
+            }
+            BalanceRule::Indicated { column, indicator, debit_values, credit_values, negate } => {
+                let (column, indicator) = (self.first(name, column), self.first(name, indicator));
+                Some(AmountSource::Indicated {
+                    column: column?,
+                    indicator: indicator?,
+                    debit: debit_values.clone(),
+                    credit: credit_values.clone(),
+                    negate: *negate,
+                })
+            }
+        }
+    }
+
+    pub(super) fn filters(&mut self, conditions: &[Condition]) -> Vec<Filter> {
+        let mut filters = Vec::new();
+        for condition in conditions {
+            let place = match &condition.column {
+                FilterColumn::Any => None,
+                // A place past the header may still stand in a title line.
+                FilterColumn::One(ColumnRef::Place(place)) => Some(place.get() as usize - 1),
+                FilterColumn::One(column) => match self.place_of_filter(column) {
+                    Some(place) => Some(place),
+                    None => {
+                        self.missing.push(("rows", column.to_string()));
+                        continue;
+                    }
+                },
+            };
+            filters.push(Filter::new(place, &condition.test));
+        }
+        filters
+    }
+
+    /// A column that is only looked at stays unknown, and is kept if unknown ones are.
+    fn place_of_filter(&self, column: &ColumnRef) -> Option<usize> {
+        let ColumnRef::Name(name) = column else { return None };
+        self.places.get(&key_of(name)).copied()
+    }
+
+    pub(super) fn fault(&self, columns: &FileColumns, missing: &[&str], twice: &[String]) -> Failure {
+        let mut faults = Vec::new();
+        if !missing.is_empty() {
+            faults.push(format!("required columns are missing: {}", missing.join(", ")));
+        }
+        for (target, looked) in &self.missing {
+            faults.push(match *target {
+                "rows" => format!("the mapping profile chooses rows by {looked}, which the file lacks"),
+                _ => format!("the mapping profile takes {target} from {looked}, which the file lacks"),
+            });
+        }
+        if !twice.is_empty() {
+            faults.push(format!("columns stand twice: {}", twice.join(", ")));
+        }
+        let mut failure = Failure::new(ErrorCode::SchemaInvalid, Stage::ValidateSchema, faults.join("; "));
+        failure.schema = Some(Box::new(SchemaFault {
+            missing_required: missing.iter().map(|name| (*name).to_owned()).collect(),
+            extra_columns: columns.extra_columns.clone(),
+            present_optional: columns.present_optional(),
+        }));
+        failure
+    }
+}

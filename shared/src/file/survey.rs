@@ -1,0 +1,89 @@
+//! The survey: which slices a file holds, before anyone asks for one of them.
+
+use std::{collections::BTreeMap, io::Read};
+
+use crate::{
+    file::{
+        columns::FileColumns,
+        dialect::{Dialect, FileLimits, Opened},
+        layout::{Layout, Sifted},
+        mapping_profile::{MappingProfile, WithoutKey},
+    },
+    message::failure::Failure,
+    slice::Slice,
+};
+
+/// Slices that are told apart; a file holds fewer, unless its entity column is none.
+const MOST_SLICES: usize = 100_000;
+
+/// Bytes of their texts.
+const MOST_TEXT: usize = 16 << 20;
+
+/// What a file holds.
+#[derive(Debug, Clone)]
+pub struct Survey {
+    /// How it is written.
+    pub dialect: Dialect,
+    /// Its columns.
+    pub columns: FileColumns,
+    /// Rows by the texts of their entity and period.
+    pub slices: BTreeMap<(String, String), u64>,
+    /// Rows whose entity or period cannot be read; their first line and why.
+    pub unclear: Option<(u64, String)>,
+    /// Whether there are more slices than are told apart.
+    pub more_slices: bool,
+    /// Rows in all, those left out not counted.
+    pub rows: u64,
+}
+
+/// Looks through a file, or its first rows. What the profile takes from the message is that of `slice`.
+///
+/// # Errors
+/// The failure that a job of this file would have before its rows are looked at.
+pub fn survey(
+    input: impl Read,
+    profile: &MappingProfile,
+    limits: FileLimits,
+    slice: &Slice,
+    most_rows: u64,
+) -> Result<Survey, Failure> {
+    let mut opened = Opened::new(input, profile, limits)?;
+    let mut layout = Layout::new(profile, &opened.header)?;
+    let (mut slices, mut unclear, mut rows, mut more_slices) = (BTreeMap::new(), None, 0, false);
+    let mut bytes = 0;
+    while rows < most_rows
+        && let Some(record) = opened.next_record()?
+    {
+        if record.iter().all(|cell| cell.trim().is_empty()) {
+            continue;
+        }
+        match layout.sift(&record) {
+            Sifted::Kept => {}
+            Sifted::Dropped => continue,
+            Sifted::End => break,
+        }
+        let values = layout.values(record, slice);
+        let keyless = values.account_code().is_ok_and(|code| code.trim().is_empty());
+        if keyless && profile.rows.without_key == WithoutKey::Skip {
+            continue;
+        }
+        rows += 1;
+        let text = |text: Option<std::borrow::Cow<'_, str>>| text.unwrap_or_default().trim().to_owned();
+        match (values.entity(), values.period()) {
+            (Ok(entity), Ok(period)) => {
+                let of = (text(entity), text(period));
+                if let Some(count) = slices.get_mut(&of) {
+                    *count += 1;
+                } else if slices.len() < MOST_SLICES && bytes < MOST_TEXT {
+                    bytes += of.0.len() + of.1.len();
+                    slices.insert(of, 1);
+                } else {
+                    more_slices = true;
+                }
+            }
+            (Err(reason), _) => unclear = unclear.or(Some((record.line, format!("entity {reason}")))),
+            (_, Err(reason)) => unclear = unclear.or(Some((record.line, format!("period {reason}")))),
+        }
+    }
+    Ok(Survey { dialect: opened.dialect, columns: layout.columns, slices, unclear, more_slices, rows })
+}

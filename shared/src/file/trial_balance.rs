@@ -1,0 +1,547 @@
+//! The trial balance: records become rows of the ledger, checked against the rules of §6.
+//!
+//! Everything here is computed from the file's bytes alone; `check` and the worker share it.
+
+mod row;
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashSet},
+    io::Read,
+};
+
+use self::row::{Belongs, belongs, row};
+use crate::{
+    amount::Amount,
+    file::{
+        amount_text::{AmountReader, Evidence},
+        columns::{AMOUNTS, FileColumns, TEXTS},
+        data_profile::{DataProfile, Profiler},
+        dialect::{Dialect, FileLimits, Opened},
+        layout::{Layout, Reading as AmountReading, Sifted},
+        mapping_profile::{DecimalMark, LongRecords, MappingProfile, ShortRecords, WithoutKey},
+        records::Record,
+    },
+    message::{
+        failure::{BadRow, ErrorCode, Failure, LISTED_ROWS, Stage},
+        job::{Control, OnError},
+    },
+    slice::Slice,
+};
+
+/// Other slices that `slice_not_found` lists.
+const LISTED_SLICES: usize = 100;
+/// A row of the ledger, as the file has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LedgerRow<'a> {
+    /// The line of the file on which it starts, from 1.
+    pub line: u64,
+    /// The company code; the entity where the file has none.
+    pub company_code: Cow<'a, str>,
+    /// The account code, without the spaces around it.
+    pub account_code: Cow<'a, str>,
+    /// The amounts of [`AMOUNTS`]; a blank balance is 0.
+    pub amounts: [Option<Amount>; AMOUNTS.len()],
+    /// The texts of [`crate::file::columns::ERP_TEXTS`], then [`crate::file::columns::REVIEW_TEXTS`].
+    pub texts: [Option<Cow<'a, str>>; TEXTS],
+    /// The columns that Aura does not know and that are kept, as a JSON object of texts.
+    pub extra: Option<String>,
+}
+
+/// Where rows go as they are read.
+pub trait RowSink {
+    /// Takes a good row.
+    ///
+    /// # Errors
+    /// If the sink can take no more; reading stops with that failure.
+    fn good(&mut self, row: &LedgerRow<'_>) -> Result<(), Failure>;
+
+    /// Takes a bad row that is put aside, with its text as it stands in the file.
+    ///
+    /// # Errors
+    /// If the sink can take no more; reading stops with that failure.
+    fn rejected(&mut self, row: &BadRow, raw: &str) -> Result<(), Failure>;
+}
+
+/// What is asked of a file.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    /// The slice whose rows are wanted.
+    pub slice: &'a Slice,
+    /// How the file is written.
+    pub profile: &'a MappingProfile,
+    /// What bad rows do.
+    pub on_error: OnError,
+    /// Bad rows that quarantine allows.
+    pub max_rejected: u64,
+    /// What the file may be.
+    pub limits: FileLimits,
+    /// Totals that must match.
+    pub control: Control,
+    /// Whether the slice must sum to nil.
+    pub require_balanced: bool,
+    /// How far from nil it may be.
+    pub nil_tolerance: Amount,
+}
+
+/// What is taken for granted about a file until one of its rows says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Assumptions {
+    /// What rows with a blank entity or period are.
+    pub blanks: Blanks,
+    /// How amounts are read, if the profile does not say it.
+    pub amounts: AmountsAre,
+    /// Whether the amounts of other slices are looked at too, for what they tell about the decimal mark.
+    pub others_tell: bool,
+}
+
+impl Default for Assumptions {
+    fn default() -> Self {
+        Self { blanks: Blanks::Ours, amounts: AmountsAre::Pointed, others_tell: false }
+    }
+}
+
+/// What rows with a blank entity or period are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blanks {
+    /// Rows of the slice, as long as the file holds no other.
+    Ours,
+    /// Bad rows, since the file holds other slices.
+    Bad,
+}
+
+/// How a file's amounts are read, if the profile does not say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AmountsAre {
+    /// With a decimal point.
+    Pointed,
+    /// With a decimal comma.
+    WithComma,
+    /// With a decimal point in some rows and a comma in others, which are bad.
+    Mixed,
+}
+
+/// A slice that was read and whose rows passed every check that the file alone allows.
+#[derive(Debug, Clone)]
+pub struct CheckedSlice {
+    /// How the file is written.
+    pub dialect: Dialect,
+    /// The decimal mark of its amounts.
+    pub decimal: DecimalMark,
+    /// The columns of the file.
+    pub columns: FileColumns,
+    /// Good rows.
+    pub rows: u64,
+    /// Rows of other slices.
+    pub rows_other_slices: u64,
+    /// Bad rows that were put aside; at most 1,000 of them are listed.
+    pub rejected: Vec<BadRow>,
+    /// How many bad rows there are.
+    pub failed: u64,
+    /// The sum of the good rows' balances.
+    pub balance_sum: Amount,
+    /// Rows that the profile leaves out.
+    pub left_out: u64,
+    /// Rows without an account code, which the profile leaves out.
+    pub without_key: u64,
+    /// Statistics of the good rows.
+    pub profile: DataProfile,
+    /// What a person should look at.
+    pub warnings: Vec<String>,
+}
+
+/// Why reading stopped.
+#[derive(Debug)]
+pub enum Stopped {
+    /// The job fails.
+    Failed(Box<Failure>),
+    /// A row has shown that something was wrongly taken for granted: the file is to be read again so.
+    Again(Assumptions),
+}
+
+impl From<Failure> for Stopped {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(Box::new(failure))
+    }
+}
+
+struct Reading<'a> {
+    request: &'a Request<'a>,
+    assumptions: Assumptions,
+    layout: Layout,
+    amounts: AmountReader,
+    decimal: DecimalMark,
+    evidence: Evidence,
+    profiler: Profiler,
+    rows: u64,
+    blank_rows: u64,
+    empty_rows: u64,
+    other_rows: u64,
+    left_out: u64,
+    without_key: u64,
+    others: BTreeSet<(String, String)>,
+    bad: Vec<BadRow>,
+    bad_total: u64,
+}
+
+/// Reads the rows of a slice and gives them to the sink.
+///
+/// # Errors
+/// The failure of the job, or that the file must be read again.
+pub fn read(
+    input: impl Read,
+    request: &Request<'_>,
+    assumptions: Assumptions,
+    sink: &mut impl RowSink,
+) -> Result<CheckedSlice, Stopped> {
+    let profile = request.profile;
+    let mut opened = Opened::new(input, profile, request.limits)?;
+    let layout = Layout::new(profile, &opened.header)?;
+    let profiler = Profiler::new(&layout.columns);
+    let decimal = profile.amounts.decimal.unwrap_or(match assumptions.amounts {
+        AmountsAre::Pointed | AmountsAre::Mixed => DecimalMark::Point,
+        AmountsAre::WithComma => DecimalMark::Comma,
+    });
+    let mut reading = Reading {
+        request,
+        assumptions,
+        layout,
+        amounts: AmountReader::new(&profile.amounts),
+        decimal,
+        evidence: Evidence::default(),
+        profiler,
+        rows: 0,
+        blank_rows: 0,
+        empty_rows: 0,
+        other_rows: 0,
+        left_out: 0,
+        without_key: 0,
+        others: BTreeSet::new(),
+        bad: Vec::new(),
+        bad_total: 0,
+    };
+    while let Some(record) = opened.next_record()? {
+        if reading.take(record, sink)? == Sifted::End {
+            break;
+        }
+    }
+    reading.finish(opened.dialect)
+}
+
+/// Reads the rows of a slice as often as it takes; `again` begins each reading with a fresh input and sink.
+///
+/// # Errors
+/// The failure of the job.
+pub fn read_until_settled<T>(mut again: impl FnMut(Assumptions) -> Result<T, Stopped>) -> Result<T, Failure> {
+    let mut assumptions = Assumptions::default();
+    loop {
+        match again(assumptions) {
+            Ok(read) => return Ok(read),
+            Err(Stopped::Again(others)) => assumptions = others,
+            Err(Stopped::Failed(failure)) => return Err(*failure),
+        }
+    }
+}
+
+impl Reading<'_> {
+    fn take(&mut self, record: Record<'_>, sink: &mut impl RowSink) -> Result<Sifted, Stopped> {
+        if record.iter().all(|cell| cell.trim().is_empty()) {
+            self.empty_rows += 1;
+            return Ok(Sifted::Dropped);
+        }
+        let sifted = self.layout.sift(&record);
+        if sifted != Sifted::Kept {
+            self.left_out += 1;
+            return Ok(sifted);
+        }
+        let (record, whole) = self.measured(record);
+        let request = self.request;
+        let profile = request.profile;
+        let values = self.layout.values(record, request.slice);
+        let line = record.line;
+        let skips = profile.rows.without_key == WithoutKey::Skip;
+        let keyless = skips && values.account_code().is_ok_and(|code| code.trim().is_empty());
+        let contra = self.layout.contra_values(record, request.slice);
+        // A record whose contra account is blank makes one row.
+        let has_contra = contra.is_some_and(|values| !values.account_code().is_ok_and(|code| code.trim().is_empty()));
+        if keyless {
+            self.without_key += 1;
+            if !has_contra {
+                return Ok(Sifted::Dropped);
+            }
+        }
+        let belongs = belongs(&values, request.slice, whole);
+        match belongs {
+            Belongs::Elsewhere(entity, period) => {
+                self.other_rows += 1;
+                if self.others.len() < LISTED_SLICES {
+                    self.others.insert((entity, period));
+                }
+                if self.assumptions.others_tell {
+                    for place in 0..AMOUNTS.len() {
+                        if let Some(source) = values.amount_source(place) {
+                            let evidence = Some(&mut self.evidence);
+                            let mut reading = AmountReading {
+                                reader: &self.amounts,
+                                decimal: self.decimal,
+                                evidence,
+                                thorough: true,
+                            };
+                            // What is no amount there is the business of that slice's job.
+                            let _ = source.read(&values, &mut reading);
+                        }
+                    }
+                }
+                if self.blank_rows > 0 {
+                    return Err(Stopped::Again(Assumptions { blanks: Blanks::Bad, ..self.assumptions }));
+                }
+                return Ok(Sifted::Dropped);
+            }
+            Belongs::Nowhere(bad) => return self.refuse(bad, record.raw, sink),
+            Belongs::HereIfAlone(column) if self.assumptions.blanks == Blanks::Bad || self.other_rows > 0 => {
+                let reason = "is blank, and the file holds several slices";
+                let bad = BadRow { line, column: Some(column.to_owned()), reason: reason.into() };
+                return self.refuse(bad, record.raw, sink);
+            }
+            Belongs::HereIfAlone(_) => self.blank_rows += 1,
+            Belongs::Here => {}
+        }
+        self.rows_of(record, !keyless, has_contra, sink)
+    }
+
+    /// Takes the rows that a record makes, both of them or none: its own, and that of its contra account.
+    fn rows_of(
+        &mut self,
+        record: Record<'_>,
+        own: bool,
+        contra: bool,
+        sink: &mut impl RowSink,
+    ) -> Result<Sifted, Stopped> {
+        let request = self.request;
+        let own = own.then(|| self.layout.values(record, request.slice));
+        let contra = if contra { self.layout.contra_values(record, request.slice) } else { None };
+        let mut amounts = AmountReading {
+            reader: &self.amounts,
+            decimal: self.decimal,
+            evidence: request.profile.amounts.decimal.is_none().then_some(&mut self.evidence),
+            thorough: self.assumptions.amounts == AmountsAre::Mixed,
+        };
+        let mut made = [const { None }; 2];
+        for (place, values) in [own, contra].iter().enumerate() {
+            let Some(values) = values else { continue };
+            // Escapes make a text in JSON up to six times as long.
+            let most = request.limits.record.bytes.saturating_mul(2);
+            let made_row = row(values, request.slice, &mut amounts).and_then(|made| match &made.0.extra {
+                Some(extra) if extra.len() > most => {
+                    let reason = format!("its columns that Aura does not know take more than {most} bytes as JSON");
+                    Err(BadRow { line: record.line, column: None, reason })
+                }
+                _ => Ok(made),
+            });
+            match made_row {
+                Ok(row) => {
+                    if let Some(place) = made.get_mut(place) {
+                        *place = Some(row);
+                    }
+                }
+                Err(bad) => {
+                    self.weigh_amounts()?;
+                    return self.refuse(bad, record.raw, sink);
+                }
+            }
+        }
+        for (row, balance, counted) in made.iter().flatten() {
+            self.rows += 1;
+            let counted = counted.each_ref().map(AsRef::as_ref);
+            self.profiler.add(&record, counted, *balance).map_err(|error| scratch(&error))?;
+            // A job that will fail writes nothing more, but every bad row is still found.
+            if self.bad_total == 0 || request.on_error == OnError::Quarantine {
+                sink.good(row)?;
+            }
+        }
+        Ok(Sifted::Kept)
+    }
+
+    /// The record with as many fields as the header, where the profile allows for it, and whether it is that long.
+    fn measured<'r>(&self, record: Record<'r>) -> (Record<'r>, bool) {
+        let text = &self.request.profile.text;
+        let width = self.layout.columns.names.len();
+        let whole = match record.len().cmp(&width) {
+            _ if record.is_shifted() => false,
+            std::cmp::Ordering::Equal => true,
+            std::cmp::Ordering::Less => text.short_records == ShortRecords::Pad || record.is_of_sheet(),
+            std::cmp::Ordering::Greater => match text.long_records {
+                LongRecords::Refuse => false,
+                LongRecords::Cut => true,
+                LongRecords::Blank => record.iter().skip(width).all(|cell| cell.trim().is_empty()),
+            },
+        };
+        (if whole { record.truncated(width).padded(width) } else { record }, whole)
+    }
+
+    /// Looks at what the texts so far tell about the decimal mark.
+    fn weigh_amounts(&self) -> Result<(), Stopped> {
+        let again = |amounts| Err(Stopped::Again(Assumptions { amounts, ..self.assumptions }));
+        match (self.assumptions.amounts, self.evidence.point, self.evidence.comma) {
+            (AmountsAre::Pointed, None, Some(_)) => again(AmountsAre::WithComma),
+            (AmountsAre::Pointed, Some(_), Some(_)) | (AmountsAre::WithComma, Some(_), _) => again(AmountsAre::Mixed),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes sure that the amounts have one reading.
+    fn one_reading(&self) -> Result<(), Stopped> {
+        self.weigh_amounts()?;
+        let Evidence { point, comma, either } = self.evidence;
+        let Some((line, pointed, with_comma)) = either else { return Ok(()) };
+        let both = format!(
+            "line {line} holds an amount that is {pointed} with a decimal point and {with_comma} with a decimal comma"
+        );
+        let reason = match (point, comma) {
+            (None, None) if !self.assumptions.others_tell && self.other_rows > 0 => {
+                return Err(Stopped::Again(Assumptions { others_tell: true, ..self.assumptions }));
+            }
+            (None, None) => "and no other amount of the file tells which it is".to_owned(),
+            (Some(point), Some(comma)) => {
+                format!("and line {point} can only have a decimal point, line {comma} only a decimal comma")
+            }
+            (Some(_), None) if self.decimal == DecimalMark::Point => return Ok(()),
+            (None, Some(_)) if self.decimal == DecimalMark::Comma => return Ok(()),
+            (Some(line), None) | (None, Some(line)) => format!("and line {line} has another decimal mark"),
+        };
+        let reason =
+            format!("{both}, {reason}; say decimal = \".\" or decimal = \",\" under [amounts] of a mapping profile");
+        Err(Failure::new(ErrorCode::AmbiguousAmounts, Stage::Map, reason).into())
+    }
+
+    fn refuse(&mut self, bad: BadRow, raw: &str, sink: &mut impl RowSink) -> Result<Sifted, Stopped> {
+        self.bad_total += 1;
+        if self.request.on_error == OnError::Quarantine {
+            if self.bad_total > self.request.max_rejected {
+                let limit = self.request.max_rejected;
+                let failure =
+                    self.bad_rows(format!("more than {limit} rows are bad, the most that quarantine puts aside"));
+                return Err(failure.into());
+            }
+            sink.rejected(&bad, raw)?;
+        }
+        if self.bad.len() < LISTED_ROWS {
+            self.bad.push(bad);
+        }
+        Ok(Sifted::Dropped)
+    }
+
+    fn bad_rows(&mut self, message: String) -> Failure {
+        let mut failure = Failure::new(ErrorCode::RowInvalid, Stage::Map, message);
+        failure.rows = std::mem::take(&mut self.bad);
+        failure.rows_total = self.bad_total;
+        failure
+    }
+
+    fn finish(mut self, dialect: Dialect) -> Result<CheckedSlice, Stopped> {
+        self.one_reading()?;
+        if self.bad_total > 0 && (self.request.on_error == OnError::Abort || self.rows == 0) {
+            let first = self.bad.first().map(described).unwrap_or_default();
+            let message =
+                format!("{} of {} rows are bad; the first: {first}", self.bad_total, self.rows + self.bad_total);
+            return Err(self.bad_rows(message).into());
+        }
+        if self.rows == 0 {
+            return Err(self.not_found().into());
+        }
+        let sum = self.profiler.sum().ok_or_else(|| {
+            let reason = "the balances sum to more than 18 integer digits";
+            Failure::new(ErrorCode::RowInvalid, Stage::Control, reason)
+        })?;
+        self.control(sum)?;
+        let profile = self.profiler.finish(&self.layout.columns, self.request.nil_tolerance);
+        let profile = profile.map_err(|error| scratch(&error))?;
+        if self.request.require_balanced && !profile.nil_check.balanced {
+            let reason = format!("the slice sums to {sum}, not to nil within {}", self.request.nil_tolerance);
+            return Err(Failure::new(ErrorCode::OutOfBalance, Stage::Control, reason).into());
+        }
+        let mut warnings = Vec::new();
+        let columns = &self.layout.columns;
+        let left: HashSet<_> = columns.left_columns.iter().collect();
+        let kept: Vec<_> = columns.extra_columns.iter().filter(|name| !left.contains(name)).cloned().collect();
+        for (names, what) in [(&kept, "are kept in extra"), (&columns.left_columns, "are left out")] {
+            if !names.is_empty() {
+                warnings.push(format!("columns that Aura does not know {what}: {}", shortened(names)));
+            }
+        }
+        if self.bad_total > 0 {
+            warnings.push(format!("bad rows were put aside: {}", self.bad_total));
+        }
+        if self.empty_rows > 0 {
+            warnings.push(format!("rows without any value were left out: {}", self.empty_rows));
+        }
+        if self.left_out > 0 {
+            warnings.push(format!("rows that the mapping profile does not choose were left out: {}", self.left_out));
+        }
+        if self.without_key > 0 {
+            warnings.push(format!("rows without an account code were left out: {}", self.without_key));
+        }
+        Ok(CheckedSlice {
+            rows: self.rows,
+            rows_other_slices: self.other_rows,
+            rejected: self.bad,
+            failed: self.bad_total,
+            balance_sum: sum,
+            profile,
+            warnings,
+            left_out: self.left_out,
+            without_key: self.without_key,
+            dialect,
+            decimal: self.decimal,
+            columns: self.layout.columns,
+        })
+    }
+
+    fn control(&self, sum: Amount) -> Result<(), Failure> {
+        let Control { rows, balance_sum } = self.request.control;
+        let mut faults = Vec::new();
+        if let Some(expected) = rows.filter(|expected| *expected != self.rows) {
+            faults.push(format!("the message says {expected} rows, the file has {}", self.rows));
+        }
+        if let Some(expected) = balance_sum.filter(|expected| *expected != sum) {
+            faults.push(format!("the message says a sum of {expected}, the file has {sum}"));
+        }
+        if faults.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::new(ErrorCode::ControlTotalMismatch, Stage::Control, faults.join("; ")))
+    }
+
+    fn not_found(&self) -> Failure {
+        let listed: Vec<_> = self.others.iter().map(|(entity, period)| format!("{entity} {period}")).collect();
+        let message = if listed.is_empty() {
+            "the file has no row".to_owned()
+        } else {
+            let more = if listed.len() == LISTED_SLICES { ", …" } else { "" };
+            format!("the file has no row of {}; it has {}{more}", self.request.slice, listed.join(", "))
+        };
+        Failure::new(ErrorCode::SliceNotFound, Stage::Map, message)
+    }
+}
+
+fn described(bad: &BadRow) -> String {
+    match &bad.column {
+        Some(column) => format!("line {}, {column}: {}", bad.line, bad.reason),
+        None => format!("line {}: {}", bad.line, bad.reason),
+    }
+}
+
+fn shortened(names: &[String]) -> String {
+    let shown: Vec<_> = names.iter().take(20).map(String::as_str).collect();
+    let more =
+        if names.len() > shown.len() { format!(" and {} more", names.len() - shown.len()) } else { String::new() };
+    format!("{}{more}", shown.join(", "))
+}
+
+fn scratch(error: &std::io::Error) -> Failure {
+    let reason = format!("no temporary file can be kept for the slice's statistics: {error}");
+    Failure::new(ErrorCode::StorageUnavailable, Stage::Parse, reason)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,326 @@
+use super::*;
+use crate::file::{records::RecordLimits, unpack::Expansion, workbook::WorkbookLimits};
+
+#[derive(Default)]
+struct Collected(Vec<String>, Vec<String>);
+
+impl RowSink for Collected {
+    fn good(&mut self, row: &LedgerRow<'_>) -> Result<(), Failure> {
+        let balance = row.amounts[0].unwrap();
+        self.0.push(format!("{}:{}/{}={balance}", row.line, row.company_code, row.account_code));
+        self.0.extend(row.extra.clone());
+        Ok(())
+    }
+
+    fn rejected(&mut self, row: &BadRow, raw: &str) -> Result<(), Failure> {
+        self.1.push(format!("{} <{raw}>", described(row)));
+        Ok(())
+    }
+}
+
+const LIMITS: FileLimits = FileLimits {
+    record: RecordLimits { bytes: 1000, fields: 50 },
+    expansion: Expansion { bytes: 1 << 30, ratio: 200 },
+    workbook: WorkbookLimits { bytes: 1 << 20, unpacked: 1 << 24 },
+};
+const HEADER: &str = "entity,period,account_code,account_name,balance,bs_pl,status\n";
+
+fn slice() -> Slice {
+    Slice { entity: "A".parse().unwrap(), period: "2022-06".parse().unwrap() }
+}
+
+fn request<'a>(slice: &'a Slice, profile: &'a MappingProfile) -> Request<'a> {
+    Request {
+        slice,
+        profile,
+        on_error: OnError::Abort,
+        max_rejected: 2,
+        limits: LIMITS,
+        control: Control::default(),
+        require_balanced: false,
+        nil_tolerance: Amount::ZERO,
+    }
+}
+
+fn read_with(rows: &str, change: impl FnOnce(&mut Request<'_>)) -> (Result<CheckedSlice, Failure>, Collected) {
+    let (slice, profile) = (slice(), MappingProfile::default());
+    let mut request = request(&slice, &profile);
+    change(&mut request);
+    let text = if rows.starts_with("entity") { rows.to_owned() } else { format!("{HEADER}{rows}") };
+    let mut sink = Collected::default();
+    let read = read_until_settled(|assumptions| {
+        sink = Collected::default();
+        read(text.as_bytes(), &request, assumptions, &mut sink)
+    });
+    (read, sink)
+}
+
+/// The rows that a profile makes of a whole file.
+fn rows_through(toml: &str, text: &str) -> Result<Vec<String>, Failure> {
+    let (slice, profile) = (slice(), MappingProfile::parse("erp".parse().unwrap(), toml).unwrap());
+    let request = request(&slice, &profile);
+    read_until_settled(|assumptions| {
+        let mut sink = Collected::default();
+        read(text.as_bytes(), &request, assumptions, &mut sink).map(|_| sink.0)
+    })
+}
+
+fn failure(rows: &str, change: impl FnOnce(&mut Request<'_>)) -> Failure {
+    read_with(rows, change).0.unwrap_err()
+}
+
+#[test]
+fn codes_stay_text_blank_balances_are_nil_and_company_is_the_entity() {
+    let (read, sink) =
+        read_with("A,2022-06, 00100 ,Cash,,BS,Assets\nA,2022-06,200,Debt,-1.50,BS,Liabilities\n", |_| {});
+    assert_eq!(sink.0, ["2:A/00100=0", "3:A/200=-1.5"]);
+    let read = read.unwrap();
+    assert_eq!((read.rows, read.balance_sum.to_string().as_str(), read.profile.blank_balances), (2, "-1.5", 1));
+}
+
+#[test]
+fn rows_of_other_slices_are_counted_and_left_alone() {
+    let (read, sink) = read_with("B,2022-06,1,x,junk,BS,A\nA,2022-06,1,x,1,BS,A\nA,2022-07,1,x,1,BS,A\n", |_| {});
+    assert_eq!((read.unwrap().rows_other_slices, sink.0.len()), (2, 1));
+    let missing = failure("B,2022-06,1,x,1,BS,A\nA,2022-07,1,x,1,BS,A\n", |_| {});
+    assert_eq!(missing.message, "the file has no row of A 2022-06; it has A 2022-07, B 2022-06");
+}
+
+#[test]
+fn a_blank_entity_is_the_jobs_only_if_the_file_holds_no_other_slice() {
+    let (read, sink) = read_with(",2022-06,1,x,1,BS,A\nA,,2,x,2,BS,A\n", |_| {});
+    assert_eq!((read.unwrap().rows, sink.0.len()), (2, 2));
+    for rows in [",2022-06,1,x,1,BS,A\nB,2022-06,2,x,2,BS,A\n", "B,2022-06,2,x,2,BS,A\n,2022-06,1,x,1,BS,A\n"] {
+        let failure = failure(rows, |_| {});
+        assert_eq!(failure.code, ErrorCode::RowInvalid);
+        assert_eq!(failure.rows[0].column.as_deref(), Some("entity"), "{failure}");
+    }
+}
+
+#[test]
+fn every_bad_row_is_listed_with_line_column_and_reason() {
+    let rows = "A,2022-06,1,x,12x,BS,A\nA,2022-06,,x,1,BS,A\nA,2022-06,3,x,1,BS\nA,2022-06,4,x,1,BS,A\n";
+    let failure = failure(rows, |_| {});
+    let shown: Vec<_> = failure.rows.iter().map(described).collect();
+    assert_eq!(
+        shown,
+        [
+            "line 2, balance: is no decimal number",
+            "line 3, account_code: is blank",
+            "line 4: has 6 fields where the header has 7"
+        ]
+    );
+    assert_eq!(failure.message, "3 of 4 rows are bad; the first: line 2, balance: is no decimal number");
+}
+
+#[test]
+fn quarantine_puts_bad_rows_aside_up_to_its_limit() {
+    let rows = "A,2022-06,1,x,12x,BS,A\nA,2022-06,4,\"x\ny\",1e3,BS,A\nA,2022-06,5,x,1,BS,A\n";
+    let (read, sink) = read_with(rows, |request| request.on_error = OnError::Quarantine);
+    assert_eq!((read.unwrap().failed, sink.0.len()), (2, 1));
+    assert_eq!(sink.1[1], "line 3, balance: is no decimal number <A,2022-06,4,\"x\ny\",1e3,BS,A>");
+    let more = format!("A,2022-06,9,x,?,BS,A\n{rows}");
+    let failure = failure(&more, |request| request.on_error = OnError::Quarantine);
+    assert!(failure.message.starts_with("more than 2 rows are bad"), "{failure}");
+}
+
+#[test]
+fn unknown_columns_are_kept_verbatim() {
+    let rows = "entity,period,account_code,account_name,balance,bs_pl,status,Segment\nA,2022-06,1,x,1,BS,A, \"\"\n";
+    let rows = rows.replace("\"\"", "x\\y");
+    let (read, sink) = read_with(&rows, |_| {});
+    assert_eq!(sink.0[1], r#"{"Segment":" x\\y"}"#);
+    assert_eq!(read.unwrap().warnings, ["columns that Aura does not know are kept in extra: Segment"]);
+}
+
+#[test]
+fn a_cell_that_a_short_record_lacks_is_blank_whatever_it_decides() {
+    let toml = "[text]\nshort_records = 'pad'\n[columns]\nperiod = { message = 'period' }\nbs_pl = { value = 'BS' }\n\
+                status = { value = 'x' }\n";
+    let text = "account_code,account_name,balance,entity\n1,a,5,A\n2,b,6\n";
+    assert_eq!(rows_through(toml, text).unwrap(), ["2:A/1=5", "3:A/2=6"], "the file holds no other slice");
+    let two = format!("{text}3,c,7,B\n");
+    let failure = rows_through(toml, &two).unwrap_err();
+    assert_eq!(failure.rows[0].reason, "is blank, and the file holds several slices");
+    let filled = format!("{toml}entity = {{ column = 'entity', fill_down = true }}\n");
+    let text = "account_code,account_name,balance,entity\n1,a,5,B\n2,b,6\n3,c,7,A\n4,d,8\n";
+    assert_eq!(rows_through(&filled, text).unwrap(), ["4:A/3=7", "5:A/4=8"]);
+}
+
+#[test]
+fn more_lines_to_pass_over_than_a_file_has_leave_none() {
+    for (key, code) in [("skip_lines", ErrorCode::SchemaInvalid), ("skip_after_header", ErrorCode::SliceNotFound)] {
+        let failure = rows_through(&format!("[text]\n{key} = {}\n", i64::MAX), HEADER).unwrap_err();
+        assert_eq!(failure.code, code, "{key}");
+    }
+}
+
+#[test]
+fn columns_by_place_are_counted_between_the_delimiters_at_the_ends() {
+    let columns = "[columns]\naccount_code = 1\naccount_name = 2\nbalance = 3\nentity = { message = 'entity' }\n\
+                   period = { message = 'period' }\nbs_pl = { value = 'BS' }\nstatus = { value = 'x' }\n";
+    for (ends, text) in [
+        ("leading_delimiter = true\ntrailing_delimiter = true", "|1|a|5|\n|2|b|6|\n"),
+        ("leading_delimiter = true", "|1|a|5\n|2|b|6\n"),
+        ("trailing_delimiter = true", "1|a|5|\n2|b|6|\n"),
+    ] {
+        let rows = rows_through(&format!("[text]\nheader = false\ndelimiter = '|'\n{ends}\n{columns}"), text);
+        assert_eq!(rows.unwrap(), ["1:A/1=5", "2:A/2=6"], "{text}");
+    }
+}
+
+#[test]
+fn totals_must_match() {
+    let rows = "A,2022-06,1,x,1.5,BS,A\nA,2022-06,2,x,-1,BS,A\n";
+    let control = Control { rows: Some(3), balance_sum: Some("0.6".parse().unwrap()) };
+    let mismatch = failure(rows, |request| request.control = control);
+    assert_eq!(
+        mismatch.message,
+        "the message says 3 rows, the file has 2; the message says a sum of 0.6, the file has 0.5"
+    );
+    let unbalanced = failure(rows, |request| request.require_balanced = true);
+    assert_eq!(unbalanced.code, ErrorCode::OutOfBalance);
+    let tolerance = "0.5".parse().unwrap();
+    let (read, _) = read_with(rows, |request| (request.require_balanced, request.nil_tolerance) = (true, tolerance));
+    assert!(read.is_ok());
+}
+
+#[test]
+fn an_empty_file_lacks_every_column_and_a_header_alone_has_no_row() {
+    let empty = failure("entity\n", |_| {});
+    assert_eq!(empty.code, ErrorCode::SchemaInvalid);
+    assert_eq!(failure("", |_| {}).message, "the file has no row");
+}
+
+/// Reads the slice A 2022-06 through a profile: its rows, or the failure's code.
+fn through(profile: &str, text: &str) -> Result<Vec<String>, String> {
+    let slice = slice();
+    let profile = MappingProfile::parse("erp".parse().unwrap(), profile).map_err(|invalid| invalid.to_string())?;
+    let request = request(&slice, &profile);
+    let mut sink = Collected::default();
+    let read = read_until_settled(|assumptions| {
+        sink = Collected::default();
+        read(text.as_bytes(), &request, assumptions, &mut sink)
+    });
+    read.map(|_| sink.0).map_err(|failure| format!("{}: {}", failure.code, failure.message))
+}
+
+/// A file's own columns but for entity, period, bs_pl and status.
+const BRIEF: &str = "[columns]\nentity = { message = 'entity' }\nperiod = { message = 'period' }\nbs_pl = { value = 'BS' }\n\
+                     status = { value = 'x' }\n";
+
+#[test]
+fn a_title_with_an_open_quote_draws_no_row_into_itself() {
+    let profile = format!("[text]\nheader_contains = ['account_code']\n{BRIEF}");
+    let text = "\"Report of the month\naccount_code,account_name,balance\n1,x,5\n\"Page 2\naccount_code,account_name,balance\n2,x,6\n";
+    assert!(through(&profile, text).unwrap_err().starts_with("csv_malformed"));
+    let titled = "5\" pipes, say\naccount_code,account_name,balance\n1,x,5\n";
+    assert_eq!(through(&profile, titled).unwrap(), ["3:A/1=5"]);
+}
+
+#[test]
+fn lines_below_the_header_are_passed_over_whatever_they_hold() {
+    let profile = format!("[text]\nskip_after_header = 1\n{BRIEF}");
+    for units in ["", "\"unit;;EUR", ",,EUR"] {
+        for end in ["\n", "\r\n", "\r"] {
+            let text = format!("account_code,account_name,balance\n{units}\n1,x,5\n2,y,6\n").replace('\n', end);
+            assert_eq!(through(&profile, &text).unwrap(), ["3:A/1=5", "4:A/2=6"], "{units:?} {end:?}");
+        }
+    }
+}
+
+#[test]
+fn no_delimiter_is_guessed_without_a_header() {
+    let profile = format!(
+        "[text]\nheader = false\ncolumn_names = ['account_code', 'balance']\n{BRIEF}account_name = {{ value = 'x' }}\n"
+    );
+    assert!(through(&profile, "1000;1,50\n").unwrap_err().starts_with("schema_invalid"));
+}
+
+#[test]
+fn blanks_of_any_kind_are_blank() {
+    let text = format!("{HEADER}A,2022-06,\u{a0},Total,100,BS,A\n");
+    assert!(through("", &text).unwrap_err().contains("account_code: is blank"));
+    let text = format!("{HEADER}\u{3000},\u{a0},,,,,\nA\u{a0},2022-06,1,x,5,BS,A\n");
+    assert_eq!(through("", &text).unwrap(), ["3:A/1=5"]);
+}
+
+#[test]
+fn a_row_that_no_job_could_load_is_bad() {
+    for row in ["2,Cash, Bank,A,2022-06,6,BS,A", "a,2022-06,2,x,6,BS,A", "A,2022-6,2,x,6,BS,A", "Total,,,,6,,"] {
+        let text = format!("{HEADER}A,2022-06,1,x,5,BS,A\n{row}\n");
+        assert!(through("", &text).unwrap_err().starts_with("row_invalid"), "{row}");
+    }
+    let text = format!("{HEADER}A,2022-06,1,x,5,BS,A\nB,2022-06,short\n");
+    assert_eq!(through("", &text).unwrap(), ["2:A/1=5"], "another job's bad row is that job's");
+}
+
+#[test]
+fn a_decimal_mark_that_the_remaining_rows_contradict_is_not_kept() {
+    let text = format!("{HEADER},2022-06,1,x,\"1,5\",BS,A\nA,2022-06,2,x,1.234,BS,A\nB,2022-06,3,x,2.50,BS,A\n");
+    let slice = slice();
+    let profile = MappingProfile::default();
+    let request = Request { on_error: OnError::Quarantine, ..request(&slice, &profile) };
+    let mut sink = Collected::default();
+    let settled = read_until_settled(|assumptions| {
+        sink = Collected::default();
+        read(text.as_bytes(), &request, assumptions, &mut sink)
+    });
+    match settled {
+        Ok(_) => assert_eq!(sink.0, ["3:A/2=1.234"]),
+        Err(failure) => assert_eq!(failure.code, ErrorCode::AmbiguousAmounts),
+    }
+}
+
+#[test]
+fn a_mark_beside_a_side_that_the_column_tells_is_refused() {
+    let profile = format!(
+        "[amounts]\ndebit_marks = ['Dr']\ncredit_marks = ['Cr']\n[balance]\ndebit = 'd'\ncredit = 'c'\n{BRIEF}"
+    );
+    let text = "account_code,account_name,d,c\n1,x,,100 Cr\n";
+    assert!(through(&profile, text).unwrap_err().contains("has two signs"));
+}
+
+#[test]
+fn both_rows_of_a_line_are_made_or_none() {
+    let profile =
+        format!("repeated_keys = 'sum'\n[contra]\naccount_code = {{ column = 'gegen', fill_down = true }}\n{BRIEF}");
+    let text = "account_code,account_name,gegen,balance\n1,x,9,5\n2,y,,-7\n";
+    assert_eq!(through(&profile, text).unwrap(), ["2:A/1=5", "2:A/9=-5", "3:A/2=-7", "3:A/9=7"]);
+}
+
+#[test]
+fn edges_of_lines_are_where_the_header_has_them() {
+    let profile = format!(
+        "extra_columns = 'drop'\n[text]\ndelimiter = '|'\nleading_delimiter = true\nshort_records = 'pad'\n[balance]\ndebit = 'Soll'\ncredit = 'Haben'\n\
+                           {BRIEF}account_code = 'Konto'\naccount_name = 'Name'\n"
+    );
+    let text = "Dept|Konto|Name|Soll|Haben\n|2000|777|5|9\n";
+    assert_eq!(through(&profile, text).unwrap(), ["2:A/2000=-4"]);
+    let framed = "|Dept|Konto|Name|Soll|Haben\n|x|1|n|5|\ny|2|n|5|1\n";
+    assert!(through(&profile, framed).unwrap_err().starts_with("row_invalid"));
+}
+
+#[test]
+fn mistakes_of_a_profile_that_would_move_figures_are_refused() {
+    for (profile, told) in [
+        ("[amounts]\npadding = '0'", "padding has '0'"),
+        ("[amounts]\ndebit_marks = ['40']", "debit_marks has \"40\""),
+        ("[amounts]\ncurrency = ['-']", "currency has \"-\""),
+        ("[amounts]\ndebit_marks = ['cr']\ncredit_marks = ['Cr']", "stands under debit_marks and credit_marks"),
+        ("[amounts]\ndecimal = '.'\nthousands = '.'", "the same mark"),
+        ("[text]\ncolumn_names = ['a']", "column_names go with header = false"),
+        ("[text]\nheader = false\nheader_rows = 2", "goes with neither"),
+        ("[text]\ndelimiter = ';'\nquote = ';'", "the same character"),
+        ("[rows]\ndrop = [{ column = 'a', is = 'Total ' }]", "spaces at its ends"),
+        ("[columns]\nbalance = { column = 'a', fill_down = true }", "fill_down would count again"),
+        ("[columns]\nstatus = { column = 'a', format = 'MM/YYYY' }", "format is for the period"),
+        ("repeated_keys = 'last'\n[contra]\naccount_code = 'a'", "does not go with [contra]"),
+        ("[columns]\nstatus = { value = \"a\\u0000\" }", "NUL"),
+    ] {
+        let refused = through(profile, "").unwrap_err();
+        assert!(refused.starts_with("line ") && refused.contains(told), "{profile}: {refused}");
+    }
+    let implied = format!("[amounts]\nthousands = '.'\n{BRIEF}");
+    assert_eq!(through(&implied, "account_code;account_name;balance\n1;x;1.234\n").unwrap(), ["2:A/1=1234"]);
+}

@@ -1,0 +1,8 @@
+//! What programs say to each other: the job and its envelope, the receipt, the event, and why a job failed.
+
+pub mod envelope;
+pub mod event;
+pub mod failure;
+pub mod job;
+pub mod receipt;
+pub mod receive;

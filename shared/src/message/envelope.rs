@@ -1,0 +1,374 @@
+//! The envelope: what AMQP properties and headers say about a message beside its body.
+
+use chrono::{DateTime, Utc};
+use lapin::{
+    BasicProperties,
+    types::{AMQPValue, FieldTable, ShortString},
+};
+use uuid::Uuid;
+
+use crate::{
+    broker::amqp::properties::{MALFORMED, WITHHELD},
+    message::job::{Arrival, Job, to_micros},
+};
+
+/// The attempt, an integer from 1.
+pub const ATTEMPT: &str = "aura-attempt";
+/// The identity that a worker gave to a job without one.
+pub const JOB_ID: &str = "aura-job-id";
+/// The export time that a worker gave to a job without one.
+pub const EXPORTED_AT: &str = "aura-exported-at";
+/// When a job was forced.
+pub const FORCED_AT: &str = "aura-forced-at";
+/// The earliest time of the first delivery of a job without an export time.
+pub const ARRIVAL_FROM: &str = "aura-arrival-from";
+/// Which intake took that delivery.
+pub const ARRIVAL_INTAKE: &str = "aura-arrival-intake";
+/// How often a dead letter was replayed.
+pub const REPLAYS: &str = "aura-replays";
+/// When the job first failed.
+pub const FIRST_FAILED_AT: &str = "aura-first-failed-at";
+/// When the job failed for good.
+pub const FAILED_AT: &str = "aura-failed-at";
+/// The claim under which a living worker had the job and gave it back.
+pub const RETURNED_CLAIM: &str = "aura-returned-claim";
+/// Who published the job, as the publisher says.
+pub const ACTOR: &str = "aura-actor";
+/// Whom the broker vouched for when the message first came to a worker, who publishes it again under its own name.
+/// Empty if it vouched for nobody.
+pub const USER_ID: &str = "aura-user-id";
+/// Why the job is a dead letter.
+pub const ERROR_CODE: &str = "aura-error-code";
+/// In which stage it failed.
+pub const ERROR_STAGE: &str = "aura-error-stage";
+/// What was wrong, at most 4 KiB.
+pub const ERROR_MESSAGE: &str = "aura-error-message";
+/// Which worker gave it up.
+pub const WORKER: &str = "aura-worker";
+/// The file's fingerprint, if known.
+pub const FINGERPRINT: &str = "aura-fingerprint";
+/// The W3C trace context.
+pub const TRACEPARENT: &str = "traceparent";
+
+/// Attempts that a job has: the first, and three retries.
+pub const MAX_ATTEMPTS: u32 = 4;
+
+/// The most characters of a name that is kept.
+pub const MAX_NAME: usize = 256;
+
+/// Who published a message.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PublishedBy {
+    /// The header `aura-actor`: what the publisher says, not a proof.
+    pub actor: Option<String>,
+    /// The AMQP `user_id`: the broker refuses it from anyone except that user.
+    pub user_id: Option<String>,
+}
+
+impl PublishedBy {
+    fn read(properties: &BasicProperties, headers: &FieldTable) -> Self {
+        let user_id = properties.user_id().as_ref().map(|user| user.as_str().to_owned());
+        Self { actor: text(headers, ACTOR).filter(|name| is_name(name)), user_id: user_id.filter(|name| is_name(name)) }
+    }
+}
+
+/// Whether a text can be kept as somebody's name: neither empty nor longer than [`MAX_NAME`]
+/// characters, and without control characters.
+pub fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().count() <= MAX_NAME && !text.chars().any(char::is_control)
+}
+
+/// What a delivery says beside its body. Nothing in it is trusted further than the contract goes:
+/// a value of another type or out of range counts as absent.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Envelope {
+    /// The `message_id`, if it is a UUID.
+    pub message_id: Option<Uuid>,
+    /// The `correlation_id`, if it is a UUID.
+    pub correlation_id: Option<Uuid>,
+    /// The AMQP `type`.
+    pub message_type: Option<String>,
+    /// The AMQP `timestamp`, in whole seconds.
+    pub timestamp: Option<DateTime<Utc>>,
+    /// The identity given by a worker.
+    pub job_id: Option<Uuid>,
+    /// The export time given by a worker.
+    pub exported_at: Option<DateTime<Utc>>,
+    /// When the job was forced.
+    pub forced_at: Option<DateTime<Utc>>,
+    /// What is known of the first delivery, if a worker noted it.
+    pub arrival: Option<Arrival>,
+    /// The attempt, from 1 to 4.
+    pub attempt: u32,
+    /// How often the message was replayed.
+    pub replays: u32,
+    /// When the job first failed.
+    pub first_failed_at: Option<DateTime<Utc>>,
+    /// The claim that a living worker gave back.
+    pub returned_claim: Option<Uuid>,
+    /// Who published the message.
+    pub published_by: PublishedBy,
+    /// Whom the message's last publisher names as its first one, to be believed of a worker alone; empty for nobody.
+    pub first_user_id: Option<String>,
+    /// The W3C trace context.
+    pub traceparent: Option<String>,
+    /// What the guard of the connection left out of the properties, if anything.
+    pub malformed: Option<String>,
+    /// Whether that is the body.
+    pub is_withheld: bool,
+}
+
+impl Envelope {
+    /// Reads a delivery's properties.
+    pub fn read(properties: &BasicProperties) -> Self {
+        let empty = FieldTable::default();
+        let headers = properties.headers().as_ref().unwrap_or(&empty);
+        let uuid = |text: &ShortString| text.as_str().parse().ok();
+        Self {
+            message_id: properties.message_id().as_ref().and_then(uuid),
+            correlation_id: properties.correlation_id().as_ref().and_then(uuid),
+            message_type: properties.kind().as_ref().map(|kind| kind.as_str().to_owned()),
+            timestamp: properties
+                .timestamp()
+                .and_then(|seconds| i64::try_from(seconds).ok())
+                .and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
+            job_id: parsed(headers, JOB_ID),
+            exported_at: time(headers, EXPORTED_AT),
+            forced_at: time(headers, FORCED_AT),
+            arrival: time(headers, ARRIVAL_FROM)
+                .zip(parsed(headers, ARRIVAL_INTAKE))
+                .map(|(from, intake)| Arrival { from, intake }),
+            attempt: integer(headers, ATTEMPT).unwrap_or(1).clamp(1, i64::from(MAX_ATTEMPTS)) as u32,
+            replays: integer(headers, REPLAYS).unwrap_or(0).clamp(0, i64::from(i32::MAX)) as u32,
+            first_failed_at: time(headers, FIRST_FAILED_AT),
+            returned_claim: parsed(headers, RETURNED_CLAIM),
+            published_by: PublishedBy::read(properties, headers),
+            first_user_id: text(headers, USER_ID),
+            traceparent: text(headers, TRACEPARENT),
+            malformed: text(headers, MALFORMED),
+            is_withheld: headers.contains_key(WITHHELD),
+        }
+    }
+
+    /// The same with its first publisher's user, where a worker published it again. The broker vouches for the
+    /// worker, and the worker for whom it had the message from.
+    pub fn from_first_publisher(mut self, is_worker: impl Fn(&str) -> bool) -> Self {
+        if self.published_by.user_id.as_deref().is_some_and(is_worker)
+            && let Some(first) = &self.first_user_id
+        {
+            self.published_by.user_id = Some(first.clone()).filter(|name| is_name(name));
+        }
+        self
+    }
+}
+
+/// A header as text.
+#[expect(clippy::wildcard_enum_match_arm, reason = "a header of any other type is no text")]
+pub fn text(headers: &FieldTable, name: &str) -> Option<String> {
+    match headers.inner().get(name)? {
+        AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok().map(str::to_owned),
+        AMQPValue::ShortString(text) => Some(text.as_str().to_owned()),
+        _ => None,
+    }
+}
+
+/// A header as a whole number.
+#[expect(clippy::wildcard_enum_match_arm, reason = "a header of any other type is no number")]
+pub fn integer(headers: &FieldTable, name: &str) -> Option<i64> {
+    match *headers.inner().get(name)? {
+        AMQPValue::ShortShortInt(n) => Some(n.into()),
+        AMQPValue::ShortShortUInt(n) => Some(n.into()),
+        AMQPValue::ShortInt(n) => Some(n.into()),
+        AMQPValue::ShortUInt(n) => Some(n.into()),
+        AMQPValue::LongInt(n) => Some(n.into()),
+        AMQPValue::LongUInt(n) => Some(n.into()),
+        AMQPValue::LongLongInt(n) => Some(n),
+        _ => None,
+    }
+}
+
+fn parsed<T: std::str::FromStr>(headers: &FieldTable, name: &str) -> Option<T> {
+    text(headers, name)?.parse().ok()
+}
+
+/// A header as a time, read as strictly as one in a body: RFC 3339, with a year of four digits.
+fn time(headers: &FieldTable, name: &str) -> Option<DateTime<Utc>> {
+    let at = DateTime::parse_from_rfc3339(&text(headers, name)?).ok()?;
+    Some(to_micros(at.to_utc()))
+}
+
+/// The properties with which a delivery is published again: those that it came with, less what the
+/// broker added on its way (a stale `x-death` makes the broker take a retry for a cycle and drop it)
+/// and less what an earlier failure left, or an earlier worker said of who published it. The `user_id` stays;
+/// who publishes as somebody else must leave it out, which [`amqp::Publisher`](crate::broker::amqp::Publisher) does.
+pub fn republished(properties: &BasicProperties, keep_failure: bool) -> (BasicProperties, FieldTable) {
+    let mut headers = FieldTable::default();
+    let came_with = properties.headers().clone().unwrap_or_default();
+    for (name, value) in came_with.inner() {
+        let key = name.as_str();
+        let of_guard = matches!(key, MALFORMED | WITHHELD);
+        let of_broker = of_guard
+            || key == "x-death"
+            || key.starts_with("x-first-death-")
+            || key.starts_with("x-last-death-")
+            || key == "x-delivery-count"
+            || key == "x-acquired-count";
+        let of_failure = matches!(key, ERROR_CODE | ERROR_STAGE | ERROR_MESSAGE | FAILED_AT | WORKER | RETURNED_CLAIM);
+        if !of_broker && key != USER_ID && (keep_failure || !of_failure) {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+    let kept = without_user_id(properties);
+    let kept = match properties.user_id() {
+        Some(user) => kept.with_user_id(user.clone()),
+        None => kept,
+    };
+    (kept, headers)
+}
+
+/// The properties of a delivery that go on with it, except the user that the broker vouched for.
+pub fn without_user_id(properties: &BasicProperties) -> BasicProperties {
+    // An expiration of the publisher's own would let the broker drop the message.
+    let kept = BasicProperties::default().with_delivery_mode(2);
+    let kept = match properties.message_id() {
+        Some(id) => kept.with_message_id(id.clone()),
+        None => kept,
+    };
+    let kept = match properties.correlation_id() {
+        Some(id) => kept.with_correlation_id(id.clone()),
+        None => kept,
+    };
+    let kept = match properties.kind() {
+        Some(kind) => kept.with_type(kind.clone()),
+        None => kept,
+    };
+    let kept = match properties.timestamp() {
+        Some(at) => kept.with_timestamp(*at),
+        None => kept,
+    };
+    let kept = match properties.content_type() {
+        Some(content_type) => kept.with_content_type(content_type.clone()),
+        None => kept,
+    };
+    match properties.app_id() {
+        Some(app) => kept.with_app_id(app.clone()),
+        None => kept,
+    }
+}
+
+/// Sets a header.
+pub fn set(headers: &mut FieldTable, name: &str, value: impl ToString) {
+    headers.insert(name.into(), AMQPValue::LongString(value.to_string().into()));
+}
+
+/// Sets a header that is a whole number.
+pub fn set_integer(headers: &mut FieldTable, name: &str, value: u32) {
+    headers.insert(name.into(), AMQPValue::LongInt(i32::try_from(value).unwrap_or(i32::MAX)));
+}
+
+/// Writes down what a worker decided about a job when it first saw it, so that every later delivery
+/// is the same job.
+pub fn remember(headers: &mut FieldTable, job: &Job) {
+    set(headers, JOB_ID, job.job_id);
+    remember_times(headers, job);
+}
+
+/// Writes down where a job stands among the exports, in which round it is, and who published it.
+pub fn remember_times(headers: &mut FieldTable, job: &Job) {
+    set(headers, EXPORTED_AT, time_text(job.exported_at));
+    if let Some(at) = job.forced_at {
+        set(headers, FORCED_AT, time_text(at));
+    }
+    if let Some(Arrival { from, intake }) = job.arrival {
+        set(headers, ARRIVAL_FROM, time_text(from));
+        set(headers, ARRIVAL_INTAKE, intake);
+    }
+    set(headers, USER_ID, job.published_by.user_id.as_deref().unwrap_or_default());
+    set_integer(headers, REPLAYS, job.replays);
+}
+
+/// RFC 3339 in UTC with microseconds.
+pub fn time_text(at: DateTime<Utc>) -> String {
+    to_micros(at).to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(pairs: Vec<(&str, AMQPValue)>) -> BasicProperties {
+        let mut headers = FieldTable::default();
+        for (name, value) in pairs {
+            headers.insert(name.into(), value);
+        }
+        BasicProperties::default().with_headers(headers)
+    }
+
+    #[test]
+    fn forged_headers_are_harmless() {
+        let envelope = Envelope::read(&with(vec![
+            (ATTEMPT, AMQPValue::LongLongInt(99)),
+            (REPLAYS, AMQPValue::LongLongInt(-5)),
+            (JOB_ID, AMQPValue::LongString("no uuid".into())),
+            (EXPORTED_AT, AMQPValue::Boolean(true)),
+            (FORCED_AT, AMQPValue::LongString(vec![0xff, 0xfe].into())),
+        ]));
+        assert_eq!(envelope, Envelope { attempt: 4, ..Envelope::default() });
+        assert_eq!(Envelope::read(&with(vec![(ATTEMPT, AMQPValue::LongString("x".into()))])).attempt, 1);
+    }
+
+    #[test]
+    fn who_published_is_read_within_bounds_and_said_and_vouched_for_stay_apart() {
+        let said = |actor: &str| with(vec![(ACTOR, AMQPValue::LongString(actor.into()))]);
+        let read = |properties: &BasicProperties| Envelope::read(properties).published_by;
+        let mara = PublishedBy { actor: Some("mara".to_owned()), user_id: None };
+        assert_eq!(read(&said("mara")), mara);
+        let erp = PublishedBy { user_id: Some("erp".to_owned()), ..mara };
+        assert_eq!(read(&said("mara").with_user_id("erp".into())), erp);
+        let longest = "ä".repeat(MAX_NAME);
+        assert_eq!(read(&said(&longest)).actor.as_deref(), Some(longest.as_str()));
+        for bad in ["", "a\nb", "a\0", &"a".repeat(MAX_NAME + 1)] {
+            assert_eq!(read(&said(bad)), PublishedBy::default(), "{bad:?}");
+        }
+        assert_eq!(read(&with(vec![(ACTOR, AMQPValue::LongInt(7))])), PublishedBy::default());
+    }
+
+    #[test]
+    fn only_a_workers_word_counts_for_who_published_first() {
+        let read = |user: &str, first: Option<&str>| {
+            let headers = first.map(|first| (USER_ID, AMQPValue::LongString(first.into())));
+            let properties = with(headers.into_iter().collect()).with_user_id(user.into());
+            Envelope::read(&properties).from_first_publisher(|user| user == "aura").published_by.user_id
+        };
+        assert_eq!(read("aura", Some("erp")).as_deref(), Some("erp"));
+        assert_eq!(read("aura", Some("")), None, "the broker vouched for nobody");
+        assert_eq!(read("aura", Some("a\nb")), None);
+        assert_eq!(read("aura", None).as_deref(), Some("aura"), "its own message");
+        assert_eq!(read("erp", Some("boss")).as_deref(), Some("erp"));
+        let forged = with(vec![(USER_ID, AMQPValue::LongString("boss".into()))]);
+        assert_eq!(Envelope::read(&forged).from_first_publisher(|_| true).published_by.user_id, None);
+        assert!(!republished(&forged, true).1.contains_key(USER_ID));
+    }
+
+    #[test]
+    fn republishing_drops_what_the_broker_added_and_keeps_what_the_publisher_said() {
+        let came = with(vec![
+            ("x-death", AMQPValue::LongInt(1)),
+            ("x-first-death-queue", AMQPValue::LongInt(1)),
+            ("x-delivery-count", AMQPValue::LongInt(1)),
+            (ERROR_CODE, AMQPValue::LongString("timeout".into())),
+            (TRACEPARENT, AMQPValue::LongString("00-1".into())),
+            ("tenant", AMQPValue::LongInt(7)),
+        ])
+        .with_message_id("m".into())
+        .with_expiration("5".into())
+        .with_timestamp(7);
+        let (properties, headers) = republished(&came, false);
+        let names: Vec<_> = headers.inner().keys().map(|k| k.as_str()).collect();
+        assert_eq!(names, ["tenant", TRACEPARENT]);
+        assert_eq!(properties.message_id().as_ref().unwrap().as_str(), "m");
+        assert_eq!(*properties.timestamp(), Some(7));
+        assert_eq!(*properties.expiration(), None, "a publisher's expiration would lose the job");
+        assert!(republished(&came, true).1.contains_key(ERROR_CODE));
+    }
+}
