@@ -86,7 +86,7 @@ peer_node() {
     [ "$BACKEND" = native ] || die "AURA_LOCAL_PEER is for servers that run on this machine, not for containers."
     (
         STATE=$1/services
-        load_stack || die "AURA_LOCAL_PEER=$1 is no stack." "Start it: AURA_LOCAL_DIR=$1 deploy/local up rabbitmq"
+        load_stack || die "AURA_LOCAL_PEER=$1 is not a stack." "Start it: AURA_LOCAL_DIR=$1 deploy/local up rabbitmq"
         echo "$(rabbitmq_node) $RABBITMQ_EPMD_PORT"
     )
 }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     actor_event, db,
-    errors::{CommandError, Verdict},
+    errors::{CommandError, ExitStatus},
     output,
 };
 
@@ -68,7 +68,7 @@ impl fmt::Display for Cancelled {
 }
 
 /// Cancels the batch, once.
-pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
+pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
     let pool = db::connect(settings).await?;
     let (batch, reason) = (args.batch, args.reason.as_deref());
     let mut event = actor_event::event(EventType::BatchCancelled, settings);
@@ -101,6 +101,6 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<V
     if !cancelled.already_cancelled {
         actor_event::note(event);
     }
-    output::give(json, &cancelled)?;
-    Ok(Verdict::Done)
+    output::print(json, &cancelled)?;
+    Ok(ExitStatus::Done)
 }

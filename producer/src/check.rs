@@ -34,7 +34,7 @@ use self::{
     report::{Checked, CheckedRows, FileFacts},
 };
 use crate::{
-    errors::{CommandError, Verdict},
+    errors::{CommandError, ExitStatus},
     output,
 };
 
@@ -69,14 +69,14 @@ pub(crate) struct Args {
 }
 
 /// Checks a file, or drafts a profile for it.
-pub(crate) fn run(args: &Args, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
+pub(crate) fn run(args: &Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
     let sources = Sources::new(&settings.sources_dir);
     let limits = FileLimits::from_settings(settings);
     let facts = facts(&args.file, settings.max_file_bytes)?;
     if args.suggest {
         let draft = suggest::draft(&args.file, limits).map_err(|failure| CommandError::Input(failure.to_string()))?;
-        output::give(json, &draft)?;
-        return Ok(Verdict::Done);
+        output::print(json, &draft)?;
+        return Ok(ExitStatus::Done);
     }
     let message = placeholder(args.entity.as_ref(), args.period.as_ref())?;
     let (profile, fits) = match &args.source {
@@ -95,8 +95,8 @@ pub(crate) fn run(args: &Args, settings: &Settings, json: bool) -> Result<Verdic
         }
     }
     let checked = look(args, profile, fits, facts, &message, limits, settings)?;
-    output::give(json, &checked)?;
-    Ok(if checked.is_sound() { Verdict::Done } else { Verdict::Failed })
+    output::print(json, &checked)?;
+    Ok(if checked.is_sound() { ExitStatus::Done } else { ExitStatus::Failed })
 }
 
 /// A slice that stands for what is not given.
@@ -116,7 +116,7 @@ pub(crate) fn open(path: &Path) -> Result<BufReader<File>, CommandError> {
         cannot(if absent { "is not there".to_owned() } else { format!("cannot be read: {error}") })
     })?;
     if !metadata.is_file() {
-        return Err(cannot("is no regular file".to_owned()));
+        return Err(cannot("is not a regular file".to_owned()));
     }
     Ok(BufReader::new(File::open(path).map_err(|error| cannot(format!("cannot be read: {error}")))?))
 }

@@ -13,7 +13,7 @@ use crate::errors::CommandError;
 
 /// Connections for a command, and the assurance that it can work with the schema.
 pub(crate) async fn connect(settings: &Settings) -> Result<Pool, CommandError> {
-    let pool = connect_to_any_schema(settings, PATIENCE)?;
+    let pool = connect_to_any_schema(settings, STATEMENT_TIMEOUT)?;
     check_schema(&pool).await.map_err(CommandError::postgres(settings))?;
     Ok(pool)
 }
@@ -25,7 +25,7 @@ pub(crate) fn connect_to_any_schema(settings: &Settings, statement_timeout: Dura
 }
 
 /// How long a statement of most commands may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs a query outside a transaction.
 pub(crate) async fn query(

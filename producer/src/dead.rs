@@ -13,7 +13,7 @@ mod show;
 
 use shared::settings::Settings;
 
-use crate::errors::{CommandError, Verdict};
+use crate::errors::{CommandError, ExitStatus};
 
 /// Tends the dead letters
 ///
@@ -28,7 +28,7 @@ pub(crate) enum Verb {
 }
 
 /// Does what the verb says.
-pub(crate) async fn run(verb: Verb, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
+pub(crate) async fn run(verb: Verb, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
     match verb {
         Verb::List(args) => list::run(&args, settings, json).await,
         Verb::Show(args) => show::run(&args, settings, json).await,

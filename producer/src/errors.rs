@@ -15,7 +15,7 @@ use tokio_postgres::error::SqlState;
 
 /// How a command that could do its work ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum ExitStatus {
     /// Done: exit code 0.
     Done,
     /// At least one job failed, or something was found: exit code 1.
@@ -24,12 +24,12 @@ pub(crate) enum Verdict {
     Undone,
 }
 
-impl From<Verdict> for ExitCode {
-    fn from(verdict: Verdict) -> Self {
+impl From<ExitStatus> for ExitCode {
+    fn from(verdict: ExitStatus) -> Self {
         match verdict {
-            Verdict::Done => ExitCode::SUCCESS,
-            Verdict::Failed => ExitCode::from(1),
-            Verdict::Undone => ExitCode::from(3),
+            ExitStatus::Done => ExitCode::SUCCESS,
+            ExitStatus::Failed => ExitCode::from(1),
+            ExitStatus::Undone => ExitCode::from(3),
         }
     }
 }

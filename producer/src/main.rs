@@ -31,7 +31,7 @@ use shared::{
     telemetry::{self, Console},
 };
 
-use crate::errors::{CommandError, Verdict};
+use crate::errors::{CommandError, ExitStatus};
 
 /// Publishes trial-balance files as jobs, follows them, and tends what became of them.
 #[derive(Parser)]
@@ -76,13 +76,13 @@ async fn main() -> ExitCode {
     match run(cli.verb, cli.json, from_flags(&matches)).await {
         Ok(verdict) => verdict.into(),
         Err(error) => {
-            complain(&error, cli.json);
+            print_error(&error, cli.json);
             ExitCode::from(error.exit_code())
         }
     }
 }
 
-async fn run(verb: Verb, json: bool, flags: Vec<(String, String)>) -> Result<Verdict, CommandError> {
+async fn run(verb: Verb, json: bool, flags: Vec<(String, String)>) -> Result<ExitStatus, CommandError> {
     if let Verb::Schema(args) = &verb {
         return schema::run(args, json);
     }
@@ -104,7 +104,7 @@ async fn run(verb: Verb, json: bool, flags: Vec<(String, String)>) -> Result<Ver
 }
 
 /// Tells a person on stderr and, if asked for JSON, a program on stdout.
-fn complain(error: &CommandError, json: bool) {
+fn print_error(error: &CommandError, json: bool) {
     tracing::info!(error = error.line(), "the command failed");
     output::remark(&format!("error: {}", error.line()));
     for fault in error.faults() {
@@ -113,6 +113,6 @@ fn complain(error: &CommandError, json: bool) {
     if json {
         let document = json!({"error": {"message": error.line(), "faults": error.faults()}});
         // The exit code tells that there is an error even if nobody reads which.
-        let _ = output::give(true, &document);
+        let _ = output::print(true, &document);
     }
 }

@@ -7,12 +7,12 @@ use shared::{settings::Settings, stores::postgres};
 
 use crate::{
     db,
-    errors::{CommandError, Verdict},
+    errors::{CommandError, ExitStatus},
     output,
 };
 
 /// How long one statement of a migration may take.
-const PATIENCE: Duration = Duration::from_secs(3600);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Brings PostgreSQL's schema up to date
 ///
@@ -36,13 +36,13 @@ impl fmt::Display for Migrated {
 }
 
 /// Applies what is missing.
-pub(crate) async fn run(settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
-    let pool = db::connect_to_any_schema(settings, PATIENCE)?;
+pub(crate) async fn run(settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
+    let pool = db::connect_to_any_schema(settings, STATEMENT_TIMEOUT)?;
     let postgres::Migrated { applied, warning } =
         postgres::migrate(&pool).await.map_err(CommandError::postgres(settings))?;
     if let Some(warning) = warning {
         output::remark(&warning);
     }
-    output::give(json, &Migrated { applied })?;
-    Ok(Verdict::Done)
+    output::print(json, &Migrated { applied })?;
+    Ok(ExitStatus::Done)
 }

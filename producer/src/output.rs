@@ -13,8 +13,8 @@ use shared::printable;
 use crate::errors::CommandError;
 
 /// Writes an answer to stdout, with nothing in it that a terminal would act on. A reader that has gone away (`| head`)
-/// is no error.
-pub(crate) fn give<T: Serialize + Display>(json: bool, answer: &T) -> Result<(), CommandError> {
+/// is not an error.
+pub(crate) fn print<T: Serialize + Display>(json: bool, answer: &T) -> Result<(), CommandError> {
     let mut text = if json {
         serde_json::to_string_pretty(answer).map_err(|error| CommandError::Output(error.into()))?
     } else {

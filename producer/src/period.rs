@@ -18,7 +18,7 @@ use tokio_postgres::Row;
 
 use crate::{
     actor_event, db,
-    errors::{CommandError, Verdict},
+    errors::{CommandError, ExitStatus},
     output,
 };
 
@@ -110,7 +110,7 @@ impl fmt::Display for Changed {
                 f,
                 "{} is open for {who}{}",
                 self.period,
-                if self.entity == ALL { ", but for those in `period list`" } else { "" }
+                if self.entity == ALL { ", except those in `period list`" } else { "" }
             );
         }
         self.locks.iter().try_for_each(|lock| writeln!(f, "{lock}"))
@@ -137,24 +137,24 @@ impl fmt::Display for Locks {
 }
 
 /// Does what the verb says.
-pub(crate) async fn run(verb: Verb, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
+pub(crate) async fn run(verb: Verb, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
     let pool = db::connect(settings).await?;
     let failed = CommandError::postgres(settings);
     match verb {
         Verb::Lock(args) => {
             let changed = change(&pool, &args, EventType::PeriodLocked, settings).await.map_err(failed)?;
-            output::give(json, &changed)?;
+            output::print(json, &changed)?;
         }
         Verb::Unlock(args) => {
             let changed = change(&pool, &args, EventType::PeriodUnlocked, settings).await.map_err(failed)?;
-            output::give(json, &changed)?;
+            output::print(json, &changed)?;
         }
         Verb::List => {
             let rows = db::query(&pool, "list the locked periods", LIST, &[]).await.map_err(failed)?;
-            output::give(json, &Locks { locks: rows.iter().map(Lock::from).collect() })?;
+            output::print(json, &Locks { locks: rows.iter().map(Lock::from).collect() })?;
         }
     }
-    Ok(Verdict::Done)
+    Ok(ExitStatus::Done)
 }
 
 async fn change(pool: &Pool, args: &Args, to: EventType, settings: &Settings) -> Result<Changed, PostgresError> {

@@ -24,7 +24,7 @@ use self::{
     report::Published,
 };
 use crate::{
-    errors::{CommandError, Verdict},
+    errors::{CommandError, ExitStatus},
     output::{self, count, remark},
     receipts::{Inbox, ended::EndedRuns},
     summary, topology,
@@ -98,7 +98,7 @@ pub(crate) struct Drafts {
 }
 
 /// Publishes, and follows the batch if that is asked for.
-pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
+pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
     let Drafts { drafts, unmatched } = read(&args, settings).await?;
     let topology = Topology::new(&settings.namespace);
     let id = args.fields.batch_id.or_else(|| drafts.iter().find_map(Draft::batch_id));
@@ -135,8 +135,8 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<V
         return published.lament(json, settings);
     }
     let Some(inbox) = inbox else {
-        output::give(json, &published)?;
-        return Ok(Verdict::Done);
+        output::print(json, &published)?;
+        return Ok(ExitStatus::Done);
     };
     let expected = published.jobs.iter().map(|job| job.job_id).collect();
     let limit = Duration::from_secs(args.timeout);
@@ -144,7 +144,7 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<V
     inbox.close().await;
     let verdict = summary.verdict();
     published.summary = Some(summary);
-    output::give(json, &published)?;
+    output::print(json, &published)?;
     Ok(verdict)
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use shared::message::{job::JobMessage, receipt::Receipt};
 
 use crate::{
-    errors::{CommandError, Verdict},
+    errors::{CommandError, ExitStatus},
     output,
 };
 
@@ -52,13 +52,13 @@ impl Which {
 }
 
 /// Prints a schema; it is JSON whether or not that is asked for.
-pub(crate) fn run(args: &Args, json: bool) -> Result<Verdict, CommandError> {
+pub(crate) fn run(args: &Args, json: bool) -> Result<ExitStatus, CommandError> {
     let printed = match args.which {
         Some(which) => json!(which.schema()),
         None => json!({"job": Which::Job.schema(), "receipt": Which::Receipt.schema()}),
     };
-    output::give(json, &Printed(printed))?;
-    Ok(Verdict::Done)
+    output::print(json, &Printed(printed))?;
+    Ok(ExitStatus::Done)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use shared::{
 };
 
 use crate::{
-    errors::{CommandError, Verdict},
+    errors::{CommandError, ExitStatus},
     output::{self, or_dash, table},
 };
 
@@ -59,14 +59,14 @@ struct Shown {
 }
 
 /// Lists or shows profiles.
-pub(crate) fn run(verb: &Verb, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
+pub(crate) fn run(verb: &Verb, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
     let sources = Sources::new(&settings.sources_dir);
     match verb {
         Verb::List => {
             let listed: Vec<Listed> = sources.names().into_iter().map(|name| listed(&sources, name)).collect();
             let faulty = listed.iter().any(|source| source.error.is_some());
-            output::give(json, &List { folder: sources.folder().display().to_string(), sources: listed })?;
-            Ok(if faulty { Verdict::Failed } else { Verdict::Done })
+            output::print(json, &List { folder: sources.folder().display().to_string(), sources: listed })?;
+            Ok(if faulty { ExitStatus::Failed } else { ExitStatus::Done })
         }
         Verb::Show { name } => {
             let profile = sources.named(name).map_err(|error| CommandError::Input(error.to_string()))?;
@@ -78,8 +78,8 @@ pub(crate) fn run(verb: &Verb, settings: &Settings, json: bool) -> Result<Verdic
                 toml: sources.text(name).map_err(|error| CommandError::Input(error.to_string()))?,
                 profile,
             };
-            output::give(json, &shown)?;
-            Ok(Verdict::Done)
+            output::print(json, &shown)?;
+            Ok(ExitStatus::Done)
         }
     }
 }

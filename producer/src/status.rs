@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     db,
-    errors::{CommandError, Verdict},
+    errors::{CommandError, ExitStatus},
     output::{self, count, or_dash, time},
 };
 use run::Run;
@@ -202,20 +202,20 @@ impl fmt::Display for BatchPage {
 }
 
 /// Looks up what is asked for.
-pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
+pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
     let pool = db::connect(settings).await?;
     let failed = CommandError::postgres(settings);
     let Some(id) = args.id else {
-        output::give(json, &overview(&pool).await.map_err(failed)?)?;
-        return Ok(Verdict::Done);
+        output::print(json, &overview(&pool).await.map_err(failed)?)?;
+        return Ok(ExitStatus::Done);
     };
     if let Some(run) = runs(&pool, Some(id), None, None, 1).await.map_err(failed)?.pop() {
-        output::give(json, &run)?;
-        return Ok(Verdict::Done);
+        output::print(json, &run)?;
+        return Ok(ExitStatus::Done);
     }
     if let Some(page) = batch(&pool, id).await.map_err(failed)? {
-        output::give(json, &page)?;
-        return Ok(Verdict::Done);
+        output::print(json, &page)?;
+        return Ok(ExitStatus::Done);
     }
     Err(CommandError::Unknown(format!(
         "no worker has seen a job or batch {id}; if it was published just now, it waits in the queue"

@@ -10,7 +10,7 @@ use shared::{
 };
 
 use crate::{
-    errors::{CommandError, Verdict},
+    errors::{CommandError, ExitStatus},
     output,
 };
 
@@ -45,19 +45,19 @@ pub(crate) async fn declare(settings: &Settings, topology: &Topology) -> Result<
     Ok(connection)
 }
 
-/// Closes a connection in good order.
+/// Closes a connection cleanly.
 pub(crate) async fn hang_up(connection: Connection) {
     // What was to be done on it is done; the broker also notices a connection that just goes.
     let _ = connection.close(200, "done".into()).await;
 }
 
 /// Declares everything and names it.
-pub(crate) async fn run(settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
+pub(crate) async fn run(settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
     let topology = Topology::new(&settings.namespace);
     hang_up(declare(settings, &topology).await?).await;
     let mut queues = vec![topology.jobs];
     queues.extend(topology.retries.into_iter().map(|retry| retry.name));
     queues.push(topology.dead);
-    output::give(json, &Declared { exchanges: vec![topology.jobs_exchange, topology.events], queues })?;
-    Ok(Verdict::Done)
+    output::print(json, &Declared { exchanges: vec![topology.jobs_exchange, topology.events], queues })?;
+    Ok(ExitStatus::Done)
 }

@@ -24,7 +24,7 @@ use shared::{
 };
 
 use crate::{
-    errors::{CommandError, Verdict},
+    errors::{CommandError, ExitStatus},
     output,
 };
 use finding::Finding;
@@ -41,7 +41,7 @@ const ON_THE_WAY_OF_ENTITY: &str = include_str!("verify/on_the_way_of_entity.sql
 /// Finds audit events that were changed, removed, added or reordered; rows of the ledger, runs and
 /// metadata that were changed behind Aura's back; Parquet files that are missing, stale, wrong or
 /// unreadable; jobs that make no progress. It may run at any time: what is still on its way from PostgreSQL to the other stores
-/// is no finding until it has waited for longer than AURA_OUTBOX_WARN_SECONDS. Every finding comes with what to do about it.
+/// is not a finding until it has waited for longer than AURA_OUTBOX_WARN_SECONDS. Every finding comes with what to do about it.
 ///
 /// With --repair, what can be derived is put back: a Parquet file and a job's metadata are written
 /// again by a running worker, and a halted chain whose cause is gone goes on. Each repair is told in
@@ -66,7 +66,7 @@ pub(crate) struct Args {
 }
 
 /// Looks at everything, or at what is asked for.
-pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
+pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
     let stores = Stores::open(settings).await?;
     let scope = Scope { entity: args.entity, period: args.period };
     let report = verify(&stores, &scope, args.repair).await.map_err(|error| error.at(settings))?;
@@ -87,7 +87,7 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<V
             "verify found something"
         );
     }
-    output::give(json, &report)?;
+    output::print(json, &report)?;
     Ok(report.verdict())
 }
 

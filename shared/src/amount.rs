@@ -22,11 +22,11 @@ const LIMIT: i128 = 10_i128.pow(SCALE + INTEGER_DIGITS);
 #[serde(try_from = "String", into = "String")]
 pub struct Amount(i128);
 
-/// Why a text is no amount.
+/// Why a text is not an amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAmount {
     /// Not of the form `-123.45`.
-    #[error("is no decimal number")]
+    #[error("is not a decimal number")]
     NotANumber,
     /// More than 18 digits before the point.
     #[error("has more than 18 integer digits")]

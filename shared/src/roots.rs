@@ -103,7 +103,7 @@ impl Place {
         if kind_of(text).is_some() {
             return ObjectUrl::parse(text, true).map(Self::Prefix);
         }
-        let path = path_of(text).ok_or("is no path, file:// URL or object store")?;
+        let path = path_of(text).ok_or("is not a path, file:// URL or object store")?;
         normal(&base.join(path)).map(Self::Folder).ok_or("leads above the root folder")
     }
 }
@@ -132,7 +132,7 @@ impl InputRoots {
                 return Ok(Root::Store(store));
             }
             let path = path_of(root)
-                .ok_or_else(|| format!("{root} in AURA_INPUT_ROOTS is no path, file:// URL or object store"))?;
+                .ok_or_else(|| format!("{root} in AURA_INPUT_ROOTS is not a path, file:// URL or object store"))?;
             let path = normal(&base.join(path));
             path.map(Root::Folder).ok_or_else(|| format!("{root} in AURA_INPUT_ROOTS leads above the root folder"))
         };
@@ -272,7 +272,7 @@ mod tests {
         let roots = roots(&["/in", "s3://books/in/", "s3://books/in/eu", "az://books", "gs://books/in"]);
         let located = |file: &str| match roots.locate(file, Path::new("/srv"))? {
             Location::Object { store, object } => Ok::<_, Failure>(format!("{object} below {store}")),
-            Location::File { path, .. } => panic!("{} is no object", path.display()),
+            Location::File { path, .. } => panic!("{} is not an object", path.display()),
         };
         for (file, found) in [
             ("s3://books/in/a.csv", "s3://books/in/a.csv below s3://books/in"),
@@ -303,7 +303,7 @@ mod tests {
             |root: &str| InputRoots::new(&[root.to_owned()], Path::new("/srv"), &StoreAccess::default()).unwrap_err();
         assert!(!fault("s3://id:key@books/in").contains("key"));
         assert!(fault("az://books/in").contains("az://books/in cannot be reached with these settings"));
-        assert!(fault("ftp://books/in").contains("is no path"));
+        assert!(fault("ftp://books/in").contains("is not a path"));
     }
 
     #[test]
@@ -311,7 +311,7 @@ mod tests {
         let roots = roots(&["s3://books/in", "/in", "file:///other/in", "data"]);
         let located = |file: &str| match roots.locate(file, Path::new("/srv"))? {
             Location::File { path, .. } => Ok::<_, Failure>(path.display().to_string()),
-            Location::Object { object, .. } => panic!("{object} is no file"),
+            Location::Object { object, .. } => panic!("{object} is not a file"),
         };
         for (file, path) in [
             ("/in/a.csv", "/in/a.csv"),

@@ -94,7 +94,7 @@ pub const DEFINITIONS: &[Definition] = &[
         "",
         "who runs this command, for the audit trail and what it publishes; otherwise the user of the system",
     ),
-    define("nil_tolerance", "0", "how far from nil a slice may sum and still count as balanced"),
+    define("nil_tolerance", "0", "how far from zero a slice may sum and still count as balanced"),
     define("max_rejected_rows", "1000", "bad rows that quarantine puts aside before it fails the job"),
     define("max_file_bytes", "17179869184", "largest file that is read"),
     define("max_record_bytes", "1048576", "longest record of a file"),
@@ -110,7 +110,7 @@ pub const DEFINITIONS: &[Definition] = &[
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// There is no such setting.
-    #[error("{origin} is no setting{hint}")]
+    #[error("{origin} is not a setting{hint}")]
     Unknown {
         /// Where it was found.
         origin: String,
@@ -133,8 +133,8 @@ pub enum SettingsError {
         /// Why.
         source: std::io::Error,
     },
-    /// The file is no TOML table of plain values.
-    #[error("{path} is no valid settings file: {reason}")]
+    /// The file is not a TOML table of plain values.
+    #[error("{path} is not a valid settings file: {reason}")]
     Toml {
         /// The file.
         path: PathBuf,
@@ -217,7 +217,7 @@ pub struct Settings {
     pub worker_name: String,
     /// Who runs this command.
     pub actor: String,
-    /// How far from nil a balanced slice may sum.
+    /// How far from zero a balanced slice may sum.
     pub nil_tolerance: Amount,
     /// Bad rows that quarantine allows.
     pub max_rejected_rows: u64,
@@ -346,12 +346,12 @@ impl Settings {
             log: reader.nonempty("log")?,
             namespace: reader.check("namespace", namespace)?,
             concurrency: reader.in_range("concurrency", 1, 256)?,
-            http_addr: reader.parse("http_addr", "is no address such as 127.0.0.1:9464")?,
+            http_addr: reader.parse("http_addr", "is not an address such as 127.0.0.1:9464")?,
             drain: Duration::from_secs(reader.in_range("drain_seconds", 0, 3600)?),
             job_timeout: Duration::from_secs(reader.in_range("job_timeout_seconds", 1, 86_400)?),
             worker_name: reader.check("worker_name", |text| Ok(or_else(text, host_and_process)))?,
             actor: reader.check("actor", actor)?,
-            nil_tolerance: reader.parse("nil_tolerance", "is no decimal number")?,
+            nil_tolerance: reader.parse("nil_tolerance", "is not a decimal number")?,
             max_rejected_rows: reader.in_range("max_rejected_rows", 0, 1_000_000)?,
             max_file_bytes: reader.in_range("max_file_bytes", 1, u64::MAX)?,
             max_record_bytes: reader.in_range("max_record_bytes", 1024, 16 << 20)?,
@@ -393,7 +393,7 @@ impl Values {
     {
         self.check(key, |text| {
             let inside = text.trim().parse().ok().filter(|value| (low..=high).contains(value));
-            inside.ok_or_else(|| format!("is no whole number from {low} to {high}"))
+            inside.ok_or_else(|| format!("is not a whole number from {low} to {high}"))
         })
     }
 
@@ -431,7 +431,7 @@ impl Values {
         self.check(key, |text| {
             let form = || format!("must start with {}://", schemes.join(":// or "));
             let (_, rest) = text.split_once("://").ok_or_else(form)?;
-            let url = Url::parse(text).map_err(|error| format!("is no URL: {error}; {ENCODED}"))?;
+            let url = Url::parse(text).map_err(|error| format!("is not a URL: {error}; {ENCODED}"))?;
             if !schemes.contains(&url.scheme()) {
                 return Err(form());
             }
@@ -465,7 +465,7 @@ fn read_file(path: &Path, text: &str, given: &mut BTreeMap<String, Given>) -> Re
     for (key, value) in table {
         let origin = format!("{key} in {}", path.display());
         known(&key, &origin)?;
-        let value = plain(&value).ok_or_else(|| invalid(format!("{key} is no plain value or list of them")))?;
+        let value = plain(&value).ok_or_else(|| invalid(format!("{key} is not a plain value or list of them")))?;
         given.insert(key, Given { value, origin });
     }
     Ok(())
@@ -512,7 +512,7 @@ fn endpoint(text: &str) -> Result<Option<Secret>, String> {
     if text.is_empty() {
         return Ok(None);
     }
-    let fault = "is no address such as https://minio:9000, without user, query and fragment";
+    let fault = "is not an address such as https://minio:9000, without user, query and fragment";
     let url = Url::parse(text).map_err(|_| fault.to_owned())?;
     let is_plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
     let is_plain = is_plain && url.fragment().is_none() && url.has_host() && matches!(url.scheme(), "http" | "https");
@@ -527,7 +527,7 @@ fn actor(text: &str) -> Result<String, String> {
     if text.is_empty() || is_name(text) {
         Ok(or_else(text, system_user))
     } else {
-        Err(format!("is no name of at most {MAX_NAME} characters without control characters"))
+        Err(format!("is not a name of at most {MAX_NAME} characters without control characters"))
     }
 }
 
@@ -582,10 +582,10 @@ mod tests {
     #[test]
     fn an_unknown_key_is_refused_wherever_it_stands() {
         let error = Settings::merge(None, pairs(&[("AURA_CONCURENCY", "3")]), vec![]).unwrap_err();
-        assert_eq!(error.to_string(), "AURA_CONCURENCY is no setting; the nearest is concurrency");
+        assert_eq!(error.to_string(), "AURA_CONCURENCY is not a setting; the nearest is concurrency");
         let file = Some((PathBuf::from("aura.toml"), "cache = 1".into()));
         let error = Settings::merge(file, vec![], vec![]).unwrap_err();
-        assert_eq!(error.to_string(), "cache in aura.toml is no setting; the nearest is cache_url");
+        assert_eq!(error.to_string(), "cache in aura.toml is not a setting; the nearest is cache_url");
         let kubernetes = [("AURA_WEB_SERVICE_HOST", "x"), ("AURA_WEB_PORT_80_TCP", "x"), ("AURA_WEB_PORT", "tcp://x")];
         assert!(Settings::merge(None, pairs(&kubernetes), vec![]).is_ok());
         let error = Settings::merge(None, pairs(&[("AURA_HTTP_PORT", "9000")]), vec![]).unwrap_err();
@@ -645,7 +645,7 @@ mod tests {
         assert!(!shown.contains("hidden") && !shown.contains("9000"), "{shown}");
         for text in ["127.0.0.1:9000", "ftp://host", "http://user:hidden@host", "http://host/?hidden"] {
             let error = Settings::merge(None, pairs(&[("AURA_S3_ENDPOINT", text)]), vec![]).unwrap_err().to_string();
-            assert!(error.starts_with("AURA_S3_ENDPOINT is no address") && !error.contains("hidden"), "{error}");
+            assert!(error.starts_with("AURA_S3_ENDPOINT is not an address") && !error.contains("hidden"), "{error}");
         }
     }
 
@@ -668,6 +668,6 @@ mod tests {
     #[test]
     fn a_value_out_of_range_names_its_origin() {
         let error = Settings::merge(None, pairs(&[("AURA_CONCURRENCY", "0")]), vec![]).unwrap_err();
-        assert_eq!(error.to_string(), "AURA_CONCURRENCY is no whole number from 1 to 256");
+        assert_eq!(error.to_string(), "AURA_CONCURRENCY is not a whole number from 1 to 256");
     }
 }

@@ -10,7 +10,7 @@ pub const ENTITY_PATTERN: &str = "^[A-Z0-9][A-Z0-9_.-]{0,31}$";
 /// The pattern of a period.
 pub const PERIOD_PATTERN: &str = "^[0-9]{4}-(0[1-9]|1[0-6])$";
 
-/// A text that is no valid code, with what would be.
+/// A text that is not a valid code, with what would be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidCode(pub &'static str);

@@ -34,7 +34,7 @@ pub enum ProfileError {
         /// The names of those that are there.
         known: String,
     },
-    /// The file is no profile.
+    /// The file is not a profile.
     #[error("{path}: {fault}", path = path.display())]
     Invalid {
         /// The file.
@@ -198,7 +198,7 @@ mod tests {
         );
         assert!(
             fault("[text]\n\nencoding = 'latin-77'\n")
-                .starts_with("line 3: \"latin-77\" is no known encoding; such are utf-8")
+                .starts_with("line 3: \"latin-77\" is not a known encoding; such are utf-8")
         );
         assert!(
             fault("[columns]\naccount = 'Konto'\n")
@@ -212,7 +212,7 @@ mod tests {
         assert!(fault("[balance]\ndebit = 'Soll'\n").starts_with("line 1: debit and credit go together"));
         assert!(
             fault("[rows]\ndrop = [{ column = 'a', matches = '(' }]\n")
-                .starts_with("line 2: \"(\" is no regular expression")
+                .starts_with("line 2: \"(\" is not a regular expression")
         );
         assert!(
             fault("[columns]\nperiod = { column = 'p', format = 'MM' }\n")

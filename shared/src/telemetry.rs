@@ -163,7 +163,7 @@ fn exporter(service: &'static str) -> Result<Option<SdkTracerProvider>, Telemetr
 pub fn continue_trace(span: &Span, traceparent: Option<&str>) {
     if let Some(traceparent) = traceparent {
         let carrier = HashMap::from([("traceparent".to_owned(), traceparent.to_owned())]);
-        // Without an exporter there is nothing to attach it to, which is no fault.
+        // Without an exporter there is nothing to attach it to, which is not a fault.
         let _ = span.set_parent(TraceContextPropagator::new().extract(&carrier));
     }
 }

@@ -172,7 +172,7 @@ impl Dialect {
         if self.quote.is_none() && !matches!(self.delimiter, ';' | '\t' | '|') {
             self.delimiter = ';';
         }
-        // A delimiter that is no usual one, or with no headings to tell it by, must be told.
+        // A delimiter that is not a usual one, or with no headings to tell it by, must be told.
         self.delimiter_is_told |=
             !matches!(self.delimiter, ',' | ';' | '\t' | '|') || matches!(self.headings, Headings::None { .. });
         self.feeds_only &= self.line_end != "\r";

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-/// The first magnitude that is no amount any more, in units of 10⁻¹⁶.
+/// The first magnitude that is not an amount any more, in units of 10⁻¹⁶.
 pub(crate) const LIMIT: i128 = 10_i128.pow(34);
 
 /// A row of a ledger.

@@ -16,7 +16,7 @@ const ENDED: &str = "SELECT count(*) FROM ingestion_runs WHERE finished_at IS NO
 const FOLLOWED: i64 = 300;
 const WAITING: &str = "SELECT count(*) FROM ingestion_runs WHERE status = 'retrying'";
 
-// The relays must go on while the site is cleaned up.
+// The proxies must go on while the site is cleaned up.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_leaders_of_a_cluster_killed_under_load_lose_and_double_nothing() {
     let (_hold, cluster, site) = site_on_a_cluster().await;
@@ -50,7 +50,7 @@ async fn two_leaders_of_a_cluster_killed_under_load_lose_and_double_nothing() {
     assert!(workers.iter_mut().all(|worker| worker.exit().is_none()), "a worker ended");
 }
 
-// The relays must go on while the site is cleaned up.
+// The proxies must go on while the site is cleaned up.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_waits_outlives_the_node_that_has_its_receipts() {
     let (_hold, cluster, site) = site_on_a_cluster().await;

@@ -177,14 +177,14 @@ async fn the_lost_answer_to_a_commit_is_looked_up_once_the_server_is_done_with_i
                 CREATE CONSTRAINT TRIGGER slow AFTER UPDATE ON ingestion_runs DEFERRABLE INITIALLY DEFERRED \
                 FOR EACH ROW WHEN (NEW.status = 'success') EXECUTE FUNCTION slow()";
     session.batch_execute(slow).await.expect("a trigger");
-    let relays = site.relays().await;
-    let _worker = site.worker_behind(&relays, &[]).await;
-    relays.postgres.lose_commit_replies(2);
+    let proxies = site.proxies().await;
+    let _worker = site.worker_behind(&proxies, &[]).await;
+    proxies.postgres.lose_commit_replies(2);
     for (entity, hour) in [("A", 10), ("B", 10), ("C", 10)] {
         site.publish(export(&site, entity, 20, hour, json!({}))).await;
     }
     let findings = is_whole(&site).await;
-    assert_eq!((relays.postgres.replies_lost(), findings.outcome("success")), (2, 3));
+    assert_eq!((proxies.postgres.replies_lost(), findings.outcome("success")), (2, 3));
     crate::run::spent_one_attempt_each(&site).await;
 }
 

@@ -3,30 +3,30 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tests::faults::{proxy::Way, services::Service, site::Relays};
+use tests::faults::{proxy::Way, services::Service, site::Proxies};
 
 use crate::run::{ended, export, is_whole, publish_many, site, spent_one_attempt_each};
 
 const SOON: Duration = Duration::from_secs(40);
 
-fn relay(relays: &Relays, service: Service) -> &tests::faults::proxy::Relay {
+fn proxy(proxies: &Proxies, service: Service) -> &tests::faults::proxy::Proxy {
     match service {
-        Service::Postgres => &relays.postgres,
-        Service::RabbitMq => &relays.rabbitmq,
-        Service::MongoDb => &relays.mongodb,
+        Service::Postgres => &proxies.postgres,
+        Service::RabbitMq => &proxies.rabbitmq,
+        Service::MongoDb => &proxies.mongodb,
     }
 }
 
 #[tokio::test]
 async fn connections_cut_again_and_again_lose_and_double_nothing() {
     let (_hold, site) = site().await;
-    let relays = site.relays().await;
-    let mut worker = site.worker_behind(&relays, &[]).await;
+    let proxies = site.proxies().await;
+    let mut worker = site.worker_behind(&proxies, &[]).await;
     let publishing = publish_many(&site, "E", 240);
     let cutting = async {
         for round in 1..=6 {
             ended(&site, 30 * round).await;
-            relay(&relays, [Service::Postgres, Service::RabbitMq, Service::MongoDb][round as usize % 3]).cut();
+            proxy(&proxies, [Service::Postgres, Service::RabbitMq, Service::MongoDb][round as usize % 3]).cut();
         }
     };
     tokio::join!(publishing, cutting);
@@ -37,10 +37,10 @@ async fn connections_cut_again_and_again_lose_and_double_nothing() {
 #[tokio::test]
 async fn a_slow_network_only_takes_longer() {
     let (_hold, site) = site().await;
-    let relays = site.relays().await;
-    let _worker = site.worker_behind(&relays, &[]).await;
+    let proxies = site.proxies().await;
+    let _worker = site.worker_behind(&proxies, &[]).await;
     for service in [Service::Postgres, Service::RabbitMq, Service::MongoDb] {
-        relay(&relays, service).set(Way::Slow(Duration::from_millis(20)));
+        proxy(&proxies, service).set(Way::Slow(Duration::from_millis(20)));
     }
     publish_many(&site, "E", 24).await;
     assert_eq!(is_whole(&site).await.outcome("success"), 24);
@@ -50,14 +50,14 @@ async fn a_slow_network_only_takes_longer() {
 #[tokio::test]
 async fn a_black_hole_before_postgresql_is_an_outage_and_no_bad_file() {
     let (_hold, site) = site().await;
-    let relays = site.relays().await;
-    let mut worker = site.worker_behind(&relays, &[]).await;
+    let proxies = site.proxies().await;
+    let mut worker = site.worker_behind(&proxies, &[]).await;
     publish_many(&site, "E", 40).await;
     ended(&site, 5).await;
-    relays.postgres.set(Way::Hole);
+    proxies.postgres.set(Way::Hole);
     let told = worker.is_ready(false, SOON).await;
     assert_ne!(told["checks"]["postgresql"], "ok", "{told}");
-    relays.postgres.set(Way::Open);
+    proxies.postgres.set(Way::Open);
     worker.is_ready(true, SOON).await;
     assert_eq!(is_whole(&site).await.outcome("success"), 40);
     spent_one_attempt_each(&site).await;
@@ -67,13 +67,13 @@ async fn a_black_hole_before_postgresql_is_an_outage_and_no_bad_file() {
 #[tokio::test]
 async fn a_black_hole_before_the_broker_is_noticed_and_healed() {
     let (_hold, site) = site().await;
-    let relays = site.relays().await;
-    let mut worker = site.worker_behind(&relays, &[]).await;
+    let proxies = site.proxies().await;
+    let mut worker = site.worker_behind(&proxies, &[]).await;
     publish_many(&site, "E", 40).await;
     ended(&site, 5).await;
-    relays.rabbitmq.set(Way::Hole);
+    proxies.rabbitmq.set(Way::Hole);
     worker.is_ready(false, SOON).await;
-    relays.rabbitmq.set(Way::Open);
+    proxies.rabbitmq.set(Way::Open);
     worker.is_ready(true, SOON).await;
     site.publish(export(&site, "LATER", 10, 10, json!({}))).await;
     assert_eq!(is_whole(&site).await.outcome("success"), 41);
@@ -83,12 +83,12 @@ async fn a_black_hole_before_the_broker_is_noticed_and_healed() {
 #[tokio::test]
 async fn a_black_hole_before_mongodb_holds_no_job_up() {
     let (_hold, site) = site().await;
-    let relays = site.relays().await;
-    let _worker = site.worker_behind(&relays, &[]).await;
-    relays.mongodb.set(Way::Hole);
+    let proxies = site.proxies().await;
+    let _worker = site.worker_behind(&proxies, &[]).await;
+    proxies.mongodb.set(Way::Hole);
     publish_many(&site, "E", 20).await;
     ended(&site, 20).await;
-    relays.mongodb.set(Way::Open);
+    proxies.mongodb.set(Way::Open);
     assert_eq!(is_whole(&site).await.outcome("success"), 20);
     spent_one_attempt_each(&site).await;
 }

@@ -79,12 +79,12 @@ async fn a_round_that_was_overtaken_publishes_no_dead_letter() {
 #[tokio::test]
 async fn a_dead_letter_whose_commit_got_no_answer_has_its_receipt() {
     let (_hold, site) = site().await;
-    let relays = site.relays().await;
-    let _worker = site.worker_behind(&relays, &[]).await;
-    relays.postgres.lose_commit_replies(1);
+    let proxies = site.proxies().await;
+    let _worker = site.worker_behind(&proxies, &[]).await;
+    proxies.postgres.lose_commit_replies(1);
     let job = site.publish(bad(&site, "A")).await;
     assert_eq!(site.client.receipt(job, Duration::from_secs(40)).await["status"], "failed");
-    assert_eq!(relays.postgres.replies_lost(), 1);
+    assert_eq!(proxies.postgres.replies_lost(), 1);
     let findings = is_whole(&site).await;
     assert_eq!(findings.outcome("failed"), 1, "{findings}");
 }
@@ -92,17 +92,17 @@ async fn a_dead_letter_whose_commit_got_no_answer_has_its_receipt() {
 #[tokio::test]
 async fn a_dead_letter_that_is_replayed_before_the_answer_to_its_commit_is_known_has_its_receipt() {
     let (_hold, site) = site().await;
-    let relays = site.relays().await;
-    let first = site.worker_behind(&relays, &[]).await;
-    relays.postgres.lose_commit_replies(1);
+    let proxies = site.proxies().await;
+    let first = site.worker_behind(&proxies, &[]).await;
+    proxies.postgres.lose_commit_replies(1);
     let job = site.publish(bad(&site, "A")).await;
-    until("the answer is lost", SETTLED, async || (relays.postgres.replies_lost() == 1).then_some(())).await;
-    relays.postgres.set(Way::Shut);
-    relays.postgres.cut();
+    until("the answer is lost", SETTLED, async || (proxies.postgres.replies_lost() == 1).then_some(())).await;
+    proxies.postgres.set(Way::Shut);
+    proxies.postgres.cut();
     assert!(site.client.receipts_of(job).is_empty(), "PostgreSQL was asked again before it was away");
     let _second = site.worker(&[]).await;
     let corrected = replayed_without_its_file(&site, job).await;
-    relays.postgres.set(Way::Open);
+    proxies.postgres.set(Way::Open);
     first.logs("another round of the job has begun", SETTLED).await;
     let told = until("the receipt of the round", SETTLED, async || site.client.receipts_of(job).first().cloned()).await;
     assert_eq!((&told["status"], &told["repeated"]), (&json!("failed"), &json!(null)), "{told:#}");

@@ -184,11 +184,11 @@ async fn check_tells_what_would_be_loaded_and_which_profile_fits() {
     let said = world.producer(&["check", &bad, "--json"]).await.expect(1).json();
     assert_eq!(
         said["slices"][0]["bad_rows"][0],
-        json!({"line": 2, "column": "balance", "reason": "is no decimal number"})
+        json!({"line": 2, "column": "balance", "reason": "is not a decimal number"})
     );
     assert_eq!(said["slices"][0]["repeated_keys"][0]["line"], 4, "{said:#}");
     let told = world.producer(&["check", &bad]).await.expect(1);
-    assert!(told.stdout.contains("BAD: line 2, balance: is no decimal number"), "{}", told.stdout);
+    assert!(told.stdout.contains("BAD: line 2, balance: is not a decimal number"), "{}", told.stdout);
     world.producer(&["check", "nowhere.csv"]).await.expect(2);
 }
 

@@ -1,4 +1,4 @@
-//! The audit trail, held against the contract's words alone: nothing of Aura's own code is used.
+//! The audit trail, checked against the contract's words alone: nothing of Aura's own code is used.
 
 use bson::{Bson, Document, doc};
 use chrono::{DateTime, SecondsFormat};
@@ -43,16 +43,16 @@ impl World {
 
 /// A field as text.
 pub(crate) fn text(document: &Document, name: &str) -> String {
-    document.get_str(name).unwrap_or_else(|_| panic!("{name} is no text in {document}")).to_owned()
+    document.get_str(name).unwrap_or_else(|_| panic!("{name} is not text in {document}")).to_owned()
 }
 
 /// A whole number of any width.
-#[expect(clippy::wildcard_enum_match_arm, reason = "whatever else MongoDB may hold is no whole number")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "whatever else MongoDB may hold is not a whole number")]
 pub(crate) fn whole(value: &Bson) -> i64 {
     match value {
         Bson::Int32(number) => (*number).into(),
         Bson::Int64(number) => *number,
-        other => panic!("{other} is no whole number"),
+        other => panic!("{other} is not a whole number"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is no job is dead-lettered at once, with every fault named, and the worker goes on.
+//! What is not a job is dead-lettered at once, with every fault named, and the worker goes on.
 
 use lapin::BasicProperties;
 use serde_json::json;

@@ -31,7 +31,7 @@ async fn a_worker_tells_that_it_lives_and_is_ready_and_what_it_did() {
     let counted =
         metrics.lines().any(|line| !line.starts_with('#') && line.contains("success") && line.ends_with(" 1"));
     assert!(counted, "no metric counts the success:\n{metrics}");
-    assert!(metrics.lines().any(|line| line.starts_with("# TYPE ")), "this is no Prometheus text:\n{metrics}");
+    assert!(metrics.lines().any(|line| line.starts_with("# TYPE ")), "this is not a Prometheus text:\n{metrics}");
     assert_eq!(get(&worker, "/nothing").await.0, 404);
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::{
-    faults::proxy::{Relay, Way},
+    faults::proxy::{Proxy, Way},
     object_server::{KEY, KEY_ID, ObjectServer, Refusing},
     trial_balance::TrialBalance,
 };
@@ -23,19 +23,19 @@ const BEGINNING: usize = 100_000;
 /// What the probes ask for.
 const PROBES: &str = "HEAD /books/in/.aura-probe";
 
-/// A world whose files lie in a bucket, whose cache is another prefix of it, and the relay that leads
+/// A world whose files lie in a bucket, whose cache is another prefix of it, and the proxy that leads
 /// to its server.
 struct Bucket {
     world: World,
     server: ObjectServer,
-    relay: Relay,
+    proxy: Proxy,
 }
 
 impl Bucket {
     async fn new() -> Self {
         let mut world = World::new().await;
         let server = ObjectServer::start("books").await;
-        let (relay, through) = Relay::before(&server.url).await;
+        let (proxy, through) = Proxy::before(&server.url).await;
         let folder = world.setting("AURA_INPUT_ROOTS").to_owned();
         world.lay_over(&[
             ("AURA_INPUT_ROOTS", &format!("s3://books/in,{folder}")),
@@ -44,7 +44,7 @@ impl Bucket {
             ("AURA_S3_ACCESS_KEY_ID", KEY_ID),
             ("AURA_S3_SECRET_ACCESS_KEY", KEY),
         ]);
-        Self { world, server, relay }
+        Self { world, server, proxy }
     }
 
     async fn with_worker() -> (Self, Worker) {
@@ -277,12 +277,12 @@ async fn a_transfer_that_is_cut_off_goes_on_where_it_was() {
 async fn a_connection_that_is_cut_below_http_goes_on_where_it_was() {
     let (bucket, _worker) = Bucket::with_worker().await;
     let file = bucket.put_sample("in/a.csv", 20_000, 1).await;
-    bucket.relay.set(Way::Slow(Duration::from_millis(100)));
+    bucket.proxy.set(Way::Slow(Duration::from_millis(100)));
     let id = bucket.world.send(job(&file, "A", "2022-06")).await;
     until("the object is asked for", SOON, async || (bucket.server.asked("GET /books/in/a.csv") > 0).then_some(()))
         .await;
-    bucket.relay.cut();
-    bucket.relay.set(Way::Open);
+    bucket.proxy.cut();
+    bucket.proxy.set(Way::Open);
     let receipt = bucket.world.broker.receipt(id).await;
     ended(&receipt, "success", 1);
     assert_eq!(receipt["rows"], 20_000);
@@ -293,7 +293,7 @@ async fn a_slow_transfer_is_waited_for() {
     let (bucket, _worker) = Bucket::with_worker().await;
     let file = bucket.put_sample("in/a.csv", 20_000, 1).await;
     // Some 60 pieces, each of which waits: longer than any one request to a store that stands still may take.
-    bucket.relay.set(Way::Slow(Duration::from_millis(350)));
+    bucket.proxy.set(Way::Slow(Duration::from_millis(350)));
     let began = std::time::Instant::now();
     let receipt = bucket.world.run(job(&file, "A", "2022-06")).await;
     ended(&receipt, "success", 1);
@@ -355,8 +355,8 @@ async fn parked(worker: &Worker, times: u64) {
 async fn while_a_store_is_away_its_jobs_wait_unspent_and_those_of_other_roots_go_on() {
     let (bucket, worker) = Bucket::with_worker().await;
     let file = bucket.put("in/a.csv", "A").await;
-    bucket.relay.set(Way::Shut);
-    bucket.relay.cut();
+    bucket.proxy.set(Way::Shut);
+    bucket.proxy.cut();
     let id = bucket.world.send(job(&file, "A", "2022-06")).await;
     says(&worker, false, "input_root s3://books/in").await;
     let metrics = worker.get("/metrics").await.expect("metrics").1;
@@ -371,7 +371,7 @@ async fn while_a_store_is_away_its_jobs_wait_unspent_and_those_of_other_roots_go
     // What was parked once has been taken again, and has found the store still away.
     parked(&worker, 2).await;
 
-    bucket.relay.set(Way::Open);
+    bucket.proxy.set(Way::Open);
     ended(&bucket.world.broker.receipt(id).await, "success", 1);
     says(&worker, true, "").await;
     for entity in ["A", "B"] {
@@ -390,12 +390,12 @@ async fn a_store_that_stands_still_in_the_middle_of_a_transfer_is_given_up_and_w
     let mut standing = bucket.server.cut_after(BEGINNING);
     let id = bucket.world.send(job(&file, "A", "2022-06")).await;
     standing.stands().await;
-    bucket.relay.set(Way::Hole);
+    bucket.proxy.set(Way::Hole);
     says(&worker, false, "input_root s3://books/in").await;
     parked(&worker, 1).await;
     standing.go_on();
-    bucket.relay.cut();
-    bucket.relay.set(Way::Open);
+    bucket.proxy.cut();
+    bucket.proxy.set(Way::Open);
     ended(&bucket.world.broker.receipt(id).await, "success", 1);
     assert_eq!(bucket.failures().await, Vec::<String>::new());
 }
@@ -439,8 +439,8 @@ async fn an_object_of_the_cache_that_is_gone_older_or_broken_is_found_and_put_ba
     bucket.world.settled().await;
     assert_eq!(bucket.verify(&[]).await, (1, vec!["parquet_unknown".to_owned()]));
 
-    bucket.relay.set(Way::Shut);
-    bucket.relay.cut();
+    bucket.proxy.set(Way::Shut);
+    bucket.proxy.cut();
     let said = bucket.world.producer(&["verify"]).await.expect(3);
     assert!(said.stderr.contains("the cache s3://books/cache cannot be read"), "{}", said.stderr);
 }
@@ -451,7 +451,7 @@ async fn a_worker_that_cannot_build_a_client_says_so_and_ends_with_2() {
     for (name, value, told) in [
         ("AURA_INPUT_ROOTS", "az://books/in", "az://books/in cannot be reached with these settings"),
         ("AURA_CACHE_URL", "http://books/cache", "AURA_CACHE_URL must be"),
-        ("AURA_S3_ENDPOINT", "books", "AURA_S3_ENDPOINT is no address"),
+        ("AURA_S3_ENDPOINT", "books", "AURA_S3_ENDPOINT is not an address"),
     ] {
         let command = crate::process::command("aura-worker", world.path(), &world.settings_with(&[(name, value)]));
         let said = crate::process::run(command, Duration::from_secs(20)).await.expect(2);

@@ -63,7 +63,7 @@ async fn an_older_export_is_superseded_whatever_the_order_of_delivery() {
     let id = stale["job_id"].as_str().unwrap().parse().unwrap();
     assert_eq!(world.job_run(id).await["status"], "superseded");
     assert!(world.events("A", "2022-06").await.contains(&"superseded".to_owned()));
-    assert_eq!(world.broker.depth("aura.dead").await, 0, "superseded is no failure");
+    assert_eq!(world.broker.depth("aura.dead").await, 0, "superseded is not a failure");
 }
 
 #[tokio::test]

@@ -91,7 +91,7 @@ impl Worker {
         until(text, SOON, async || self.text().contains(text).then_some(())).await;
     }
 
-    /// Its log, line by line; what is no JSON is left out.
+    /// Its log, line by line; what is not JSON is left out.
     pub(crate) fn lines(&self) -> Vec<Value> {
         self.text().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }

@@ -80,7 +80,7 @@ async fn nothing_is_published_if_one_of_the_messages_is_faulty_and_every_fault_i
     error: nothing was published: 6 faults in the input
       line 2: entity: an entity is 1 to 32 of A-Z, 0-9, '_', '.', '-' and starts with a letter or digit
       line 2: period: a period is YYYY-MM with MM from 01 to 16
-      line 3: is no JSON object: expected ident at column 2
+      line 3: is not a JSON object: expected ident at column 2
       line 4: entity: is missing
       line 4: period: is missing
       line 4: colour: is an unknown field

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Seconds between the times at which a job failed.
-#[expect(clippy::float_arithmetic, reason = "a measured time is no amount")]
+#[expect(clippy::float_arithmetic, reason = "a measured time is not an amount")]
 fn gaps(events: &[Document]) -> Vec<f64> {
     let failed = events.iter().filter(|event| text(event, "event_type") == "error_occurred");
     let times: Vec<_> =

@@ -54,7 +54,7 @@ pub(crate) fn reference_file() -> Option<PathBuf> {
 
 fn parse(name: &str, text: &str) -> Url {
     // The text may hold a password, so it is not shown.
-    Url::parse(text).unwrap_or_else(|error| panic!("{name} is no URL: {error}"))
+    Url::parse(text).unwrap_or_else(|error| panic!("{name} is not a URL: {error}"))
 }
 
 /// The broker's management API where it usually is.

@@ -3,7 +3,7 @@
 /// What is wrong with a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// A balance is no amount.
+    /// A balance is not an amount.
     BadAmount,
     /// An account stands there twice.
     DuplicateKey,

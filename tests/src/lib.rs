@@ -3,7 +3,7 @@
 //! [`object_server`], which holds files as an object store does.
 //!
 //! Nothing here uses Aura's code. Tests, demo and benchmark take their files from it, and what the
-//! files hold is told beside them, so that what Aura makes of them can be held against it.
+//! files hold is told beside them, so that what Aura makes of them can be checked against it.
 
 pub mod account;
 pub mod amount;

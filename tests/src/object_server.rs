@@ -43,7 +43,7 @@ pub enum Refusing {
     Nothing,
     /// Those that read an object's content.
     Reads,
-    /// Those that put a part of an object, but for its first.
+    /// Those that put a part of an object, except its first.
     Parts,
     /// All.
     Everything,

@@ -102,7 +102,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Keeps an event until the attempt commits, and logs it now.
-    pub(crate) fn tell(&mut self, event: Event) {
+    pub(crate) fn record(&mut self, event: Event) {
         log(&event);
         self.events.push(event);
     }

@@ -18,8 +18,8 @@
 //!    before its commit leaves them standing, and the relay does the slice again.
 
 mod copy_out;
+mod destination;
 mod parquet;
-mod place;
 pub(crate) mod upkeep;
 
 use std::{
@@ -34,7 +34,7 @@ use shared::{
     stores::{
         cache::CacheStore,
         lease::Lease,
-        object_store::{Trouble, object_url::ObjectUrl},
+        object_store::{ObjectError, object_url::ObjectUrl},
         postgres::PostgresError,
     },
 };
@@ -45,7 +45,7 @@ use tokio::{
 use tokio_postgres::{IsolationLevel, types::ToSql};
 use uuid::Uuid;
 
-use self::place::{Draft, Place, Unplaced};
+use self::destination::{Destination, Draft, TempFile};
 use crate::{
     cache::{
         copy_out::{CopiedRows, Malformed},
@@ -97,14 +97,14 @@ pub(crate) enum CacheError {
         /// The object.
         object: ObjectUrl,
         /// Why not.
-        source: Trouble,
+        source: ObjectError,
     },
     /// Jobs committed faster than the slice could be read.
     #[error("the slice changed each of the {READS} times it was read")]
     Changing,
     /// Another process held the turn all the time.
     #[error("another process does not end its turn to rename files in {0}")]
-    Turn(PathBuf),
+    RenameLocked(PathBuf),
     /// The writer panicked.
     #[error("the writer of a cache file died")]
     Writer(#[from] JoinError),
@@ -175,7 +175,7 @@ async fn publish_over(
         return Ok(Published::NothingToDo);
     }
     // Before anything is read, so that what lies there is not newer than what will be.
-    let place = Place::of(cache, slice).await?;
+    let place = Destination::of(cache, slice).await?;
     let mut published = Published::NothingToDo;
     let mut reads = 0;
     while let Some(head) = head(&transaction, slice).await? {
@@ -211,7 +211,7 @@ async fn write(
     draft: Draft,
     slice: &Slice,
     head: &Head,
-) -> Result<(Unplaced, u64), CacheError> {
+) -> Result<(TempFile, u64), CacheError> {
     let metadata = [
         (shared::stores::cache::JOB_ID, head.job_id.to_string()),
         (shared::stores::cache::FINGERPRINT, head.fingerprint.clone()),
@@ -258,7 +258,7 @@ fn write_pieces(
     draft: &Draft,
     metadata: &[(&str, String)],
     mut pieces: mpsc::Receiver<Vec<u8>>,
-) -> Result<(Unplaced, u64), CacheError> {
+) -> Result<(TempFile, u64), CacheError> {
     let unplaced = draft.begin()?;
     let metadata: Vec<(&str, &str)> = metadata.iter().map(|(key, value)| (*key, value.as_str())).collect();
     let mut table = TableWriter::new(unplaced.writer()?, &metadata)?;

@@ -37,7 +37,7 @@ use crate::{
     clock::Stamp,
     ingest,
     interruption::failed,
-    isolation::{Isolation, Turn},
+    isolation::{Exclusive, Isolation},
     outcome::{Outage, Outcome},
     run::{claim, finish},
     services::Services,
@@ -52,7 +52,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait before connecting again.
 const RECONNECT: Duration = Duration::from_millis(500);
 /// How long a busy slice is waited for, and how often is looked.
-const PATIENCE: Duration = Duration::from_secs(1);
+const BUSY_WAIT: Duration = Duration::from_secs(1);
 const BUSY_INTERVAL: Duration = Duration::from_millis(20);
 /// How often a loop that waits for deliveries is seen to do so.
 const TICK: Duration = Duration::from_millis(10);
@@ -193,7 +193,7 @@ impl Intake {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                () = self.services.outages.postgres_answers() => {}
+                () = self.services.outages.until_postgres_up() => {}
             }
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -208,7 +208,7 @@ impl Intake {
             let mut consumer = within(REQUEST_TIMEOUT, "let jobs be consumed", consume).await?;
             self.consuming.send_replace(true);
             tracing::info!(queue, concurrency = self.settings.concurrency, "taking jobs");
-            let pause = self.take_while_well(&mut consumer, permits, isolation, stop).await?;
+            let pause = self.consume_until_paused(&mut consumer, permits, isolation, stop).await?;
             self.consuming.send_replace(false);
             if let Pause::Cancelled = pause {
                 tracing::warn!(queue, "the broker cancelled the consumer; declaring the topology again");
@@ -226,7 +226,7 @@ impl Intake {
         }
     }
 
-    async fn take_while_well(
+    async fn consume_until_paused(
         &self,
         consumer: &mut Consumer,
         permits: &Arc<Semaphore>,
@@ -236,7 +236,7 @@ impl Intake {
         loop {
             let delivery = tokio::select! {
                 () = stop.cancelled() => return Ok(Pause::Stop),
-                () = self.services.outages.postgres_goes() => return Ok(Pause::Postgres),
+                () = self.services.outages.until_postgres_down() => return Ok(Pause::Postgres),
                 () = isolation.wanted() => return Ok(Pause::Isolation),
                 delivery = self.next(consumer) => delivery,
             };
@@ -249,7 +249,7 @@ impl Intake {
             };
             let permit = tokio::select! {
                 () = stop.cancelled() => Err(Pause::Stop),
-                () = self.services.outages.postgres_goes() => Err(Pause::Postgres),
+                () = self.services.outages.until_postgres_down() => Err(Pause::Postgres),
                 () = isolation.wanted() => Err(Pause::Isolation),
                 permit = begin => permit.map_err(|_| Pause::Stop),
             };
@@ -362,18 +362,18 @@ impl Work {
 
     async fn run(self, taken: Taken, mut job: Job, permit: OwnedSemaphorePermit) {
         let _running = self.services.metrics.run();
-        let mut shared = self.isolation.share();
+        let mut shared = self.isolation.shared_guard();
         if shared.is_none() {
             // Another job is to run alone here.
             return return_job(&self.services, &taken, Some(&job)).await;
         }
-        let mut turn: Option<Turn> = None;
+        let mut exclusive: Option<Exclusive> = None;
         let began = Instant::now();
         loop {
             let claim = Uuid::new_v4();
-            let outcome = self.attempt(&job, claim, turn.is_some()).await;
+            let outcome = self.attempt(&job, claim, exclusive.is_some()).await;
             // As long as other jobs find a place, a busy slice is waited for where it is.
-            if matches!(outcome, Outcome::Busy) && self.permits.available_permits() > 0 && began.elapsed() < PATIENCE {
+            if matches!(outcome, Outcome::Busy) && self.permits.available_permits() > 0 && began.elapsed() < BUSY_WAIT {
                 tokio::time::sleep(BUSY_INTERVAL).await;
                 continue;
             }
@@ -389,23 +389,23 @@ impl Work {
                 (job.attempt, job.replays) = (attempt, replays);
                 continue;
             }
-            if settlement == Settlement::RunAlone {
+            if settlement == Settlement::RunIsolated {
                 drop(shared.take());
                 // Two such jobs do not wait for each other: the second one goes elsewhere.
-                let Some(mut own) = self.isolation.turn() else {
+                let Some(mut own) = self.isolation.exclusive_guard() else {
                     return return_job(&self.services, &taken, Some(&job)).await;
                 };
                 tracing::warn!("the job had begun when its worker died; it is tried again alone");
                 tokio::select! {
-                    () = own.alone() => {}
+                    () = own.exclusive() => {}
                     () = self.services.abort.cancelled() => {
                         return return_job(&self.services, &taken, Some(&job)).await;
                     }
                 }
-                turn = Some(own);
+                exclusive = Some(own);
                 continue;
             }
-            delivery::carry_out(&self.services, &taken.delivery, &job, claim, outcome, settlement).await;
+            delivery::apply(&self.services, &taken.delivery, &job, claim, outcome, settlement).await;
             drop(permit);
             return;
         }
@@ -450,7 +450,7 @@ impl Work {
                 return Outcome::Outage(Outage::Postgres(Some(claim)));
             }
         }
-        claim::rest(&self.services.pool, claim).await;
+        claim::mark_settling(&self.services.pool, claim).await;
         let failure = Failure::new(ErrorCode::Timeout, Stage::Write, self.too_long());
         Outcome::Failed(Box::new(failed(Attempt::begin(job, claim, &self.services.worker), failure)))
     }

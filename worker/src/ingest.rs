@@ -101,11 +101,11 @@ async fn under_lock(
         Claimed::Misnumbered { attempt, replays } => return Ok(Outcome::Misnumbered { attempt, replays }),
         Claimed::Redundant => return Ok(Outcome::Redundant),
         Claimed::Settling => return Ok(Outcome::Busy),
-        Claimed::NeedsSolitude => return Ok(Outcome::NeedsSolitude),
+        Claimed::NeedsIsolation => return Ok(Outcome::NeedsIsolation),
         Claimed::OtherBody => {
             (attempt.claimed, attempt.is_other_body) = (false, true);
             let reason =
-                "the message is no valid job: job_id: is that of a job with another body; give each job its own";
+                "the message is not a valid job: job_id: is that of a job with another body; give each job its own";
             return Err(Failure::new(ErrorCode::InvalidMessage, Stage::Receive, reason).into());
         }
     }
@@ -126,7 +126,7 @@ async fn under_lock(
         Err(interrupted) => {
             // Said while the slice is still locked: whoever finds the claim afterwards must not take
             // this worker for dead.
-            claim::rest(&services.pool, attempt.claim).await;
+            claim::mark_settling(&services.pool, attempt.claim).await;
             Err(interrupted)
         }
     }
@@ -169,14 +169,14 @@ async fn stages(
     ledger::set_savepoint(tx).await.map_err(writing)?;
     let (checked, applied) = tokio::select! {
         applied = ledger::apply(tx, job, mode, &profile, &loaded, &services.limits) => applied?,
-        () = services.outages.root_goes(&root) => return Err(Interrupted::RootAway(root)),
+        () = services.outages.until_root_down(&root) => return Err(Interrupted::RootAway(root)),
     };
     failpoint::reach_for("copied", &job.slice);
     loaded.check_unchanged()?;
-    tell_of_rows(attempt, &checked, &applied);
+    record_rows(attempt, &checked, &applied);
     let receipt = attempt.success(&checked, &applied);
     let warnings: Vec<Value> = receipt.warnings.iter().map(|warning| warning.as_str().into()).collect();
-    attempt.tell(attempt.event(EventType::IngestionCompleted).with("status", "success").with("warnings", warnings));
+    attempt.record(attempt.event(EventType::IngestionCompleted).with("status", "success").with("warnings", warnings));
 
     verdict::close_gates(tx, job).await.map_err(deciding)?;
     if verdict::is_cancelled(tx, job).await.map_err(deciding)? {
@@ -214,7 +214,7 @@ async fn mapping(
     let mapping_hash = profile.hash().to_string();
     (attempt.mode, attempt.mapping_hash) = (Some(mode), Some(mapping_hash.clone()));
     if mode == Mode::Replace && job.on_error == OnError::Quarantine {
-        let reason = "the message is no valid job: on_error: quarantine does not go with the profile's mode replace";
+        let reason = "the message is not a valid job: on_error: quarantine does not go with the profile's mode replace";
         return Err(Failure::new(ErrorCode::InvalidMessage, Stage::Receive, reason).into());
     }
     Ok((mode, mapping_hash, Arc::new(profile)))
@@ -233,13 +233,13 @@ async fn load(
     if services.outages.root_is_away(&root) {
         return Err(Interrupted::RootAway(root));
     }
-    attempt.tell(attempt.event(EventType::FileUploaded).with("file", job.file.as_str()));
+    attempt.record(attempt.event(EventType::FileUploaded).with("file", job.file.as_str()));
     let started = attempt.event(EventType::IngestionStarted).with("source", job.source.as_str());
     let started = started.with_published_by(&attempt.published_by);
-    attempt.tell(started.with("mode", mode.as_str()));
+    attempt.record(started.with("mode", mode.as_str()));
     let loaded = tokio::select! {
         loaded = source::load(&location, services.limits.file_bytes) => loaded?,
-        () = services.outages.root_goes(&root) => return Err(Interrupted::RootAway(root)),
+        () = services.outages.until_root_down(&root) => return Err(Interrupted::RootAway(root)),
     };
     attempt.stage = Stage::Fingerprint;
     attempt.fingerprint = Some(loaded.fingerprint);
@@ -247,20 +247,20 @@ async fn load(
         let reason = format!("the file's SHA-256 is {}, the message says {expected}", loaded.fingerprint);
         return Err(Failure::new(ErrorCode::FingerprintMismatch, Stage::Fingerprint, reason).into());
     }
-    attempt.tell(attempt.event(EventType::FingerprintCreated).with("bytes", loaded.bytes));
+    attempt.record(attempt.event(EventType::FingerprintCreated).with("bytes", loaded.bytes));
     failpoint::reach_for("loaded", &job.slice);
     Ok((root, loaded))
 }
 
-fn tell_of_rows(attempt: &mut Attempt<'_>, checked: &CheckedSlice, applied: &Applied) {
+fn record_rows(attempt: &mut Attempt<'_>, checked: &CheckedSlice, applied: &Applied) {
     let sum = checked.balance_sum.to_string();
     let event = attempt.event(EventType::DataProfiled).with("row_count", checked.profile.row_count);
-    attempt.tell(event.with("blank_balances", checked.profile.blank_balances).with("balance_sum", sum.as_str()));
+    attempt.record(event.with("blank_balances", checked.profile.blank_balances).with("balance_sum", sum.as_str()));
     let event = attempt.event(EventType::SchemaValidated).with("extra_columns", checked.columns.extra_columns.clone());
-    attempt.tell(event.with("present_optional", checked.columns.present_optional()));
+    attempt.record(event.with("present_optional", checked.columns.present_optional()));
     let event = attempt.event(EventType::DbInsert).with("inserted", applied.inserted).with("updated", applied.updated);
     let event = event.with("unchanged", applied.unchanged).with("deleted", applied.deleted);
-    attempt.tell(event.with("absent", applied.absent).with("failed", checked.failed));
+    attempt.record(event.with("absent", applied.absent).with("failed", checked.failed));
     let event = attempt.event(EventType::FileIngested).with("rows", checked.rows).with("balance_sum", sum);
     let event = event.with("slice_rows", applied.slice_rows).with("slice_sum", applied.slice_sum.as_str());
     let event = match &attempt.job.reason {
@@ -269,5 +269,5 @@ fn tell_of_rows(attempt: &mut Attempt<'_>, checked: &CheckedSlice, applied: &App
         }
         _ => event,
     };
-    attempt.tell(event);
+    attempt.record(event);
 }

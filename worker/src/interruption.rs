@@ -57,7 +57,7 @@ pub(crate) async fn settle_interruption(
             tracing::warn!(error = &source as &dyn std::error::Error, "PostgreSQL failed an attempt");
             if let Some(claim) = claim {
                 // The commit may have failed after the lock was gone; this worker lives all the same.
-                claim::rest(&services.pool, claim).await;
+                claim::mark_settling(&services.pool, claim).await;
             }
             Failure::new(postgres_code(&source, stage), stage, postgres_message(&source))
         }

@@ -15,12 +15,14 @@ pub(crate) struct Isolation {
 }
 
 /// The right to run beside other jobs.
-pub(crate) struct Shared(#[expect(dead_code, reason = "it is held, and never looked at")] OwnedRwLockReadGuard<()>);
+pub(crate) struct SharedGuard(
+    #[expect(dead_code, reason = "it is held, and never looked at")] OwnedRwLockReadGuard<()>,
+);
 
-/// The turn to run alone. As long as it lives no other job begins here.
-pub(crate) struct Turn {
+/// The right to run alone. As long as it lives no other job begins here.
+pub(crate) struct Exclusive {
     wanted: Arc<watch::Sender<bool>>,
-    exclusive: Option<OwnedRwLockWriteGuard<()>>,
+    guard: Option<OwnedRwLockWriteGuard<()>>,
     running: Arc<RwLock<()>>,
 }
 
@@ -31,17 +33,17 @@ impl Isolation {
     }
 
     /// Lets a job run beside others, unless one is to run alone.
-    pub(crate) fn share(&self) -> Option<Shared> {
+    pub(crate) fn shared_guard(&self) -> Option<SharedGuard> {
         if *self.wanted.borrow() {
             return None;
         }
-        Arc::clone(&self.running).try_read_owned().ok().map(Shared)
+        Arc::clone(&self.running).try_read_owned().ok().map(SharedGuard)
     }
 
-    /// Gives the turn to run alone, unless another job has it.
-    pub(crate) fn turn(&self) -> Option<Turn> {
+    /// Gives the right to run alone, unless another job has it.
+    pub(crate) fn exclusive_guard(&self) -> Option<Exclusive> {
         let first = self.wanted.send_if_modified(|wanted| !std::mem::replace(wanted, true));
-        first.then(|| Turn { wanted: Arc::clone(&self.wanted), exclusive: None, running: Arc::clone(&self.running) })
+        first.then(|| Exclusive { wanted: Arc::clone(&self.wanted), guard: None, running: Arc::clone(&self.running) })
     }
 
     /// Waits until a job wants to run alone.
@@ -56,18 +58,18 @@ impl Isolation {
     }
 }
 
-impl Turn {
+impl Exclusive {
     /// Waits until nothing runs any more.
-    pub(crate) async fn alone(&mut self) {
-        if self.exclusive.is_none() {
-            self.exclusive = Some(Arc::clone(&self.running).write_owned().await);
+    pub(crate) async fn exclusive(&mut self) {
+        if self.guard.is_none() {
+            self.guard = Some(Arc::clone(&self.running).write_owned().await);
         }
     }
 }
 
-impl Drop for Turn {
+impl Drop for Exclusive {
     fn drop(&mut self) {
-        self.exclusive = None;
+        self.guard = None;
         self.wanted.send_replace(false);
     }
 }

@@ -1,8 +1,8 @@
 //! The ledger: a slice's rows go into `gl_accounts`, within the transaction of the job.
 //!
-//! A slice without rows is copied straight into the table. Any other goes through the connection's
+//! A slice without rows is copied directly into the table. Any other goes through the connection's
 //! staging table, and what differs is merged. The key itself finds repeated keys on the straight
-//! way; the staging table then tells their lines.
+//! path; the staging table then tells their lines.
 
 mod copy_in;
 
@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     ledger::copy_in::{COLUMNS, JOB_COLUMNS, REJECTED_COLUMNS, Rejected, RowCopy},
-    services::{Interrupted, Limits},
+    services::{Interrupted, JobLimits},
     source::Loaded,
 };
 
@@ -33,7 +33,7 @@ use crate::{
 pub(crate) const SESSION: &str = include_str!("ledger/staging.sql");
 const DUPLICATES: &str = include_str!("ledger/duplicates.sql");
 const SUM: &str = include_str!("ledger/sum.sql");
-const FOLD: &str = include_str!("ledger/fold.sql");
+const COLLAPSE: &str = include_str!("ledger/collapse.sql");
 const OVERFLOWN: &str = "SELECT min(source_line), count(*) FROM aura_staging WHERE abs(balance) >= 1e18 \
     OR abs(balance_carryforward) >= 1e18 OR abs(debit_period) >= 1e18 OR abs(credit_period) >= 1e18";
 const CHANGES: &str = include_str!("ledger/changes.sql");
@@ -67,8 +67,8 @@ pub(crate) struct Applied {
 
 /// Where the rows of one reading go.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Straight,
+enum LoadPath {
+    Direct,
     Staged,
 }
 
@@ -105,30 +105,30 @@ pub(crate) async fn apply(
     mode: Mode,
     profile: &Arc<MappingProfile>,
     loaded: &Loaded,
-    limits: &Limits,
+    limits: &JobLimits,
 ) -> Result<(CheckedSlice, Applied), Interrupted> {
     let slice = [job.slice.entity.as_str(), job.slice.period.as_str()];
     let failed = |source| Interrupted::Postgres(Stage::Write, source);
     let exists = query_one(tx, EXISTS, &slice).await.map_err(failed)?;
     let adds_up = profile.repeated_keys != RepeatedKeys::Refuse;
-    let mut way = if adds_up || exists.get(0) { Way::Staged } else { Way::Straight };
+    let mut path = if adds_up || exists.get(0) { LoadPath::Staged } else { LoadPath::Direct };
     let mut assumptions = Assumptions::default();
     loop {
-        match copy(tx, job, profile, (way, assumptions), loaded, limits).await {
+        match copy(tx, job, profile, (path, assumptions), loaded, limits).await {
             Ok((checked, rejected)) => {
-                let applied = match way {
-                    Way::Straight => straight(tx, &slice, &checked).await.map_err(failed)?,
-                    Way::Staged => {
-                        let rows = fold(tx, profile.repeated_keys, checked.rows).await?;
+                let applied = match path {
+                    LoadPath::Direct => direct(tx, &slice, &checked).await.map_err(failed)?,
+                    LoadPath::Staged => {
+                        let rows = collapse_repeated_keys(tx, profile.repeated_keys, checked.rows).await?;
                         merge(tx, job, &slice, mode, &checked, rows).await?
                     }
                 };
-                put_aside(tx, rejected).await.map_err(failed)?;
+                write_rejected(tx, rejected).await.map_err(failed)?;
                 return Ok((checked, applied));
             }
             Err(CopyStopped::Interrupted(interrupted)) => return Err(interrupted),
             Err(CopyStopped::Again(others)) => assumptions = others,
-            Err(CopyStopped::RepeatedKey) => way = Way::Staged,
+            Err(CopyStopped::RepeatedKey) => path = LoadPath::Staged,
         }
         roll_back(tx).await.map_err(failed)?;
     }
@@ -139,16 +139,16 @@ async fn copy(
     tx: &Transaction<'_>,
     job: &Job,
     profile: &Arc<MappingProfile>,
-    (way, assumptions): (Way, Assumptions),
+    (path, assumptions): (LoadPath, Assumptions),
     loaded: &Loaded,
-    limits: &Limits,
+    limits: &JobLimits,
 ) -> Result<(CheckedSlice, Rejected), CopyStopped> {
-    let statement = match way {
-        Way::Straight => format!("COPY gl_accounts ({JOB_COLUMNS}, {COLUMNS}) FROM STDIN (FORMAT binary)"),
-        Way::Staged => format!("COPY aura_staging ({COLUMNS}) FROM STDIN (FORMAT binary)"),
+    let statement = match path {
+        LoadPath::Direct => format!("COPY gl_accounts ({JOB_COLUMNS}, {COLUMNS}) FROM STDIN (FORMAT binary)"),
+        LoadPath::Staged => format!("COPY aura_staging ({COLUMNS}) FROM STDIN (FORMAT binary)"),
     };
     let (sender, mut chunks) = mpsc::channel(CHUNKS);
-    let mut rows = RowCopy::new(&job.slice, job.job_id, way == Way::Straight, sender);
+    let mut rows = RowCopy::new(&job.slice, job.job_id, path == LoadPath::Direct, sender);
     let (job, profile, loaded, limits) = (job.clone(), Arc::clone(profile), loaded.clone(), *limits);
     let parsing = tokio::task::spawn_blocking(move || {
         let request = Request {
@@ -180,11 +180,11 @@ async fn copy(
     });
     let mut sink = match sent {
         Ok(sink) => sink,
-        Err(error) => return Err(stopped(way, error)),
+        Err(error) => return Err(stopped(path, error)),
     };
     match parsed {
         Ok(read) => {
-            sink.as_mut().finish().await.map_err(|source| stopped(way, PostgresError::in_("copy rows")(source)))?;
+            sink.as_mut().finish().await.map_err(|source| stopped(path, PostgresError::in_("copy rows")(source)))?;
             Ok(read)
         }
         // The sink is dropped, which breaks the copy off.
@@ -193,15 +193,15 @@ async fn copy(
     }
 }
 
-fn stopped(way: Way, error: PostgresError) -> CopyStopped {
-    if way == Way::Straight && error.is_unique_violation() {
+fn stopped(path: LoadPath, error: PostgresError) -> CopyStopped {
+    if path == LoadPath::Direct && error.is_unique_violation() {
         CopyStopped::RepeatedKey
     } else {
         CopyStopped::Interrupted(Interrupted::Postgres(Stage::Write, error))
     }
 }
 
-async fn straight(tx: &Transaction<'_>, slice: &[&str; 2], checked: &CheckedSlice) -> Result<Applied, PostgresError> {
+async fn direct(tx: &Transaction<'_>, slice: &[&str; 2], checked: &CheckedSlice) -> Result<Applied, PostgresError> {
     execute(tx, FORGET_ABSENT, &[&slice[0], &slice[1]]).await?;
     Ok(Applied {
         inserted: checked.rows,
@@ -212,7 +212,7 @@ async fn straight(tx: &Transaction<'_>, slice: &[&str; 2], checked: &CheckedSlic
 }
 
 /// Makes one row of those that have the same key, as the profile says, and tells how many rows there are.
-async fn fold(tx: &Transaction<'_>, repeated: RepeatedKeys, rows: u64) -> Result<u64, Interrupted> {
+async fn collapse_repeated_keys(tx: &Transaction<'_>, repeated: RepeatedKeys, rows: u64) -> Result<u64, Interrupted> {
     let failed = |source| Interrupted::Postgres(Stage::Write, source);
     // PostgreSQL has no statistics of rows that a job has just written: it expects one row and would
     // go through the staging table once for each that it finds.
@@ -223,10 +223,10 @@ async fn fold(tx: &Transaction<'_>, repeated: RepeatedKeys, rows: u64) -> Result
     }
     let gone = match repeated {
         RepeatedKeys::Refuse => 0,
-        RepeatedKeys::Last => execute(tx, FOLD, &[&false]).await.map_err(failed)?,
+        RepeatedKeys::Last => execute(tx, COLLAPSE, &[&false]).await.map_err(failed)?,
         RepeatedKeys::Sum => {
             execute(tx, SUM, &[]).await.map_err(failed)?;
-            execute(tx, FOLD, &[&true]).await.map_err(failed)?
+            execute(tx, COLLAPSE, &[&true]).await.map_err(failed)?
         }
     };
     if repeated == RepeatedKeys::Sum {
@@ -337,7 +337,7 @@ fn repeated_keys(lines: &[Vec<i64>], total: i64, rows: i64) -> Failure {
     failure
 }
 
-async fn put_aside(tx: &Transaction<'_>, rejected: Rejected) -> Result<(), PostgresError> {
+async fn write_rejected(tx: &Transaction<'_>, rejected: Rejected) -> Result<(), PostgresError> {
     if rejected.count == 0 {
         return Ok(());
     }

@@ -57,7 +57,7 @@ use crate::{
     progress::Progress,
     publishers::Publishers,
     relay::Relay,
-    services::{CacheTrouble, Limits, Services},
+    services::{CacheTrouble, JobLimits, Services},
 };
 
 /// Connections beside those of the jobs: the probes, and what is written after a job.
@@ -87,14 +87,14 @@ fn main() -> ExitCode {
     let settings = match Settings::read(settings::from_flags(&matches)) {
         Ok(settings) => settings,
         Err(error) => {
-            complain(&telemetry::chain(&error));
+            print_error(&telemetry::chain(&error));
             return ExitCode::from(2);
         }
     };
     let telemetry = match telemetry::start("aura-worker", &settings.log_dir, &settings.log, Console::Stdout) {
         Ok(telemetry) => telemetry,
         Err(error) => {
-            complain(&telemetry::chain(&error));
+            print_error(&telemetry::chain(&error));
             return ExitCode::from(2);
         }
     };
@@ -109,7 +109,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "the worker ends");
-            complain(&format!("{error:#}"));
+            print_error(&format!("{error:#}"));
             ExitCode::from(2)
         }
     };
@@ -117,7 +117,7 @@ fn main() -> ExitCode {
     code
 }
 
-fn complain(error: &str) {
+fn print_error(error: &str) {
     // Nobody may be listening.
     let _ = writeln!(std::io::stderr(), "aura-worker: {}", printable::line(&printable::without_passwords(error)));
 }
@@ -182,7 +182,7 @@ fn build(settings: &Settings) -> anyhow::Result<Services> {
         cache,
         worker: settings.worker_name.clone(),
         sources: Sources::new(&settings.sources_dir),
-        limits: Limits::from_settings(settings),
+        limits: JobLimits::from_settings(settings),
         outages: Outages::default(),
         clock: Clock::new(),
         places: settings.concurrency,

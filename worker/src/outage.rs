@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use shared::{
     roots::Root,
     stores::{
-        object_store::{Store, Trouble},
+        object_store::{ObjectError, Store},
         postgres::{self, PostgresError},
     },
     telemetry,
@@ -63,7 +63,7 @@ impl Outages {
     }
 
     /// Waits until PostgreSQL is away, or this process is exhausted: no job can go on.
-    pub(crate) async fn postgres_goes(&self) {
+    pub(crate) async fn until_postgres_down(&self) {
         let (mut away, mut exhausted) = (self.postgres_away.subscribe(), self.exhausted.subscribe());
         // The senders live as long as this does.
         tokio::select! {
@@ -73,7 +73,7 @@ impl Outages {
     }
 
     /// Waits until PostgreSQL answers, and this process is not exhausted.
-    pub(crate) async fn postgres_answers(&self) {
+    pub(crate) async fn until_postgres_up(&self) {
         let (mut away, mut exhausted) = (self.postgres_away.subscribe(), self.exhausted.subscribe());
         while *away.borrow_and_update() || *exhausted.borrow_and_update() {
             tokio::select! { _ = away.changed() => {}, _ = exhausted.changed() => {} }
@@ -169,7 +169,7 @@ impl Outages {
             return;
         }
         let claims = std::mem::take(&mut *self.unreleased.lock().unwrap_or_else(PoisonError::into_inner));
-        if let Err(error) = claim::give_back(pool, &claims).await {
+        if let Err(error) = claim::release(pool, &claims).await {
             self.unreleased.lock().unwrap_or_else(PoisonError::into_inner).extend(claims);
             self.postgres_failed(&error);
         } else if self.postgres_away.send_replace(false) {
@@ -204,7 +204,7 @@ impl Outages {
     }
 
     /// Waits until an input root is away.
-    pub(crate) async fn root_goes(&self, root: &Root) {
+    pub(crate) async fn until_root_down(&self, root: &Root) {
         while !self.root_is_away(root) {
             tokio::time::sleep(INTERVAL / 2).await;
         }
@@ -266,8 +266,8 @@ pub(crate) fn is_exhaustion(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// Asks an object store whether it answers, within the time that a root has.
-async fn probe_store(store: &Store) -> Result<(), Trouble> {
-    let late = || Err(Trouble::Away("did not answer in time".to_owned()));
+async fn probe_store(store: &Store) -> Result<(), ObjectError> {
+    let late = || Err(ObjectError::Away("did not answer in time".to_owned()));
     tokio::time::timeout(ROOT_TIMEOUT, store.probe()).await.unwrap_or_else(|_| late())
 }
 

@@ -18,7 +18,7 @@ pub(crate) enum Outcome {
     /// Another job of the slice is at work.
     Busy,
     /// The job's worker died; it is tried again with nothing beside it.
-    NeedsSolitude,
+    NeedsIsolation,
     /// The message has no identity, and an unfinished run tells which it had before its worker died.
     Orphaned(Uuid),
     /// The message says another attempt or round than the job can be at.

@@ -1,4 +1,4 @@
-//! Who may have what loaded: the file `AURA_PUBLISHERS_PATH`, held against the RabbitMQ user of a message.
+//! Who may have what loaded: the file `AURA_PUBLISHERS_PATH`, checked against the RabbitMQ user of a message.
 //!
 //! A message counts as that of the user whom the broker vouches for, its `user_id`. Without the file whoever may
 //! publish may have everything loaded.

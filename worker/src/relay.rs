@@ -29,7 +29,7 @@ use self::{
     audit::{Progress, RelayError, Walk, deliver, sequence},
     backlog::RelayState,
 };
-use crate::cache::upkeep::{Place, catch_up, sweep};
+use crate::cache::upkeep::{Cursor, catch_up, sweep};
 
 const GAUGES: &str = include_str!("relay/gauges.sql");
 /// How long a part waits for work, or until it looks at once again.
@@ -56,12 +56,12 @@ pub(crate) struct Relay {
 }
 
 /// Logs a failure once when it begins and once when it is over.
-struct Trouble {
+struct FailureLog {
     what: &'static str,
     going_on: bool,
 }
 
-impl Trouble {
+impl FailureLog {
     const fn with(what: &'static str) -> Self {
         Self { what, going_on: false }
     }
@@ -156,20 +156,20 @@ impl Relay {
     }
 
     async fn sequence(&self, wake: &Notify, sequenced: &Notify) {
-        let mut trouble = Trouble::with("giving audit events their places");
+        let mut failures = FailureLog::with("giving audit events their places");
         let mut walk = Walk::default();
         loop {
             let pause = match sequence(&self.pool, &mut walk).await {
                 Ok(progress) => {
-                    trouble.is_over();
+                    failures.is_over();
                     if progress.more { Duration::ZERO } else { PAUSE }
                 }
                 Err(error) => {
-                    trouble.begins(&error);
+                    failures.begins(&error);
                     RETRY
                 }
             };
-            // Metadata need no place, so whoever wakes this part wakes that one, too.
+            // Metadata need no cursor, so whoever wakes this part wakes that one, too.
             sequenced.notify_one();
             if pause == RETRY {
                 sleep(pause).await;
@@ -180,12 +180,12 @@ impl Relay {
     }
 
     async fn deliver(&self, link: &mut Link, sequenced: &Notify) {
-        let mut trouble = Trouble::with("delivering to MongoDB");
-        let mut refusal = Trouble::with("delivering some documents");
+        let mut failures = FailureLog::with("delivering to MongoDB");
+        let mut refusal = FailureLog::with("delivering some documents");
         loop {
             match self.deliver_once(link).await {
                 Ok(progress) => {
-                    trouble.is_over();
+                    failures.is_over();
                     match progress.refused {
                         Some(fault) => refusal.begins(&RefusedDocument(fault)),
                         None => refusal.is_over(),
@@ -195,11 +195,11 @@ impl Relay {
                     }
                 }
                 Err(RelayError::Postgres(error)) => {
-                    trouble.begins_unless_away(&error);
+                    failures.begins_unless_away(&error);
                     sleep(RETRY).await;
                 }
                 Err(RelayError::Mongo(error)) => {
-                    trouble.begins(&error);
+                    failures.begins(&error);
                     sleep(RETRY).await;
                 }
             }
@@ -255,17 +255,17 @@ impl Relay {
     }
 
     async fn keep_cache(&self) {
-        let mut trouble = Trouble::with("writing the cache");
+        let mut failures = FailureLog::with("writing the cache");
         if let Err(error) = sweep(&self.cache).await {
             self.state.set(|backlog| backlog.cache_ok = false);
-            trouble.begins(&error);
+            failures.begins(&error);
         }
-        let mut place = Place::default();
+        let mut cursor = Cursor::default();
         loop {
-            let pause = match catch_up(&self.pool, &self.cache, &mut place, CACHE_LIMIT).await {
+            let pause = match catch_up(&self.pool, &self.cache, &mut cursor, CACHE_LIMIT).await {
                 Ok(caught_up) if caught_up.failed.is_empty() => {
                     self.state.set(|backlog| backlog.cache_ok = true);
-                    trouble.is_over();
+                    failures.is_over();
                     if caught_up.more { Duration::ZERO } else { CACHE_PAUSE }
                 }
                 Ok(caught_up) => {
@@ -273,12 +273,12 @@ impl Relay {
                     for (slice, error) in &caught_up.failed {
                         let error = error as &dyn std::error::Error;
                         tracing::debug!(entity = %slice.entity, period = %slice.period, error, "a cache file failed");
-                        trouble.begins(error);
+                        failures.begins(error);
                     }
                     RETRY
                 }
                 Err(error) => {
-                    trouble.begins_unless_away(&error);
+                    failures.begins_unless_away(&error);
                     RETRY
                 }
             };
@@ -287,11 +287,11 @@ impl Relay {
     }
 
     async fn read_gauges(&self) {
-        let mut trouble = Trouble::with("reading the outbox's depth");
+        let mut failures = FailureLog::with("reading the outbox's depth");
         loop {
             match self.gauges().await {
-                Ok(()) => trouble.is_over(),
-                Err(error) => trouble.begins_unless_away(&error),
+                Ok(()) => failures.is_over(),
+                Err(error) => failures.begins_unless_away(&error),
             }
             sleep(GAUGE_PAUSE).await;
         }

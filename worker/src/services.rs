@@ -44,7 +44,7 @@ pub(crate) struct Services {
     /// The name of this worker.
     pub(crate) worker: String,
     /// The limits of a file.
-    pub(crate) limits: Limits,
+    pub(crate) limits: JobLimits,
     /// What does not answer.
     pub(crate) outages: Outages,
     /// PostgreSQL's clock.
@@ -84,18 +84,18 @@ impl CacheTrouble {
 
 /// The limits of a file.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct JobLimits {
     /// Bytes of a file.
     pub(crate) file_bytes: u64,
     /// Its records, and what it unpacks to.
     pub(crate) file: FileLimits,
     /// Bad rows that quarantine allows.
     pub(crate) max_rejected: u64,
-    /// How far from nil a balanced slice may sum.
+    /// How far from zero a balanced slice may sum.
     pub(crate) nil_tolerance: Amount,
 }
 
-impl Limits {
+impl JobLimits {
     /// The limits that the settings give.
     pub(crate) fn from_settings(settings: &Settings) -> Self {
         Self {

@@ -14,8 +14,8 @@ use shared::{
     message::failure::{ErrorCode, Failure, Stage},
     roots::{Location, OpenError, Root, open_below},
     stores::object_store::{
-        Store, Trouble,
-        copy::{self, CopyError, Limits, copy},
+        ObjectError, Store,
+        copy::{self, CopyError, CopyLimits, copy},
         object_url::ObjectUrl,
     },
 };
@@ -61,7 +61,7 @@ enum Content {
 /// Opens a file or copies an object, reads it once and computes its fingerprint.
 ///
 /// # Errors
-/// If it is not there, is no regular file, is too large or cannot be read, or its root is away.
+/// If it is not there, is not a regular file, is too large or cannot be read, or its root is away.
 pub(crate) async fn load(location: &Location, max_bytes: u64) -> Result<Loaded, Interrupted> {
     let (root, within, path) = match location {
         Location::File { root, within, path } => (root.clone(), within.clone(), path.clone()),
@@ -94,7 +94,7 @@ fn is_within(folder: &Path, path: &Path, file: &File) -> Result<(), Option<OpenE
 }
 
 async fn load_object(store: &Store, object: &ObjectUrl, max_bytes: u64) -> Result<Loaded, Failure> {
-    let limits = Limits { bytes: max_bytes, held: HELD as usize };
+    let limits = CopyLimits { bytes: max_bytes, held: HELD as usize };
     let copied = copy(store, object, limits).await.map_err(|error| not_copied(&error, max_bytes))?;
     let content = match copied.content {
         copy::Content::Held(bytes) => Content::Held(Arc::new(bytes)),
@@ -106,19 +106,19 @@ async fn load_object(store: &Store, object: &ObjectUrl, max_bytes: u64) -> Resul
 /// What it means that an object could not be copied.
 fn not_copied(error: &CopyError, max_bytes: u64) -> Failure {
     let (code, reason) = match error {
-        CopyError::Store(Trouble::Missing) => {
+        CopyError::Store(ObjectError::Missing) => {
             (ErrorCode::FileNotFound, "the object is not there; put it there and replay the job".to_owned())
         }
-        CopyError::Store(Trouble::Refused) => {
+        CopyError::Store(ObjectError::Refused) => {
             let reason = "the store refuses the object to this worker's credentials; let them read and list what lies \
                           below the input root, or mend the settings, and replay the job";
             (ErrorCode::StorageUnavailable, reason.to_owned())
         }
-        CopyError::Store(Trouble::Replaced) => {
+        CopyError::Store(ObjectError::Replaced) => {
             let reason = "the object was replaced while it was read; give each export a key of its own";
             (ErrorCode::FileChanged, reason.to_owned())
         }
-        CopyError::Store(trouble @ Trouble::Away(_)) => {
+        CopyError::Store(trouble @ ObjectError::Away(_)) => {
             (ErrorCode::StorageUnavailable, format!("the object cannot be read: {trouble}"))
         }
         CopyError::TooLarge(bytes) => (ErrorCode::FileTooLarge, too_large(*bytes, max_bytes)),

@@ -290,7 +290,7 @@ fn write_amounts(toml: &mut String, found: &[(Heading, usize)], rows: &[Vec<Stri
     let mut marked = false;
     for (line, row) in rows.iter().enumerate() {
         for text in columns.iter().filter_map(|place| row.get(*place)) {
-            reader.weigh(text, line as u64, &mut evidence);
+            reader.measure(text, line as u64, &mut evidence);
             marked |= text.trim_end().ends_with(['r', 'R', 'D', 'C']);
         }
     }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     actor_event, db,
-    errors::{CommandError, Verdict},
+    errors::{CommandError, ExitStatus},
     output,
 };
 
@@ -42,7 +42,7 @@ pub(crate) struct Args {
 }
 
 /// Discards what is selected.
-pub(crate) async fn run(mut args: Args, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
+pub(crate) async fn run(mut args: Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
     args.filter.ids.append(&mut args.jobs);
     args.filter.or_all(args.all)?;
     if args.reason.trim().is_empty() {
@@ -68,7 +68,7 @@ pub(crate) async fn run(mut args: Args, settings: &Settings, json: bool) -> Resu
     report.not_tried = jobs.count();
     held.release().await;
     let verdict = report.verdict();
-    output::give(json, &report)?;
+    output::print(json, &report)?;
     Ok(verdict)
 }
 

@@ -101,7 +101,7 @@ impl Filter {
 
 /// Reads an age: numbers with `s`, `m`, `h`, `d` or `w`, one after the other.
 pub(crate) fn age(text: &str) -> Result<TimeDelta, String> {
-    const FORM: &str = "is no age such as 90s, 10m, 2h, 3d or 1h30m";
+    const FORM: &str = "is not an age such as 90s, 10m, 2h, 3d or 1h30m";
     let (mut seconds, mut number, mut units) = (0_i64, None::<i64>, 0);
     for c in text.chars() {
         let scale = match c {

@@ -12,7 +12,7 @@ use super::{
     queue::{self, Dead, Seen},
 };
 use crate::{
-    errors::{CommandError, Verdict},
+    errors::{CommandError, ExitStatus},
     output::{self, age, count, or_dash, shortened, time},
 };
 
@@ -124,7 +124,7 @@ impl fmt::Display for Listed {
 }
 
 /// Lists, and gives everything back.
-pub(crate) async fn run(args: &Args, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
+pub(crate) async fn run(args: &Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
     let now = Utc::now();
     let mut held = queue::hold(settings, |letter| args.filter.selects(letter, now)).await?;
     let letters = std::mem::take(&mut held.letters);
@@ -133,8 +133,8 @@ pub(crate) async fn run(args: &Args, settings: &Settings, json: bool) -> Result<
     held.release().await;
     known?;
     let letters = letters.into_iter().map(|Dead { letter, .. }| letter).collect();
-    output::give(json, &Listed::new(queue, seen, letters, now))?;
-    Ok(if seen.is_partial() { Verdict::Failed } else { Verdict::Done })
+    output::print(json, &Listed::new(queue, seen, letters, now))?;
+    Ok(if seen.is_partial() { ExitStatus::Failed } else { ExitStatus::Done })
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ pub(crate) fn again(dead: &Dead, number: u32, topology: &Topology, by: &Publishe
     Outgoing { exchange, key, body, properties, headers, mandatory: true }
 }
 
-/// A new job with what the dead one asked for, but for its file, identity, export time and SHA-256.
+/// A new job with what the dead one asked for, except its file, identity, export time and SHA-256.
 pub(crate) fn corrected(
     dead: &Dead,
     file: &str,

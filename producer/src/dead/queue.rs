@@ -204,7 +204,7 @@ impl Held {
             let cancel = channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
             let _ = within(LIMIT, "deliver no more", cancel).await;
         }
-        // A channel that is closed in good order has told the broker of every letter taken out.
+        // A channel that is closed cleanly has told the broker of every letter taken out.
         for Consuming { channel, .. } in &self.consumers {
             let _ = within(LIMIT, "close", channel.close(200, "done".into())).await;
         }

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     actor_event, db,
-    errors::{CommandError, Verdict},
+    errors::{CommandError, ExitStatus},
     output,
     publish::{
         message::publisher,
@@ -80,7 +80,7 @@ struct Replay<'a> {
 }
 
 /// Replays what is selected.
-pub(crate) async fn run(mut args: Args, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
+pub(crate) async fn run(mut args: Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
     args.filter.ids.append(&mut args.jobs);
     args.filter.or_all(args.all)?;
     if args.as_new && args.filter.ids.len() != 1 {
@@ -98,7 +98,7 @@ pub(crate) async fn run(mut args: Args, settings: &Settings, json: bool) -> Resu
     let report = replay.all(&args).await?;
     replay.publisher.close().await;
     let verdict = report.verdict();
-    output::give(json, &report)?;
+    output::print(json, &report)?;
     Ok(verdict)
 }
 
@@ -285,12 +285,12 @@ fn rate(text: &str) -> Result<Duration, String> {
     let span = match unit {
         "s" => Duration::from_secs(1),
         "m" => Duration::from_secs(60),
-        _ => return Err("is no rate such as 5/s or 30/m".to_owned()),
+        _ => return Err("is not a rate such as 5/s or 30/m".to_owned()),
     };
     match number.parse::<u32>() {
         // Faster than this, there is nothing to wait for.
         Ok(number) if number > 0 => Ok((span / number).max(FASTEST)),
-        _ => Err("is no rate such as 5/s or 30/m".to_owned()),
+        _ => Err("is not a rate such as 5/s or 30/m".to_owned()),
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     queue::{Dead, Held, Seen},
 };
 use crate::{
-    errors::Verdict,
+    errors::ExitStatus,
     output::{self, count, or_dash, shortened},
 };
 
@@ -104,13 +104,13 @@ impl Report {
     }
 
     /// The exit code that this deserves.
-    pub(crate) fn verdict(&self) -> Verdict {
+    pub(crate) fn verdict(&self) -> ExitStatus {
         if !self.left.is_empty() {
-            Verdict::Undone
+            ExitStatus::Undone
         } else if self.canary_failed || !self.refused.is_empty() || !self.missing.is_empty() || self.seen.is_partial() {
-            Verdict::Failed
+            ExitStatus::Failed
         } else {
-            Verdict::Done
+            ExitStatus::Done
         }
     }
 }
@@ -191,7 +191,7 @@ mod tests {
         let partial = report(4).to_string();
         assert!(partial.contains("only 4 of 9") && !partial.contains("holds no letter"), "{partial}");
         let nothing_missing = Report { missing: Vec::new(), ..report(4) };
-        assert_eq!(nothing_missing.verdict(), Verdict::Failed);
-        assert_eq!(Report { missing: Vec::new(), ..report(9) }.verdict(), Verdict::Done);
+        assert_eq!(nothing_missing.verdict(), ExitStatus::Failed);
+        assert_eq!(Report { missing: Vec::new(), ..report(9) }.verdict(), ExitStatus::Done);
     }
 }

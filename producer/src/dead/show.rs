@@ -16,7 +16,7 @@ use super::{
     queue,
 };
 use crate::{
-    errors::{CommandError, Verdict},
+    errors::{CommandError, ExitStatus},
     output::{self, or_dash, remark, time},
 };
 
@@ -34,7 +34,7 @@ struct Shown {
     letter: Letter,
     properties: Map<String, Value>,
     headers: Value,
-    /// The body, or its text if it is no JSON.
+    /// The body, or its text if it is not JSON.
     body: Value,
 }
 
@@ -93,7 +93,7 @@ impl fmt::Display for Shown {
 }
 
 /// Shows the letters of a job, and gives everything back.
-pub(crate) async fn run(args: &Args, settings: &Settings, json: bool) -> Result<Verdict, CommandError> {
+pub(crate) async fn run(args: &Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
     let mut held = queue::hold(settings, |letter| letter.job_id == Some(args.id)).await?;
     let dead = std::mem::take(&mut held.letters);
     let (queue, seen) = (held.queue.clone(), held.seen);
@@ -115,10 +115,10 @@ pub(crate) async fn run(args: &Args, settings: &Settings, json: bool) -> Result<
         };
         return Err(CommandError::Unknown(text));
     };
-    output::give(json, &Copies { newest, others: shown })?;
-    let Some(warning) = seen.warning(&queue) else { return Ok(Verdict::Done) };
+    output::print(json, &Copies { newest, others: shown })?;
+    let Some(warning) = seen.warning(&queue) else { return Ok(ExitStatus::Done) };
     remark(&warning);
-    Ok(Verdict::Failed)
+    Ok(ExitStatus::Failed)
 }
 
 fn properties(properties: &BasicProperties) -> Map<String, Value> {

@@ -107,7 +107,7 @@ fn read_header(record: &ByteRecord) -> Result<Vec<String>, Vec<String>> {
                 Some(field) if strsim::damerau_levenshtein(field, name) <= 2 => format!(", did you mean {field}?"),
                 _ => format!("; the fields are {}, {CONTROL}.rows, {CONTROL}.balance_sum", FIELDS.join(", ")),
             };
-            faults.push(format!("column {name:?} is no message field{hint}"));
+            faults.push(format!("column {name:?} is not a message field{hint}"));
         } else if names[..index].iter().any(|earlier| plain(earlier) == plain(name)) {
             faults.push(format!("column {name:?} is there twice"));
         }
@@ -128,7 +128,7 @@ fn read_cells(names: &[String], record: &ByteRecord) -> Result<Map<String, Value
     let (mut fields, mut control) = (Map::new(), Map::new());
     for (name, cell) in names.iter().zip(record) {
         let Ok(cell) = std::str::from_utf8(cell) else {
-            faults.push(format!("{name}: is no UTF-8"));
+            faults.push(format!("{name}: is not UTF-8"));
             continue;
         };
         let cell = cell.trim();
@@ -141,7 +141,7 @@ fn read_cells(names: &[String], record: &ByteRecord) -> Result<Map<String, Value
         let value = Value::String(cell.to_owned());
         match plain(name).as_str() {
             "control.rows" => {
-                // What is no number stays a text, and the message's check names the fault.
+                // What is not a number stays a text, and the message's check names the fault.
                 control.insert("rows".to_owned(), cell.parse().map_or(value, |n: u64| Value::Number(Number::from(n))));
             }
             "control.balance_sum" => {
@@ -189,13 +189,13 @@ mod tests {
     #[test]
     fn every_fault_of_a_csv_manifest_is_told_with_its_line() {
         insta::assert_snapshot!(shown(&read_csv(b"file,entty,period,period,x")), @r#"
-        line 1: column "entty" is no message field, did you mean entity?
+        line 1: column "entty" is not a message field, did you mean entity?
         line 1: column "period" is there twice
-        line 1: column "x" is no message field; the fields are file, entity, period, job_id, batch_id, sha256, exported_at, source, mode, on_error, skip_duplicates, force, reason, require_balanced, control.rows, control.balance_sum
+        line 1: column "x" is not a message field; the fields are file, entity, period, job_id, batch_id, sha256, exported_at, source, mode, on_error, skip_duplicates, force, reason, require_balanced, control.rows, control.balance_sum
         "#);
         insta::assert_snapshot!(shown(&read_csv(b"file,entity,period\na,A\n\n\xff,B,2022-06\n\"c,C,2022-06\nd,D,2022-06\n")), @r"
         line 2: has 2 cells, the header has 3
-        line 4: file: is no UTF-8
+        line 4: file: is not UTF-8
         line 5: has 1 cells, the header has 3
         line 5: file: holds a line break; is a quote left open?
         ");
@@ -206,9 +206,9 @@ mod tests {
         let text = b"{\"file\": \"a\", \"force\": \"yes\"}\r\n\n[1]\n{\"a\": 1, \"a\": 2}\n{";
         insta::assert_snapshot!(shown(&read_json_lines(text)), @r#"
         line 1 {"file":"a","force":"yes"}
-        line 3: is no JSON object: invalid type: sequence, expected a JSON object at column 0
+        line 3: is not a JSON object: invalid type: sequence, expected a JSON object at column 0
         line 4: a: is given more than once
-        line 5: is no JSON object: EOF while parsing an object at column 1
+        line 5: is not a JSON object: EOF while parsing an object at column 1
         "#);
     }
 }

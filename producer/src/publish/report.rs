@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{message::Prepared, send::Outcome};
 use crate::{
-    errors::{CommandError, Verdict},
+    errors::{CommandError, ExitStatus},
     output::{self, count, remark},
     summary::Summary,
 };
@@ -77,7 +77,7 @@ impl Published {
     }
 
     /// Tells what was not published, and gives the messages back so that they can be.
-    pub(crate) fn lament(&self, json: bool, settings: &Settings) -> Result<Verdict, CommandError> {
+    pub(crate) fn lament(&self, json: bool, settings: &Settings) -> Result<ExitStatus, CommandError> {
         remark(&format!(
             "error: RabbitMQ at {} did not take {} of batch {}:",
             settings.amqp_url,
@@ -98,11 +98,11 @@ impl Published {
             count(self.published, "message")
         ));
         if json {
-            output::give(true, self)?;
+            output::print(true, self)?;
         } else {
-            output::give(false, &Again(&self.unpublished))?;
+            output::print(false, &Again(&self.unpublished))?;
         }
-        Ok(Verdict::Undone)
+        Ok(ExitStatus::Undone)
     }
 }
 

@@ -53,7 +53,7 @@ impl<'a> Pattern<'a> {
                     return Err(format!("has {text:?}; the placeholders are {ENTITY} and {PERIOD}"));
                 }
                 if text.contains('/') {
-                    return Err("has a '/'; it is held against file names of one folder".to_owned());
+                    return Err("has a '/'; it is checked against file names of one folder".to_owned());
                 }
             } else if parts.contains(&part) {
                 return Err(format!("has {text} twice"));
@@ -87,8 +87,12 @@ impl<'a> Pattern<'a> {
             match part {
                 Part::Text(text) if *text == head => {}
                 Part::Text(_) => return Err(unlike()),
-                Part::Entity => entity = Some(head.parse().map_err(|error| format!("{head:?} is no entity: {error}"))?),
-                Part::Period => period = Some(head.parse().map_err(|error| format!("{head:?} is no period: {error}"))?),
+                Part::Entity => {
+                    entity = Some(head.parse().map_err(|error| format!("{head:?} is not an entity: {error}"))?)
+                }
+                Part::Period => {
+                    period = Some(head.parse().map_err(|error| format!("{head:?} is not a period: {error}"))?)
+                }
             }
             rest = tail;
         }
@@ -128,7 +132,7 @@ pub(crate) async fn read(
     names.sort();
     for name in names {
         let Some(text) = name.to_str() else {
-            found.unmatched.push(format!("{}: is no UTF-8", name.display()));
+            found.unmatched.push(format!("{}: is not UTF-8", name.display()));
             continue;
         };
         match parsed.read(text) {
@@ -184,9 +188,9 @@ mod tests {
         }
         assert_eq!(
             slice(pattern, "ABEX_2022-17.csv").unwrap_err(),
-            "\"2022-17\" is no period: a period is YYYY-MM with MM from 01 to 16"
+            "\"2022-17\" is not a period: a period is YYYY-MM with MM from 01 to 16"
         );
-        assert!(slice(pattern, "abex_2022-06.csv").unwrap_err().contains("is no entity"));
+        assert!(slice(pattern, "abex_2022-06.csv").unwrap_err().contains("is not an entity"));
     }
 
     #[test]

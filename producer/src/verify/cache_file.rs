@@ -14,8 +14,8 @@ use shared::{
     stores::{
         cache::{self, CacheStore},
         object_store::{
-            Trouble,
-            copy::{Content, Copied, CopyError, Limits, copy},
+            ObjectError,
+            copy::{Content, Copied, CopyError, CopyLimits, copy},
         },
     },
 };
@@ -27,7 +27,7 @@ use super::stores::StoreError;
 const BATCH_ROWS: usize = 1024;
 const PIECES: usize = 2;
 /// A copy may be as long as it takes, and lies on disk.
-const WHOLE: Limits = Limits { bytes: u64::MAX, held: 0 };
+const WHOLE: CopyLimits = CopyLimits { bytes: u64::MAX, held: 0 };
 
 /// What a compared column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,8 +103,8 @@ impl CacheFile {
             CacheStore::Objects(store) => match copy(store, &store.root().join(&name), WHOLE).await {
                 Ok(Copied { content: Content::Spilled(file), .. }) => Ok(Self::begin(move || Ok(file)).await),
                 Ok(Copied { content: Content::Held(_), .. }) => Ok(Err(Unreadable("it is empty".to_owned()))),
-                Err(CopyError::Store(Trouble::Missing)) => Ok(Ok(None)),
-                Err(CopyError::Store(trouble @ Trouble::Replaced)) => Ok(Err(Unreadable(trouble.to_string()))),
+                Err(CopyError::Store(ObjectError::Missing)) => Ok(Ok(None)),
+                Err(CopyError::Store(trouble @ ObjectError::Replaced)) => Ok(Err(Unreadable(trouble.to_string()))),
                 Err(error) => Err(StoreError::of_cache(cache)(error)),
             },
         }
@@ -125,7 +125,7 @@ impl CacheFile {
         }
     }
 
-    /// Goes to the next row; tells whether there is one.
+    /// Goes to the next row; returns whether there is one.
     pub(super) async fn advance(&mut self) -> Result<bool, Unreadable> {
         self.at += 1;
         while self.batch.as_ref().is_none_or(|batch| self.at >= batch.num_rows()) {

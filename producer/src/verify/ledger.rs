@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::{
     cache_file::{BALANCE, CacheFile, Cell, KEYS, Kind, Unreadable, compared},
     finding::{Code, Findings},
-    snapshot::{Current, Known},
+    snapshot::{Current, Snapshot},
     stores::{StoreError, Stores, query},
 };
 
@@ -64,7 +64,7 @@ struct Difference {
 /// Reads the totals of the slice and holds them against its runs.
 pub(super) async fn check_rows(
     tx: &Transaction<'_>,
-    known: &Known,
+    snapshot: &Snapshot,
     findings: &mut Findings,
 ) -> Result<Totals, PostgresError> {
     let name = findings.name.clone();
@@ -77,7 +77,7 @@ pub(super) async fn check_rows(
         present_sum: totals.get("present_sum"),
         of_no_run: totals.get("of_no_run"),
     };
-    let Some(current) = &known.current else {
+    let Some(current) = &snapshot.current else {
         if totals.rows > 0 {
             let detail = format!("{} rows stand in gl_accounts, and no run has loaded the slice", totals.rows);
             findings.add(Code::RowsOfNoRun, detail);
@@ -88,7 +88,7 @@ pub(super) async fn check_rows(
         let detail = format!("{} of {} rows are of no run that loaded the slice", totals.of_no_run, totals.rows);
         findings.add(Code::RowsOfNoRun, detail);
     }
-    let Some(run) = known.runs.get(&current.job_id).filter(|run| run.status == "success") else {
+    let Some(run) = snapshot.runs.get(&current.job_id).filter(|run| run.status == "success") else {
         let detail = "the slice's rows are of this job, and PostgreSQL has no successful run of it".to_owned();
         findings.add_of(Code::RunMissing, Some(current.job_id), detail);
         return Ok(totals);
@@ -113,20 +113,20 @@ fn or_none(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "none".to_owned(), |value| value.to_string())
 }
 
-/// Compares the slice's cache file with the ledger; tells whether one was read.
+/// Compares the slice's cache file with the ledger; returns whether one was read.
 pub(super) async fn check_file(
     tx: &Transaction<'_>,
     stores: &Stores<'_>,
-    known: &Known,
+    snapshot: &Snapshot,
     totals: &Totals,
     slice: &Slice,
     findings: &mut Findings,
 ) -> Result<bool, StoreError> {
-    if known.cache_waits {
+    if snapshot.cache_waits {
         return Ok(false);
     }
     let file = CacheFile::open(&stores.cache, slice).await?;
-    let (file, current) = match (file, &known.current) {
+    let (file, current) = match (file, &snapshot.current) {
         (Ok(None), None) => return Ok(false),
         (Ok(None), Some(current)) => {
             findings.add_of(Code::ParquetMissing, Some(current.job_id), "the slice has no Parquet file");

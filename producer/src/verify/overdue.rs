@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     finding::{Code, Findings},
-    snapshot::Known,
+    snapshot::Snapshot,
     stores::query,
 };
 
@@ -20,7 +20,7 @@ const PROGRESS: Duration = Duration::from_secs(3600);
 /// Finds it, within the transaction that sees one moment. What is younger than the limit is on its way.
 pub(super) async fn check(
     tx: &Transaction<'_>,
-    known: &Known,
+    snapshot: &Snapshot,
     settings: &Settings,
     findings: &mut Findings,
 ) -> Result<(), PostgresError> {
@@ -39,7 +39,7 @@ pub(super) async fn check(
             findings.add(Code::CacheOverdue, detail);
         }
         // What waits behind a halt is told with that.
-        let is_halted = known.head.as_ref().is_some_and(|head| head.halted_by.is_some());
+        let is_halted = snapshot.head.as_ref().is_some_and(|head| head.halted_by.is_some());
         if let Some((count, seconds)) = waiting("events", "events_seconds").filter(|_| !is_halted) {
             let detail = format!("{count} audit events wait to be delivered to MongoDB, the oldest for {seconds} s");
             findings.add(Code::OutboxOverdue, detail);

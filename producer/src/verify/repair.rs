@@ -82,7 +82,7 @@ pub(super) async fn put_back(stores: &Stores<'_>, findings: &mut Findings) -> Re
 
 const MOVED_ON: &str = "nothing to do: it has moved on meanwhile";
 
-/// Runs a statement that repairs, with its event; tells whether it changed something.
+/// Runs a statement that repairs, with its event; returns whether it changed something.
 async fn write(
     stores: &Stores<'_>,
     finding: &Finding,

@@ -9,7 +9,7 @@ use super::{
     slice::Checked,
 };
 use crate::{
-    errors::Verdict,
+    errors::ExitStatus,
     output::{self, count, shortened},
 };
 
@@ -35,8 +35,8 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn verdict(&self) -> Verdict {
-        if self.findings.is_empty() { Verdict::Done } else { Verdict::Failed }
+    pub(super) fn verdict(&self) -> ExitStatus {
+        if self.findings.is_empty() { ExitStatus::Done } else { ExitStatus::Failed }
     }
 
     fn write_findings(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

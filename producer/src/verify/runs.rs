@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     finding::{Code, Findings, Name},
     scope::Scope,
-    snapshot::{JobEvents, Known, Run},
+    snapshot::{JobEvents, Run, Snapshot},
     stores::{Documents, StoreError, Stores, query},
 };
 
@@ -31,9 +31,9 @@ const UNKNOWN: &str = include_str!("unknown_jobs.sql");
 const CHUNK: usize = 500;
 
 /// Compares runs with their receipts and, where the chain is whole, with their events.
-pub(super) fn check(known: &Known, chain_is_whole: bool, findings: &mut Findings) {
-    for (job_id, run) in &known.runs {
-        let events = known.events.of_jobs.get(job_id);
+pub(super) fn check(snapshot: &Snapshot, chain_is_whole: bool, findings: &mut Findings) {
+    for (job_id, run) in &snapshot.runs {
+        let events = snapshot.events.of_jobs.get(job_id);
         if chain_is_whole {
             check_events(*job_id, run, events, findings);
         }
@@ -41,8 +41,8 @@ pub(super) fn check(known: &Known, chain_is_whole: bool, findings: &mut Findings
             check_success(*job_id, run, events, findings);
         }
     }
-    let told = known.events.last_applied.map(|(_, job_id)| job_id);
-    let current = known.current.as_ref().map(|current| current.job_id);
+    let told = snapshot.events.last_applied.map(|(_, job_id)| job_id);
+    let current = snapshot.current.as_ref().map(|current| current.job_id);
     if chain_is_whole && told != current {
         let or_none = |job: Option<Uuid>| job.map_or_else(|| "no job".to_owned(), |job| format!("job {job}"));
         let detail = format!(
@@ -52,7 +52,7 @@ pub(super) fn check(known: &Known, chain_is_whole: bool, findings: &mut Findings
         );
         findings.add_of(Code::SliceChanged, told, detail);
     }
-    if let Some((current, run)) = known.current.as_ref().and_then(|c| Some((c, known.runs.get(&c.job_id)?)))
+    if let Some((current, run)) = snapshot.current.as_ref().and_then(|c| Some((c, snapshot.runs.get(&c.job_id)?)))
         && run.facts["fingerprint"] != current.fingerprint.as_str()
     {
         let detail = "the fingerprint in slices is not that of the run";
@@ -113,11 +113,11 @@ fn check_success(job_id: Uuid, run: &Run, events: Option<&JobEvents>, findings: 
 /// Compares the metadata of the runs that succeeded; returns how many documents there are.
 pub(super) async fn check_metadata(
     stores: &Stores<'_>,
-    known: &Known,
+    snapshot: &Snapshot,
     findings: &mut Findings,
 ) -> Result<u64, StoreError> {
     let loaded: Vec<Uuid> =
-        known.runs.iter().filter(|(_, run)| run.status == "success").map(|(job_id, _)| *job_id).collect();
+        snapshot.runs.iter().filter(|(_, run)| run.status == "success").map(|(job_id, _)| *job_id).collect();
     let mut count = 0;
     for chunk in loaded.chunks(CHUNK) {
         let mut missing: BTreeMap<String, Uuid> = chunk.iter().map(|job_id| (job_id.to_string(), *job_id)).collect();
@@ -128,15 +128,15 @@ pub(super) async fn check_metadata(
         while let Some(document) = documents.next().await? {
             count += 1;
             let Some(job_id) = document.get_str("_id").ok().and_then(|id| missing.remove(id)) else { continue };
-            if let Some(run) = known.runs.get(&job_id) {
-                let wrong = differing(&document, run, known.events.of_jobs.get(&job_id));
+            if let Some(run) = snapshot.runs.get(&job_id) {
+                let wrong = differing(&document, run, snapshot.events.of_jobs.get(&job_id));
                 if !wrong.is_empty() {
                     let detail = format!("gl_metadata does not agree with the run in {}", wrong.join(", "));
                     findings.add_of(Code::MetadataChanged, Some(job_id), detail);
                 }
             }
         }
-        for job_id in missing.into_values().filter(|job_id| !known.metadata_waits.contains(job_id)) {
+        for job_id in missing.into_values().filter(|job_id| !snapshot.metadata_waits.contains(job_id)) {
             findings.add_of(Code::MetadataMissing, Some(job_id), "gl_metadata has no document of the job");
         }
     }
@@ -209,7 +209,7 @@ pub(super) async fn unknown_metadata(stores: &Stores<'_>, scope: &Scope) -> Resu
                 Ok(job_id) => _ = chunk.insert(job_id, name),
                 Err(_) => {
                     let mut findings = Findings::about(&name);
-                    findings.add(Code::MetadataUnknown, "gl_metadata has a document whose _id is no job's");
+                    findings.add(Code::MetadataUnknown, "gl_metadata has a document whose _id is not a job's");
                     found.push(findings);
                 }
             }

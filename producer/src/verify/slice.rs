@@ -10,13 +10,13 @@ use tokio_postgres::IsolationLevel;
 use super::{
     finding::{Code, Findings, Name},
     ledger, overdue, runs,
-    snapshot::{Known, cache_waits, current},
+    snapshot::{Snapshot, cache_waits, current},
     stores::{StoreError, Stores},
     trail,
 };
 
 /// How long after something was found it is looked at once again.
-const AGAIN: Duration = Duration::from_millis(500);
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 
 /// What makes a chain less than whole.
 pub(super) const CHAIN: [Code; 6] = [
@@ -64,7 +64,7 @@ pub(super) async fn check(stores: &Stores<'_>, name: &Name) -> Result<(Checked, 
     if findings.list.is_empty() {
         return Ok((checked, findings));
     }
-    tokio::time::sleep(AGAIN).await;
+    tokio::time::sleep(RETRY_DELAY).await;
     look(stores, name).await
 }
 
@@ -76,25 +76,25 @@ async fn look(stores: &Stores<'_>, name: &Name) -> Result<(Checked, Findings), S
     let mut client = stores.pool.get().await.map_err(PostgresError::from)?;
     let moment = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
     let tx = moment.start().await.map_err(PostgresError::in_("begin to read a slice"))?;
-    let mut known = Known::read(&tx, name).await?;
-    overdue::check(&tx, &known, stores.settings, &mut findings).await?;
-    let totals = ledger::check_rows(&tx, &known, &mut findings).await?;
+    let mut snapshot = Snapshot::read(&tx, name).await?;
+    overdue::check(&tx, &snapshot, stores.settings, &mut findings).await?;
+    let totals = ledger::check_rows(&tx, &snapshot, &mut findings).await?;
     let has_file = match &slice {
-        Some(slice) => ledger::check_file(&tx, stores, &known, &totals, slice, &mut findings).await?,
+        Some(slice) => ledger::check_file(&tx, stores, &snapshot, &totals, slice, &mut findings).await?,
         None => false,
     };
     tx.commit().await.map_err(PostgresError::in_("end reading a slice"))?;
     drop(client);
-    if findings.has(&FILE) && has_moved_on(&stores.pool, name, &known).await? {
+    if findings.has(&FILE) && has_moved_on(&stores.pool, name, &snapshot).await? {
         findings.list.retain(|finding| !FILE.contains(&finding.code));
     }
-    let audit_events = trail::check(stores, name, &mut known, &mut findings).await?;
-    runs::check(&known, !findings.has(&CHAIN), &mut findings);
-    let metadata = runs::check_metadata(stores, &known, &mut findings).await?;
+    let audit_events = trail::check(stores, name, &mut snapshot, &mut findings).await?;
+    runs::check(&snapshot, !findings.has(&CHAIN), &mut findings);
+    let metadata = runs::check_metadata(stores, &snapshot, &mut findings).await?;
     let checked = Checked {
         slices: u64::from(slice.is_some()),
         rows: u64::try_from(totals.rows).unwrap_or(0),
-        runs: known.runs.len() as u64,
+        runs: snapshot.runs.len() as u64,
         audit_events,
         metadata,
         parquet_files: u64::from(has_file),
@@ -103,7 +103,7 @@ async fn look(stores: &Stores<'_>, name: &Name) -> Result<(Checked, Findings), S
 }
 
 /// Whether a job has committed since PostgreSQL was read, so that the file may be that job's.
-async fn has_moved_on(pool: &Pool, name: &Name, known: &Known) -> Result<bool, PostgresError> {
+async fn has_moved_on(pool: &Pool, name: &Name, snapshot: &Snapshot) -> Result<bool, PostgresError> {
     let client = pool.get().await?;
-    Ok(cache_waits(&client, name).await? || current(&client, name).await? != known.current)
+    Ok(cache_waits(&client, name).await? || current(&client, name).await? != snapshot.current)
 }

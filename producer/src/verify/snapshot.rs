@@ -68,7 +68,7 @@ pub(super) struct JobEvents {
     pub(super) metadata_repaired: bool,
 }
 
-/// Kinds of events whose details are held against the run.
+/// Kinds of events whose details are checked against the run.
 const DETAILED: [&str; 3] = ["data_profiled", "db_insert", "file_ingested"];
 
 impl Events {
@@ -94,7 +94,7 @@ impl Events {
 
 /// What PostgreSQL knows.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct Snapshot {
     pub(super) head: Option<Head>,
     /// The hashes of events that have a place and may not have reached MongoDB, by their place.
     pub(super) placed: BTreeMap<i64, String>,
@@ -110,7 +110,7 @@ pub(super) struct Known {
     pub(super) cache_waits: bool,
 }
 
-impl Known {
+impl Snapshot {
     /// Reads it within a transaction that sees one moment.
     pub(super) async fn read(tx: &Transaction<'_>, name: &Name) -> Result<Self, PostgresError> {
         let key: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&name.entity, &name.period];
@@ -124,7 +124,7 @@ impl Known {
         let jobs: Vec<Uuid> = runs.keys().copied().collect();
         let metadata = query(tx, "read waiting metadata", METADATA, &[&jobs]).await?;
         let waits = query(tx, "read cache tasks", CACHE_WAITS, &key).await?;
-        let mut known = Self {
+        let mut snapshot = Self {
             head,
             placed: BTreeMap::new(),
             waiting: 0,
@@ -135,8 +135,8 @@ impl Known {
             metadata_waits: metadata.iter().map(|row| row.get("job_id")).collect(),
             cache_waits: waits.first().is_some_and(|row| row.get("waits")),
         };
-        known.read_outbox(tx, name).await?;
-        Ok(known)
+        snapshot.read_outbox(tx, name).await?;
+        Ok(snapshot)
     }
 
     async fn read_outbox(&mut self, tx: &Transaction<'_>, name: &Name) -> Result<(), PostgresError> {

@@ -22,7 +22,7 @@ use crate::errors::CommandError;
 /// Slices that are looked at side by side.
 pub(super) const PARALLEL: usize = 4;
 /// How long one statement may take: the rows of one slice.
-const PATIENCE: Duration = Duration::from_secs(3600);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3600);
 /// How long MongoDB may take for the next documents.
 const STALLED: Duration = Duration::from_secs(60);
 /// Documents that are fetched, and that wait, at a time.
@@ -81,8 +81,11 @@ impl<'a> Stores<'a> {
             CommandError::Input(format!("the current folder is not there ({error}); change to one that is"))
         })?;
         let cache = CacheStore::open(&settings.cache_url, &base, &settings.stores).map_err(CommandError::Input)?;
-        let options =
-            PoolOptions { size: PARALLEL + 2, statement_timeout: PATIENCE, lifetime: settings.postgres_lifetime };
+        let options = PoolOptions {
+            size: PARALLEL + 2,
+            statement_timeout: STATEMENT_TIMEOUT,
+            lifetime: settings.postgres_lifetime,
+        };
         let pool = pool(&settings.postgres_url, "aura-producer", options).map_err(CommandError::postgres(settings))?;
         shared::stores::postgres::check_schema(&pool).await.map_err(CommandError::postgres(settings))?;
         let mongo = Mongo::open(&settings.mongodb_url, "aura-producer").await.map_err(CommandError::mongo(settings))?;

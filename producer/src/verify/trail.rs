@@ -8,7 +8,7 @@ use shared::stores::audit_chain::{self, GENESIS};
 
 use super::{
     finding::{Code, Findings, Name, Ranges},
-    snapshot::{Events, Head, Known, chain_end},
+    snapshot::{Events, Head, Snapshot, chain_end},
     stores::{Documents, StoreError, Stores},
 };
 
@@ -151,17 +151,17 @@ impl<'a> Walk<'a> {
 pub(super) async fn check(
     stores: &Stores<'_>,
     name: &Name,
-    known: &mut Known,
+    snapshot: &mut Snapshot,
     findings: &mut Findings,
 ) -> Result<u64, StoreError> {
     let filter = doc! { "entity": &name.entity, "period": &name.period };
     let trail = &stores.mongo.audit_trail;
     let mut documents = Documents::find("read an audit chain", trail, filter, Document::new(), doc! { "seq": 1 });
-    let mut walk = Walk::new(name, known.head.as_ref(), &known.placed);
+    let mut walk = Walk::new(name, snapshot.head.as_ref(), &snapshot.placed);
     let mut count = 0;
     while let Some(document) = documents.next().await? {
         count += 1;
-        walk.take(&document, &mut known.events);
+        walk.take(&document, &mut snapshot.events);
     }
     let beyond = walk.finish(findings);
     if !beyond.is_empty() {
@@ -174,12 +174,12 @@ pub(super) async fn check(
             findings.add(Code::AuditAdded, detail);
         }
     }
-    if !known.changed.is_empty() {
-        let detail = format!("the hash does not fit what stands in the outbox for event {}", known.changed);
+    if !snapshot.changed.is_empty() {
+        let detail = format!("the hash does not fit what stands in the outbox for event {}", snapshot.changed);
         findings.add(Code::OutboxChanged, detail);
     }
-    if let Some(reason) = known.head.as_ref().and_then(|head| head.halted_by.as_ref()) {
-        let detail = format!("nothing more is delivered, {} events wait: {reason}", known.waiting);
+    if let Some(reason) = snapshot.head.as_ref().and_then(|head| head.halted_by.as_ref()) {
+        let detail = format!("nothing more is delivered, {} events wait: {reason}", snapshot.waiting);
         findings.add(Code::ChainHalted, detail);
     }
     Ok(count)

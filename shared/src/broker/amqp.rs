@@ -336,7 +336,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// Closes the connection in good order.
+    /// Closes the connection cleanly.
     pub async fn close(&self) {
         if let Some(link) = self.link.lock().await.take() {
             let _ = within(CONNECT_TIMEOUT, "close", link.connection.close(200, "done".into())).await;

@@ -176,7 +176,7 @@ async fn declare_queue(connection: &Connection, name: &str, arguments: FieldTabl
 }
 
 async fn close(channel: Channel) {
-    // The declaration stands whether or not the channel closes in good order.
+    // The declaration stands whether or not the channel closes cleanly.
     let _ = channel.close(200, "declared".into()).await;
 }
 

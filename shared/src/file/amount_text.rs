@@ -52,7 +52,7 @@ impl AmountReader {
     /// Reads a text whose decimal mark is this one; none if it is blank or means empty.
     ///
     /// # Errors
-    /// If it is no amount.
+    /// If it is not an amount.
     pub fn read(&self, text: &str, decimal: DecimalMark) -> Result<Option<Amount>, InvalidAmount> {
         let text = text.trim();
         if self.plain && decimal == DecimalMark::Point {
@@ -81,7 +81,7 @@ impl AmountReader {
     }
 
     /// Notes which decimal marks can read a text, unless enough is known.
-    pub fn weigh(&self, text: &str, line: u64, evidence: &mut Evidence) {
+    pub fn measure(&self, text: &str, line: u64, evidence: &mut Evidence) {
         let decided = evidence.point.is_some() && evidence.comma.is_some();
         // Whole numbers without marks are the same either way.
         if decided || !text.bytes().any(|byte| matches!(byte, b'.' | b',') || !byte.is_ascii()) {
@@ -98,7 +98,7 @@ impl AmountReader {
         }
     }
 
-    /// Takes signs, currencies, marks and parentheses off a figure, and tells whether it is negative.
+    /// Takes signs, currencies, marks and parentheses off a figure, and returns whether it is negative.
     fn strip<'a>(&self, text: &'a str) -> Result<(&'a str, bool), InvalidAmount> {
         let mut rest = text;
         let (mut sign, mut mark) = (None, None);
@@ -246,7 +246,7 @@ fn scaled(digits: &str, fraction: usize, exponent: i32) -> Result<Amount, Invali
         let shift = shift.unsigned_abs() as usize;
         let filled = format!("{}{shown}", "0".repeat((shift + 1).saturating_sub(shown.len())));
         let (integer, behind) = filled.split_at(filled.len() - shift);
-        // What an exponent moves past the last digit is no precision.
+        // What an exponent moves past the last digit is not precision.
         let behind = if exponent == 0 { behind } else { behind.trim_end_matches('0') };
         format!("{integer}.{behind}")
     };

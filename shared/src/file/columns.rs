@@ -26,7 +26,7 @@ pub const REVIEW_TEXTS: [&str; 11] = [
 /// How many text columns a row holds.
 pub const TEXTS: usize = ERP_TEXTS.len() + REVIEW_TEXTS.len();
 
-/// Columns without which a file is no trial balance.
+/// Columns without which a file is not a trial balance.
 pub const REQUIRED: [&str; 7] = ["account_code", "account_name", "balance", "entity", "period", "bs_pl", "status"];
 
 /// The columns of one file, and what of the ledger they fill.

@@ -58,7 +58,7 @@ pub struct DataProfile {
 pub struct NilCheck {
     /// The sum of the balances.
     pub sum: Amount,
-    /// How far from nil it may be.
+    /// How far from zero it may be.
     pub tolerance: Amount,
     /// Whether it is within that.
     pub balanced: bool,

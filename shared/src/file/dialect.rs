@@ -136,7 +136,7 @@ impl<'a> Opened<'a> {
                 let mut records = Box::new(Records::new(input, format(text, b','), limits.record));
                 records.skip_lines(text.skip_lines)?;
                 let sample = records.peek(SAMPLE)?;
-                let (delimiter, passed) = survey(sample, profile);
+                let (delimiter, passed) = sniff(sample, profile);
                 records.set_format(format(text, delimiter));
                 dialect.delimiter = Some(Delimiter(delimiter).into());
                 (Table::Text(records), passed)
@@ -309,7 +309,7 @@ fn joined(upper: &[String], lower: &[String]) -> Option<Vec<String>> {
 
 /// Finds the delimiter and how many records stand before the header; without a header, how many columns
 /// the first record has.
-fn survey(sample: &[u8], profile: &MappingProfile) -> (u8, usize) {
+fn sniff(sample: &[u8], profile: &MappingProfile) -> (u8, usize) {
     let text = &profile.text;
     let expected = expected_names(profile);
     let candidates = match text.delimiter {

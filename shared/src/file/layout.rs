@@ -1,4 +1,4 @@
-//! The layout: a mapping profile held against the columns that a file has.
+//! The layout: a mapping profile checked against the columns that a file has.
 
 mod amount;
 mod finder;
@@ -10,7 +10,7 @@ use std::{
 };
 
 pub use self::{
-    amount::{AmountSource, Reading},
+    amount::{AmountContext, AmountSource},
     value::Values,
 };
 use self::{finder::Finder, value::Value};
@@ -68,7 +68,7 @@ struct Filter {
 
 /// What becomes of a record before it is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sifted {
+pub enum Filtered {
     /// It counts.
     Kept,
     /// The profile leaves it out.
@@ -164,13 +164,13 @@ impl Layout {
     }
 
     /// Holds a record against the profile's conditions, and remembers what later cells are filled from.
-    pub fn sift(&mut self, record: &Record<'_>) -> Sifted {
+    pub fn filter(&mut self, record: &Record<'_>) -> Filtered {
         self.remember(record);
         if self.end.iter().any(|filter| filter.holds(record)) {
-            return Sifted::End;
+            return Filtered::End;
         }
         let dropped = self.drop.iter().any(|filter| filter.holds(record));
-        if dropped || !self.keep.iter().all(|filter| filter.holds(record)) { Sifted::Dropped } else { Sifted::Kept }
+        if dropped || !self.keep.iter().all(|filter| filter.holds(record)) { Filtered::Dropped } else { Filtered::Kept }
     }
 
     fn remember(&mut self, record: &Record<'_>) {

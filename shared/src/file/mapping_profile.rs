@@ -33,7 +33,7 @@ use crate::{
     },
 };
 
-/// Bytes of the reason why a text is no profile, which may quote a key of any length.
+/// Bytes of the reason why a text is not a profile, which may quote a key of any length.
 const MAX_REASON: usize = 2_000;
 /// Names and conditions of one kind that a profile may have: each record is checked against all of them.
 const MAX_NAMES: usize = 1_000;
@@ -110,7 +110,7 @@ pub enum KeepOrDrop {
     Drop,
 }
 
-/// A text that is no mapping profile.
+/// A text that is not a mapping profile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {reason}")]
 pub struct InvalidProfile {

@@ -316,7 +316,7 @@ impl<R: Read> Records<R> {
         }
         self.check(raw, line, strictly)?;
         let invalid = |column: usize| {
-            let reason = format!("line {line}, byte {column}: is no UTF-8; name the encoding in a mapping profile");
+            let reason = format!("line {line}, byte {column}: is not UTF-8; name the encoding in a mapping profile");
             Failure::new(ErrorCode::EncodingInvalid, Stage::Parse, reason)
         };
         let raw = std::str::from_utf8(raw).map_err(|error| invalid(error.valid_up_to() + 1))?;

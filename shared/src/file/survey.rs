@@ -6,7 +6,7 @@ use crate::{
     file::{
         columns::FileColumns,
         dialect::{Dialect, FileLimits, Opened},
-        layout::{Layout, Sifted},
+        layout::{Filtered, Layout},
         mapping_profile::{MappingProfile, WithoutKey},
     },
     message::failure::Failure,
@@ -57,10 +57,10 @@ pub fn survey(
         if record.iter().all(|cell| cell.trim().is_empty()) {
             continue;
         }
-        match layout.sift(&record) {
-            Sifted::Kept => {}
-            Sifted::Dropped => continue,
-            Sifted::End => break,
+        match layout.filter(&record) {
+            Filtered::Kept => {}
+            Filtered::Dropped => continue,
+            Filtered::End => break,
         }
         let values = layout.values(record, slice);
         let keyless = values.account_code().is_ok_and(|code| code.trim().is_empty());

@@ -18,7 +18,7 @@ use crate::{
         columns::{AMOUNTS, FileColumns, TEXTS},
         data_profile::{DataProfile, Profiler},
         dialect::{Dialect, FileLimits, Opened},
-        layout::{Layout, Reading as AmountReading, Sifted},
+        layout::{AmountContext, Filtered, Layout},
         mapping_profile::{DecimalMark, LongRecords, MappingProfile, ShortRecords, WithoutKey},
         records::Record,
     },
@@ -80,7 +80,7 @@ pub struct Request<'a> {
     pub control: Control,
     /// Whether the slice must sum to nil.
     pub require_balanced: bool,
-    /// How far from nil it may be.
+    /// How far from zero it may be.
     pub nil_tolerance: Amount,
 }
 
@@ -90,14 +90,14 @@ pub struct Assumptions {
     /// What rows with a blank entity or period are.
     pub blanks: Blanks,
     /// How amounts are read, if the profile does not say it.
-    pub amounts: AmountsAre,
+    pub amounts: DecimalAssumption,
     /// Whether the amounts of other slices are looked at too, for what they tell about the decimal mark.
-    pub others_tell: bool,
+    pub scan_other_slices: bool,
 }
 
 impl Default for Assumptions {
     fn default() -> Self {
-        Self { blanks: Blanks::Ours, amounts: AmountsAre::Pointed, others_tell: false }
+        Self { blanks: Blanks::Ours, amounts: DecimalAssumption::Point, scan_other_slices: false }
     }
 }
 
@@ -112,11 +112,11 @@ pub enum Blanks {
 
 /// How a file's amounts are read, if the profile does not say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AmountsAre {
+pub enum DecimalAssumption {
     /// With a decimal point.
-    Pointed,
+    Point,
     /// With a decimal comma.
-    WithComma,
+    Comma,
     /// With a decimal point in some rows and a comma in others, which are bad.
     Mixed,
 }
@@ -199,8 +199,8 @@ pub fn read(
     let layout = Layout::new(profile, &opened.header)?;
     let profiler = Profiler::new(&layout.columns);
     let decimal = profile.amounts.decimal.unwrap_or(match assumptions.amounts {
-        AmountsAre::Pointed | AmountsAre::Mixed => DecimalMark::Point,
-        AmountsAre::WithComma => DecimalMark::Comma,
+        DecimalAssumption::Point | DecimalAssumption::Mixed => DecimalMark::Point,
+        DecimalAssumption::Comma => DecimalMark::Comma,
     });
     let mut reading = Reading {
         request,
@@ -221,7 +221,7 @@ pub fn read(
         bad_total: 0,
     };
     while let Some(record) = opened.next_record()? {
-        if reading.take(record, sink)? == Sifted::End {
+        if reading.take(record, sink)? == Filtered::End {
             break;
         }
     }
@@ -244,15 +244,15 @@ pub fn read_until_settled<T>(mut again: impl FnMut(Assumptions) -> Result<T, Sto
 }
 
 impl Reading<'_> {
-    fn take(&mut self, record: Record<'_>, sink: &mut impl RowSink) -> Result<Sifted, Stopped> {
+    fn take(&mut self, record: Record<'_>, sink: &mut impl RowSink) -> Result<Filtered, Stopped> {
         if record.iter().all(|cell| cell.trim().is_empty()) {
             self.empty_rows += 1;
-            return Ok(Sifted::Dropped);
+            return Ok(Filtered::Dropped);
         }
-        let sifted = self.layout.sift(&record);
-        if sifted != Sifted::Kept {
+        let filtered = self.layout.filter(&record);
+        if filtered != Filtered::Kept {
             self.left_out += 1;
-            return Ok(sifted);
+            return Ok(filtered);
         }
         let (record, whole) = self.measured(record);
         let request = self.request;
@@ -267,7 +267,7 @@ impl Reading<'_> {
         if keyless {
             self.without_key += 1;
             if !has_contra {
-                return Ok(Sifted::Dropped);
+                return Ok(Filtered::Dropped);
             }
         }
         let belongs = belongs(&values, request.slice, whole);
@@ -277,17 +277,17 @@ impl Reading<'_> {
                 if self.others.len() < LISTED_SLICES {
                     self.others.insert((entity, period));
                 }
-                if self.assumptions.others_tell {
+                if self.assumptions.scan_other_slices {
                     for place in 0..AMOUNTS.len() {
                         if let Some(source) = values.amount_source(place) {
                             let evidence = Some(&mut self.evidence);
-                            let mut reading = AmountReading {
+                            let mut reading = AmountContext {
                                 reader: &self.amounts,
                                 decimal: self.decimal,
                                 evidence,
                                 thorough: true,
                             };
-                            // What is no amount there is the business of that slice's job.
+                            // What is not an amount there is the business of that slice's job.
                             let _ = source.read(&values, &mut reading);
                         }
                     }
@@ -295,7 +295,7 @@ impl Reading<'_> {
                 if self.blank_rows > 0 {
                     return Err(Stopped::Again(Assumptions { blanks: Blanks::Bad, ..self.assumptions }));
                 }
-                return Ok(Sifted::Dropped);
+                return Ok(Filtered::Dropped);
             }
             Belongs::Nowhere(bad) => return self.refuse(bad, record.raw, sink),
             Belongs::HereIfAlone(column) if self.assumptions.blanks == Blanks::Bad || self.other_rows > 0 => {
@@ -316,15 +316,15 @@ impl Reading<'_> {
         own: bool,
         contra: bool,
         sink: &mut impl RowSink,
-    ) -> Result<Sifted, Stopped> {
+    ) -> Result<Filtered, Stopped> {
         let request = self.request;
         let own = own.then(|| self.layout.values(record, request.slice));
         let contra = if contra { self.layout.contra_values(record, request.slice) } else { None };
-        let mut amounts = AmountReading {
+        let mut amounts = AmountContext {
             reader: &self.amounts,
             decimal: self.decimal,
             evidence: request.profile.amounts.decimal.is_none().then_some(&mut self.evidence),
-            thorough: self.assumptions.amounts == AmountsAre::Mixed,
+            thorough: self.assumptions.amounts == DecimalAssumption::Mixed,
         };
         let mut made = [const { None }; 2];
         for (place, values) in [own, contra].iter().enumerate() {
@@ -345,7 +345,7 @@ impl Reading<'_> {
                     }
                 }
                 Err(bad) => {
-                    self.weigh_amounts()?;
+                    self.measure_amounts()?;
                     return self.refuse(bad, record.raw, sink);
                 }
             }
@@ -359,7 +359,7 @@ impl Reading<'_> {
                 sink.good(row)?;
             }
         }
-        Ok(Sifted::Kept)
+        Ok(Filtered::Kept)
     }
 
     /// The record with as many fields as the header, where the profile allows for it, and whether it is that long.
@@ -380,26 +380,28 @@ impl Reading<'_> {
     }
 
     /// Looks at what the texts so far tell about the decimal mark.
-    fn weigh_amounts(&self) -> Result<(), Stopped> {
+    fn measure_amounts(&self) -> Result<(), Stopped> {
         let again = |amounts| Err(Stopped::Again(Assumptions { amounts, ..self.assumptions }));
         match (self.assumptions.amounts, self.evidence.point, self.evidence.comma) {
-            (AmountsAre::Pointed, None, Some(_)) => again(AmountsAre::WithComma),
-            (AmountsAre::Pointed, Some(_), Some(_)) | (AmountsAre::WithComma, Some(_), _) => again(AmountsAre::Mixed),
+            (DecimalAssumption::Point, None, Some(_)) => again(DecimalAssumption::Comma),
+            (DecimalAssumption::Point, Some(_), Some(_)) | (DecimalAssumption::Comma, Some(_), _) => {
+                again(DecimalAssumption::Mixed)
+            }
             _ => Ok(()),
         }
     }
 
     /// Makes sure that the amounts have one reading.
     fn one_reading(&self) -> Result<(), Stopped> {
-        self.weigh_amounts()?;
+        self.measure_amounts()?;
         let Evidence { point, comma, either } = self.evidence;
         let Some((line, pointed, with_comma)) = either else { return Ok(()) };
         let both = format!(
             "line {line} holds an amount that is {pointed} with a decimal point and {with_comma} with a decimal comma"
         );
         let reason = match (point, comma) {
-            (None, None) if !self.assumptions.others_tell && self.other_rows > 0 => {
-                return Err(Stopped::Again(Assumptions { others_tell: true, ..self.assumptions }));
+            (None, None) if !self.assumptions.scan_other_slices && self.other_rows > 0 => {
+                return Err(Stopped::Again(Assumptions { scan_other_slices: true, ..self.assumptions }));
             }
             (None, None) => "and no other amount of the file tells which it is".to_owned(),
             (Some(point), Some(comma)) => {
@@ -414,7 +416,7 @@ impl Reading<'_> {
         Err(Failure::new(ErrorCode::AmbiguousAmounts, Stage::Map, reason).into())
     }
 
-    fn refuse(&mut self, bad: BadRow, raw: &str, sink: &mut impl RowSink) -> Result<Sifted, Stopped> {
+    fn refuse(&mut self, bad: BadRow, raw: &str, sink: &mut impl RowSink) -> Result<Filtered, Stopped> {
         self.bad_total += 1;
         if self.request.on_error == OnError::Quarantine {
             if self.bad_total > self.request.max_rejected {
@@ -428,7 +430,7 @@ impl Reading<'_> {
         if self.bad.len() < LISTED_ROWS {
             self.bad.push(bad);
         }
-        Ok(Sifted::Dropped)
+        Ok(Filtered::Dropped)
     }
 
     fn bad_rows(&mut self, message: String) -> Failure {

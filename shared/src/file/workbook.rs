@@ -4,9 +4,9 @@
 //! will hold is taken from the memory that all jobs share, and the sheet's rows go to a temporary file.
 
 mod large;
+mod measure;
 mod parts;
 mod rows;
-mod weight;
 
 use std::{
     borrow::Cow,
@@ -80,11 +80,11 @@ impl SheetRows {
         most: WorkbookLimits,
         limits: RecordLimits,
     ) -> Result<Self, Failure> {
-        let Parts { archive, weight, left_out } = Parts::read(input, most, limits)?;
+        let Parts { archive, footprint, left_out } = Parts::read(input, most, limits)?;
         let capacity = most.memory();
-        let share = MEMORY.take(weight, capacity).ok_or_else(|| {
+        let share = MEMORY.take(footprint, capacity).ok_or_else(|| {
             too_large(format!(
-                "the workbook takes {weight} bytes of memory to open, more than the {capacity}, half of \
+                "the workbook takes {footprint} bytes of memory to open, more than the {capacity}, half of \
                  AURA_MAX_WORKBOOK_UNPACKED_BYTES, that all jobs of a worker share; export it as CSV"
             ))
         })?;
@@ -92,7 +92,7 @@ impl SheetRows {
         let open = move || Self::of_archive(archive, left_out.as_ref(), sheet.as_ref(), most, limits);
         // The library trusts what parts say of each other, and panics over some that contradict themselves.
         let caught = move || panic::catch_unwind(AssertUnwindSafe(open));
-        let read = if weight > capacity / 8 { large::run(caught) } else { Some(caught()) };
+        let read = if footprint > capacity / 8 { large::run(caught) } else { Some(caught()) };
         drop(share);
         read.and_then(Result::ok).unwrap_or_else(|| {
             Err(invalid("the workbook's parts contradict themselves; save it anew, or export it as CSV".to_owned()))

@@ -163,7 +163,7 @@ impl Envelope {
 }
 
 /// A header as text.
-#[expect(clippy::wildcard_enum_match_arm, reason = "a header of any other type is no text")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "a header of any other type is not text")]
 pub fn text(headers: &FieldTable, name: &str) -> Option<String> {
     match headers.inner().get(name)? {
         AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok().map(str::to_owned),
@@ -173,7 +173,7 @@ pub fn text(headers: &FieldTable, name: &str) -> Option<String> {
 }
 
 /// A header as a whole number.
-#[expect(clippy::wildcard_enum_match_arm, reason = "a header of any other type is no number")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "a header of any other type is not a number")]
 pub fn integer(headers: &FieldTable, name: &str) -> Option<i64> {
     match *headers.inner().get(name)? {
         AMQPValue::ShortShortInt(n) => Some(n.into()),

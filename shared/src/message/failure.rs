@@ -67,7 +67,7 @@ text_enum! {
         UnknownSource = "unknown_source",
         /// The bytes are no text of the profile's encoding.
         EncodingInvalid = "encoding_invalid",
-        /// The text is no well-formed CSV.
+        /// The text is not well-formed CSV.
         CsvMalformed = "csv_malformed",
         /// The compressed file cannot be unpacked.
         ArchiveInvalid = "archive_invalid",
@@ -75,7 +75,7 @@ text_enum! {
         WorkbookInvalid = "workbook_invalid",
         /// Required columns are missing, or a column is there twice.
         SchemaInvalid = "schema_invalid",
-        /// Rows hold what is no amount, no key, or no row.
+        /// Rows hold what is not an amount, not a key, or not a row.
         RowInvalid = "row_invalid",
         /// Two rows have the same key.
         DuplicateKey = "duplicate_key",
@@ -121,11 +121,11 @@ text_enum! {
         Verdict = "verdict",
         /// Bytes become records.
         Parse = "parse",
-        /// The header is held against the required columns.
+        /// The header is checked against the required columns.
         ValidateSchema = "validate_schema",
         /// Records become rows of the ledger.
         Map = "map",
-        /// Totals are held against the message.
+        /// Totals are checked against the message.
         Control = "control",
         /// Rows are written to PostgreSQL.
         Write = "write",
@@ -173,7 +173,7 @@ pub struct BadRow {
     pub line: u64,
     /// The column's name, where one is at fault.
     pub column: Option<String>,
-    /// What is wrong, as a fragment: `is no decimal number`.
+    /// What is wrong, as a fragment: `is not a decimal number`.
     pub reason: String,
 }
 

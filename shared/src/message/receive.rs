@@ -44,7 +44,7 @@ const MAX_MARK: usize = 1_000;
 /// The field that is an object: `rows` and `balance_sum`.
 pub const CONTROL: &str = "control";
 
-/// A message that is no job, with what could be made out of it.
+/// A message that is not a job, with what could be made out of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Refusal {
     /// Every fault, as `field: reason`.
@@ -72,7 +72,7 @@ pub struct Refusal {
 impl Refusal {
     /// The failure that the dead letter and the receipt carry.
     pub fn failure(&self) -> Failure {
-        let message = format!("the message is no valid job: {}", self.faults.join("; "));
+        let message = format!("the message is not a valid job: {}", self.faults.join("; "));
         Failure::new(ErrorCode::InvalidMessage, Stage::Receive, message)
     }
 }
@@ -176,14 +176,14 @@ fn parse<T: std::str::FromStr<Err: fmt::Display>>(value: Value) -> Result<T, Str
 }
 
 fn uuid(value: Value) -> Result<Uuid, String> {
-    text(value)?.parse().map_err(|_| "is no UUID".to_owned())
+    text(value)?.parse().map_err(|_| "is not a UUID".to_owned())
 }
 
 fn time(value: Value) -> Result<DateTime<Utc>, String> {
     let parsed = DateTime::parse_from_rfc3339(&text(value)?);
     parsed
         .map(|at| to_micros(at.to_utc()))
-        .map_err(|_| "is no RFC 3339 time with its offset, such as 2022-07-01T06:00:00Z".to_owned())
+        .map_err(|_| "is not an RFC 3339 time with its offset, such as 2022-07-01T06:00:00Z".to_owned())
 }
 
 fn file(value: Value) -> Result<String, String> {
@@ -218,7 +218,7 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// The fields of `control` in their order, repeated ones included; none if it is no object.
+/// The fields of `control` in their order, repeated ones included; none if it is not an object.
 fn control_fields(body: &[u8]) -> Option<Vec<(String, Value)>> {
     #[derive(Deserialize)]
     struct Message {
@@ -250,7 +250,7 @@ fn control(value: &Value, body: &[u8], faults: &mut Vec<String>) -> Option<Contr
 /// Reads one delivery.
 ///
 /// # Errors
-/// A [`Refusal`] that names every fault, if the message is no valid job.
+/// A [`Refusal`] that names every fault, if the message is not a valid job.
 pub fn receive(body: &[u8], envelope: &Envelope, received_at: DateTime<Utc>) -> Result<Job, Box<Refusal>> {
     let mut faults = Vec::new();
     if let Some(kind) = envelope.message_type.as_deref().filter(|kind| *kind != MESSAGE_TYPE) {
@@ -359,13 +359,13 @@ fn forced_at(envelope: &Envelope, dated: bool, received_at: DateTime<Utc>) -> Da
 /// The fields of a body in their order, repeated ones included, and the SHA-256 of its canonical form.
 ///
 /// # Errors
-/// The fault, if the body is no JSON object or too large.
+/// The fault, if the body is not a JSON object or too large.
 pub fn fields_of(body: &[u8]) -> Result<(Vec<(String, Value)>, Fingerprint), String> {
     if body.len() > MAX_BODY {
         return Err(format!("body: has {} bytes, at most {MAX_BODY} are read", body.len()));
     }
-    let text = std::str::from_utf8(body).map_err(|_| "body: is no UTF-8".to_owned())?;
-    let Fields(fields) = serde_json::from_str(text).map_err(|error| format!("body: is no JSON object: {error}"))?;
+    let text = std::str::from_utf8(body).map_err(|_| "body: is not UTF-8".to_owned())?;
+    let Fields(fields) = serde_json::from_str(text).map_err(|error| format!("body: is not a JSON object: {error}"))?;
     let canonical =
         serde_json::from_str::<Value>(text).ok().and_then(|value| serde_json_canonicalizer::to_vec(&value).ok());
     Ok((fields, Fingerprint::of(canonical.as_deref().unwrap_or(body))))
@@ -434,9 +434,9 @@ mod tests {
         file: must be a string, not a number
         entity: an entity is 1 to 32 of A-Z, 0-9, '_', '.', '-' and starts with a letter or digit
         period: a period is YYYY-MM with MM from 01 to 16
-        job_id: is no UUID
+        job_id: is not a UUID
         sha256: a SHA-256 is 64 hexadecimal digits in lower case
-        exported_at: is no RFC 3339 time with its offset, such as 2022-07-01T06:00:00Z
+        exported_at: is not an RFC 3339 time with its offset, such as 2022-07-01T06:00:00Z
         mode: is none of upsert, replace
         on_error: must be a string, not null
         skip_duplicates: must be true or false, not a number
@@ -462,13 +462,13 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_refused_as_a_whole() {
-        assert!(faults("")[0].starts_with("body: is no JSON object"));
-        assert!(faults("[1]")[0].starts_with("body: is no JSON object"));
-        assert!(faults(&"[".repeat(50_000))[0].starts_with("body: is no JSON object"));
-        assert!(faults(&format!("{{\"a\":{}}}", "[".repeat(50_000)))[0].starts_with("body: is no JSON object"));
+        assert!(faults("")[0].starts_with("body: is not a JSON object"));
+        assert!(faults("[1]")[0].starts_with("body: is not a JSON object"));
+        assert!(faults(&"[".repeat(50_000))[0].starts_with("body: is not a JSON object"));
+        assert!(faults(&format!("{{\"a\":{}}}", "[".repeat(50_000)))[0].starts_with("body: is not a JSON object"));
         assert!(faults(&" ".repeat(200_000))[0].starts_with("body: has 200000 bytes"));
         let refused = receive(&[0xff], &Envelope::default(), Utc::now()).unwrap_err();
-        assert_eq!(refused.faults, ["body: is no UTF-8"]);
+        assert_eq!(refused.faults, ["body: is not UTF-8"]);
     }
 
     #[test]

@@ -40,9 +40,9 @@ pub fn time_text(at: DateTime<Utc>) -> String {
 /// Gives an event its place, and returns its hash.
 ///
 /// # Errors
-/// If the event is no JSON object or has no canonical form.
+/// If the event is not a JSON object or has no canonical form.
 pub fn link(event: &Value, seq: i64, prev_hash: &str) -> Result<(Map<String, Value>, String), ChainError> {
-    let Value::Object(event) = event else { return Err(ChainError::Shape("it is no object".to_owned())) };
+    let Value::Object(event) = event else { return Err(ChainError::Shape("it is not an object".to_owned())) };
     let mut linked = event.clone();
     linked.insert("seq".to_owned(), seq.into());
     linked.insert("prev_hash".to_owned(), prev_hash.into());
@@ -70,14 +70,14 @@ pub fn id(entity: &str, period: &str, seq: i64) -> String {
 /// If it is not of the shape of an event.
 pub fn to_bson(linked: &Map<String, Value>, hash: &str) -> Result<Document, ChainError> {
     let text = |name: &str| {
-        linked.get(name).and_then(Value::as_str).ok_or_else(|| ChainError::Shape(format!("{name} is no text")))
+        linked.get(name).and_then(Value::as_str).ok_or_else(|| ChainError::Shape(format!("{name} is not text")))
     };
     let seq = linked.get("seq").and_then(Value::as_i64).unwrap_or(0);
     let mut document = doc! { "_id": id(text("entity")?, text("period")?, seq) };
     for (name, value) in linked {
         let value = if name == "timestamp" {
             let at: DateTime<Utc> =
-                text(name)?.parse().map_err(|_| ChainError::Shape("timestamp is no time".to_owned()))?;
+                text(name)?.parse().map_err(|_| ChainError::Shape("timestamp is not a time".to_owned()))?;
             Bson::DateTime(bson::DateTime::from_millis(at.timestamp_millis()))
         } else {
             bson::serialize_to_bson(value).map_err(|error| ChainError::Shape(error.to_string()))?

@@ -8,7 +8,7 @@ const DIGIT: i128 = 10_000;
 const FRACTION: i16 = SCALE as i16 / 4;
 const NEGATIVE: u16 = 0x4000;
 
-/// Reads a `numeric` exactly, or returns none if it is no amount.
+/// Reads a `numeric` exactly, or returns none if it is not an amount.
 pub fn read(bytes: &[u8]) -> Option<Amount> {
     let (&[count, more, weight, less, sign, minus, _, _], digits) = bytes.split_first_chunk::<8>()?;
     let count = usize::from(u16::from_be_bytes([count, more]));

@@ -34,7 +34,7 @@ pub struct StoreError {
 
 /// Why a store did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Trouble {
+pub enum ObjectError {
     /// There is no such object.
     #[error("it is not there")]
     Missing,
@@ -76,7 +76,7 @@ impl Store {
     ///
     /// # Errors
     /// If the store does not list them.
-    pub async fn names(&self) -> Result<Vec<String>, Trouble> {
+    pub async fn names(&self) -> Result<Vec<String>, ObjectError> {
         let prefix = match self.root.key() {
             "" => None,
             _ => Some(path_of(&self.root)?),
@@ -90,9 +90,9 @@ impl Store {
     ///
     /// # Errors
     /// If it does not.
-    pub async fn probe(&self) -> Result<(), Trouble> {
-        match self.client.head(&path_of(&self.root.join(PROBE))?).await.map_err(Trouble::from) {
-            Ok(_) | Err(Trouble::Missing | Trouble::Refused | Trouble::Replaced) => Ok(()),
+    pub async fn probe(&self) -> Result<(), ObjectError> {
+        match self.client.head(&path_of(&self.root.join(PROBE))?).await.map_err(ObjectError::from) {
+            Ok(_) | Err(ObjectError::Missing | ObjectError::Refused | ObjectError::Replaced) => Ok(()),
             Err(away) => Err(away),
         }
     }
@@ -102,11 +102,11 @@ impl Store {
 ///
 /// # Errors
 /// If the library does not take it.
-pub fn path_of(object: &ObjectUrl) -> Result<Path, Trouble> {
-    Path::parse(object.key()).map_err(|_| Trouble::Away("cannot be asked for this key".to_owned()))
+pub fn path_of(object: &ObjectUrl) -> Result<Path, ObjectError> {
+    Path::parse(object.key()).map_err(|_| ObjectError::Away("cannot be asked for this key".to_owned()))
 }
 
-impl From<object_store::Error> for Trouble {
+impl From<object_store::Error> for ObjectError {
     #[expect(clippy::wildcard_enum_match_arm, reason = "every other error means that the store cannot work")]
     fn from(error: object_store::Error) -> Self {
         match error {

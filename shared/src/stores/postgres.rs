@@ -247,7 +247,7 @@ where
     }
 }
 
-/// Tells whether an error is another transaction's being in the way.
+/// Returns whether an error is another transaction's being in the way.
 pub trait AsConflict {
     /// Whether the same transaction can succeed if it runs again.
     fn is_conflict(&self) -> bool;

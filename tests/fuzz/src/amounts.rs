@@ -15,7 +15,7 @@ pub fn amount(bytes: &[u8]) {
     let reader = AmountReader::new(&style(*choice));
     let readings = [DecimalMark::Point, DecimalMark::Comma].map(|decimal| one(&reader, text, decimal));
     let mut evidence = Evidence::default();
-    reader.weigh(text, 7, &mut evidence);
+    reader.measure(text, 7, &mut evidence);
     match readings {
         [Ok(Some(point)), Ok(Some(comma))] if point != comma => {
             assert_eq!((evidence.point, evidence.comma), (None, None), "{text:?} has two readings");

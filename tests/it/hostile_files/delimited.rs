@@ -172,7 +172,7 @@ fn texts() -> Vec<Case> {
     ]
 }
 
-/// What is no table at all.
+/// What is not a table at all.
 fn others() -> Vec<Case> {
     let mut entities = "<?xml version=\"1.0\"?><!DOCTYPE l [<!ENTITY l \"lol\">".to_owned();
     for number in 1..10 {

@@ -1,4 +1,4 @@
-//! Names of files that lead elsewhere, or to what is no file.
+//! Names of files that lead elsewhere, or to what is not a file.
 
 use std::{
     os::unix::fs::symlink,

@@ -31,7 +31,7 @@ SELECT pg_temp.entity(slice), pg_temp.period(slice), pg_temp.entity(slice), lpad
 FROM generate_series(1, pg_temp.size('changes')) AS change, LATERAL (SELECT change % pg_temp.size('slices') AS slice) AS of;
 
 INSERT INTO gl_rejected_rows (entity, period, job_id, source_line, reason, line_text)
-SELECT pg_temp.entity(slice), pg_temp.period(slice), pg_temp.job(row), row, 'is no amount', 'x;y;z'
+SELECT pg_temp.entity(slice), pg_temp.period(slice), pg_temp.job(row), row, 'is not an amount', 'x;y;z'
 FROM generate_series(1, pg_temp.size('changes') / 4) AS row, LATERAL (SELECT row % pg_temp.size('slices') AS slice) AS of;
 
 INSERT INTO gl_absent_accounts (entity, period, company_code, account_code, job_id)

@@ -128,7 +128,7 @@ async fn large(client: &mut Client, arguments: &Arguments) -> Result<Vec<Figure>
         changed(&path)?;
         let (took, receipt) = client.run(&path, &entity).await?;
         if receipt["unchanged"].as_u64().unwrap_or(0) + receipt["updated"].as_u64().unwrap_or(0) != rows {
-            return Err(format!("{rows} rows were expected to be held against the slice: {receipt}").into());
+            return Err(format!("{rows} rows were expected to be checked against the slice: {receipt}").into());
         }
         reload.push(took.as_secs_f64());
         fs::remove_file(&path)?;
@@ -243,7 +243,7 @@ fn median(mut times: Vec<f64>) -> f64 {
     times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-#[expect(clippy::float_arithmetic, reason = "a measured time is no amount")]
+#[expect(clippy::float_arithmetic, reason = "a measured time is not an amount")]
 fn ratio(one: f64, other: f64) -> f64 {
     one / other
 }

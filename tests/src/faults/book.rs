@@ -96,7 +96,7 @@ impl Publication {
         Self::new(file, entity, period, more, Content::Failing(codes.to_vec()))
     }
 
-    /// A message that is no job.
+    /// A message that is not a job.
     pub fn refused(file: &Path, entity: &str, period: &str) -> Self {
         Self::new(file, entity, period, json!({"colour": "blue"}), Content::Refused)
     }

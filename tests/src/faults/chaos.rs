@@ -14,7 +14,7 @@ use super::{
     checker::{Findings, check},
     clock,
     process::Worker,
-    site::{Relays, Site},
+    site::{Proxies, Site},
 };
 use crate::random::Random;
 
@@ -63,23 +63,23 @@ impl fmt::Display for Report {
 /// The workers, of which there are always as many again.
 pub(crate) struct Crew<'a> {
     site: &'a Site,
-    relays: &'a Relays,
+    proxies: &'a Proxies,
     workers: Vec<Worker>,
     /// What workers did that no fault excuses.
     wrong: Vec<String>,
 }
 
 impl<'a> Crew<'a> {
-    fn new(site: &'a Site, relays: &'a Relays) -> Self {
-        let workers = (0..WORKERS).map(|_| site.spawn("aura-worker", Some(relays), &[])).collect();
-        Self { site, relays, workers, wrong: Vec::new() }
+    fn new(site: &'a Site, proxies: &'a Proxies) -> Self {
+        let workers = (0..WORKERS).map(|_| site.spawn("aura-worker", Some(proxies), &[])).collect();
+        Self { site, proxies, workers, wrong: Vec::new() }
     }
 
     /// Starts again what has ended, whoever ended it.
     fn complete(&mut self) {
         for worker in &mut self.workers {
             if worker.exit().is_some() {
-                *worker = self.site.spawn("aura-worker", Some(self.relays), &[]);
+                *worker = self.site.spawn("aura-worker", Some(self.proxies), &[]);
             }
         }
     }
@@ -100,7 +100,7 @@ impl<'a> Crew<'a> {
         let logs = self.site.path().join("logs").join("together");
         std::fs::create_dir_all(&logs).expect("a folder");
         let logs = logs.display().to_string();
-        let start = |_| self.site.spawn("aura-worker", Some(self.relays), &[("AURA_LOG_DIR", &logs)]);
+        let start = |_| self.site.spawn("aura-worker", Some(self.proxies), &[("AURA_LOG_DIR", &logs)]);
         self.workers = (0..WORKERS).map(start).collect();
         let began = Instant::now();
         for worker in &mut self.workers {
@@ -116,7 +116,7 @@ impl<'a> Crew<'a> {
 
     /// Puts a worker in the place of another, which is killed.
     fn replace(&mut self, place: usize, program: &str, more: &[(&str, &str)]) {
-        let worker = self.site.spawn(program, Some(self.relays), more);
+        let worker = self.site.spawn(program, Some(self.proxies), more);
         *self.one(place) = worker;
     }
 }
@@ -125,8 +125,8 @@ impl<'a> Crew<'a> {
 pub async fn run(site: &Site, seed: u64, length: Duration) -> Report {
     clock::library();
     let begun = Instant::now();
-    let relays = site.relays().await;
-    let mut crew = Crew::new(site, &relays);
+    let proxies = site.proxies().await;
+    let mut crew = Crew::new(site, &proxies);
     let streaming = stream::Stream::new(site, Random::at(seed, 1));
     let (mut faults, mut broken) = (BTreeMap::new(), Duration::ZERO);
     let (published, replays) = {
@@ -141,7 +141,7 @@ pub async fn run(site: &Site, seed: u64, length: Duration) -> Report {
                 tokio::time::sleep(step.calm).await;
                 println!("{:>6} s  {}", began.elapsed().as_secs(), step.fault);
                 *faults.entry(step.fault.name()).or_default() += 1;
-                breaking::bring_about(site, &mut crew, &relays, &step).await;
+                breaking::bring_about(site, &mut crew, &proxies, &step).await;
                 crew.complete();
             }
             broken = began.elapsed();

@@ -99,7 +99,7 @@ impl fmt::Display for Findings {
 struct Evidence {
     book: BTreeMap<Uuid, Publication>,
     runs: BTreeMap<Uuid, Value>,
-    /// How often each message that is no job was refused, once for each replay.
+    /// How often each message that is not a job was refused, once for each replay.
     refused: BTreeMap<Uuid, i64>,
     receipts: BTreeMap<Uuid, Vec<Value>>,
     dead: BTreeMap<Uuid, Vec<Letter>>,

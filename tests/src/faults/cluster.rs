@@ -1,4 +1,4 @@
-//! A RabbitMQ cluster of three nodes on this machine. Clients reach it through relays that pass over
+//! A RabbitMQ cluster of three nodes on this machine. Clients reach it through proxies that pass over
 //! nodes that are gone, as a load balancer does.
 
 use std::{
@@ -12,7 +12,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    proxy::Relay,
+    proxy::Proxy,
     services::{self, Service, Services, checkout},
 };
 use crate::wait::until;
@@ -54,7 +54,7 @@ struct Told {
 pub struct Cluster {
     services: Services,
     names: [String; 3],
-    _relays: [Relay; 2],
+    _relays: [Proxy; 2],
     nodes: Nodes,
 }
 
@@ -99,8 +99,8 @@ impl Cluster {
         tokio::join!(local(second, Some(first), &up), local(third, Some(first), &up));
         let told = [tell(first).await, tell(second).await, tell(third).await];
         let names = told.each_ref().map(|node| node.name.clone());
-        let (to_amqp, amqp) = Relay::before_all(&told.each_ref().map(|node| node.amqp.clone())).await;
-        let (to_management, management) = Relay::before_all(&told.each_ref().map(|node| node.management.clone())).await;
+        let (to_amqp, amqp) = Proxy::before_all(&told.each_ref().map(|node| node.amqp.clone())).await;
+        let (to_management, management) = Proxy::before_all(&told.each_ref().map(|node| node.management.clone())).await;
         let services = beside.with_broker(amqp, management);
         Self { services, names, _relays: [to_amqp, to_management], nodes }
     }

@@ -22,7 +22,7 @@ pub struct Cached {
 /// Reads a file; none if it is not there.
 ///
 /// # Panics
-/// If it is no Parquet file with these columns: readers never see a partial one.
+/// If it is not a Parquet file with these columns: readers never see a partial one.
 pub fn read(path: &Path) -> Option<Cached> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).ok()?).expect("a whole Parquet file");
     let pairs = builder.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default();

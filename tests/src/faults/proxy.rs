@@ -1,4 +1,4 @@
-//! A relay between a worker and a service, which can be cut, slowed, made a black hole, and told to
+//! A proxy between a worker and a service, which can be cut, slowed, made a black hole, and told to
 //! lose PostgreSQL's answer to a COMMIT while the commit itself goes through.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -41,16 +41,16 @@ struct State {
     dead_replies_to_lose: u32,
 }
 
-/// A relay; it ends with its value.
+/// A proxy; it ends with its value.
 #[derive(Debug)]
-pub struct Relay {
+pub struct Proxy {
     address: SocketAddr,
     state: Arc<watch::Sender<State>>,
     accepting: tokio::task::JoinHandle<()>,
 }
 
-impl Relay {
-    /// A relay to the service of an address such as `127.0.0.1:5432`.
+impl Proxy {
+    /// A proxy to the service of an address such as `127.0.0.1:5432`.
     ///
     /// # Panics
     /// If no port can be listened on.
@@ -58,7 +58,7 @@ impl Relay {
         Self::to_all(vec![service]).await
     }
 
-    /// A relay to several services that do the same. One connection after the other goes to the next of
+    /// A proxy to several services that do the same. One connection after the other goes to the next of
     /// them, and to the one after it where that does not take it.
     async fn to_all(services: Vec<String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -77,7 +77,7 @@ impl Relay {
         Self { address, state, accepting }
     }
 
-    /// A relay before the service of a URL, and the URL that leads through it.
+    /// A proxy before the service of a URL, and the URL that leads through it.
     ///
     /// # Panics
     /// If the URL names no host and port.
@@ -85,16 +85,16 @@ impl Relay {
         Self::before_all(std::slice::from_ref(url)).await
     }
 
-    /// A relay before the services of several URLs that differ by host and port, and the URL through it.
+    /// A proxy before the services of several URLs that differ by host and port, and the URL through it.
     ///
     /// # Panics
     /// If there is none, or one names no host and port.
     pub async fn before_all(urls: &[Url]) -> (Self, Url) {
         let service = |url: &Url| format!("{}:{}", url.host_str().expect("a host"), url.port().expect("a port"));
-        let relay = Self::to_all(urls.iter().map(service).collect()).await;
+        let proxy = Self::to_all(urls.iter().map(service).collect()).await;
         let mut through = urls.first().expect("a URL").clone();
-        through.set_port(Some(relay.address.port())).expect("a URL with a host has a port");
-        (relay, through)
+        through.set_port(Some(proxy.address.port())).expect("a URL with a host has a port");
+        (proxy, through)
     }
 
     /// Sets what becomes of the bytes from now on.
@@ -124,7 +124,7 @@ impl Relay {
     }
 }
 
-impl Drop for Relay {
+impl Drop for Proxy {
     fn drop(&mut self) {
         self.cut();
         self.accepting.abort();
@@ -176,7 +176,7 @@ async fn requests(mut from: OwnedReadHalf, to: &mut Option<OwnedWriteHalf>, stat
         }
         // The receipt is among what a job writes before it commits; nothing else writes one.
         of_a_job |= holds(bytes, b"finished_at\"");
-        // So is the event of a dead letter, even of a message that is no job and has no run.
+        // So is the event of a dead letter, even of a message that is not a job and has no run.
         of_a_dead_letter |= holds(bytes, b"dead_lettered");
         if holds(bytes, COMMIT) {
             let (job, dead) = (std::mem::take(&mut of_a_job), std::mem::take(&mut of_a_dead_letter));
@@ -250,22 +250,22 @@ mod tests {
     #[tokio::test]
     async fn a_hole_keeps_bytes_back_and_a_cut_ends_the_connection() {
         let (address, _serving) = echo().await;
-        let relay = Relay::to(address).await;
-        let mut stream = TcpStream::connect(relay.address).await.unwrap();
+        let proxy = Proxy::to(address).await;
+        let mut stream = TcpStream::connect(proxy.address).await.unwrap();
         let mut answer = [0; 2];
         stream.write_all(b"hi").await.unwrap();
         stream.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"hi");
 
-        relay.set(Way::Hole);
+        proxy.set(Way::Hole);
         stream.write_all(b"ho").await.unwrap();
         let waiting = tokio::time::timeout(Duration::from_millis(100), stream.read_exact(&mut answer));
         assert!(waiting.await.is_err());
-        relay.set(Way::Open);
+        proxy.set(Way::Open);
         stream.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"ho");
 
-        relay.cut();
+        proxy.cut();
         assert_eq!(stream.read(&mut answer).await.unwrap_or(0), 0);
     }
 
@@ -273,9 +273,9 @@ mod tests {
     async fn a_service_that_is_gone_is_passed_over() {
         let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
         let (address, _serving) = echo().await;
-        let relay = Relay::to_all(vec![gone, address]).await;
+        let proxy = Proxy::to_all(vec![gone, address]).await;
         for _ in 0..4 {
-            let mut stream = TcpStream::connect(relay.address).await.unwrap();
+            let mut stream = TcpStream::connect(proxy.address).await.unwrap();
             let mut answer = [0; 2];
             stream.write_all(b"hi").await.unwrap();
             stream.read_exact(&mut answer).await.unwrap();
@@ -286,9 +286,9 @@ mod tests {
     #[tokio::test]
     async fn the_answer_to_a_jobs_commit_is_lost_and_the_commit_goes_through() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let relay = Relay::to(listener.local_addr().unwrap().to_string()).await;
-        relay.lose_commit_replies(1);
-        let mut client = TcpStream::connect(relay.address).await.unwrap();
+        let proxy = Proxy::to(listener.local_addr().unwrap().to_string()).await;
+        proxy.lose_commit_replies(1);
+        let mut client = TcpStream::connect(proxy.address).await.unwrap();
         let (mut server, _) = listener.accept().await.unwrap();
         let receipt = b"{\"finished_at\": 1}";
         client.write_all(receipt).await.unwrap();
@@ -299,15 +299,15 @@ mod tests {
         server.read_exact(&mut got).await.unwrap();
         assert_eq!(got, COMMIT);
         assert_eq!(client.read(&mut [0; 1]).await.unwrap_or(0), 0);
-        assert_eq!(relay.replies_lost(), 1);
+        assert_eq!(proxy.replies_lost(), 1);
     }
 
     #[tokio::test]
     async fn of_the_answers_to_dead_letters_no_other_is_lost() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let relay = Relay::to(listener.local_addr().unwrap().to_string()).await;
-        relay.lose_dead_letter_replies(1);
-        let mut client = TcpStream::connect(relay.address).await.unwrap();
+        let proxy = Proxy::to(listener.local_addr().unwrap().to_string()).await;
+        proxy.lose_dead_letter_replies(1);
+        let mut client = TcpStream::connect(proxy.address).await.unwrap();
         let (mut server, _) = listener.accept().await.unwrap();
         for (written, lost) in [("{\"finished_at\": 1}", 0), ("{\"event_type\": \"dead_lettered\"}", 1)] {
             for bytes in [written.as_bytes(), COMMIT] {
@@ -318,7 +318,7 @@ mod tests {
                 server.write_all(b"!").await.unwrap();
                 assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 1);
             }
-            assert_eq!(relay.replies_lost(), lost);
+            assert_eq!(proxy.replies_lost(), lost);
         }
         assert_eq!(client.read(&mut [0; 1]).await.unwrap_or(0), 0);
     }

@@ -55,7 +55,7 @@ pub struct Services {
     pub management: Url,
     /// PostgreSQL.
     pub postgres: Url,
-    /// MongoDB, spoken to directly, so that a relay can stand before it.
+    /// MongoDB, spoken to directly, so that a proxy can stand before it.
     pub mongodb: Url,
 }
 
@@ -187,7 +187,7 @@ impl Services {
         local(&self.directory, None, &["up", service.name()]).await;
     }
 
-    /// Stops a service in good order.
+    /// Stops a service cleanly.
     pub async fn stop(&self, service: Service) {
         local(&self.directory, None, &["down", service.name()]).await;
     }

@@ -19,7 +19,7 @@ use super::{
     book::{Book, Publication},
     client::Client,
     process::{Worker, command},
-    proxy::Relay,
+    proxy::Proxy,
     services::{Services, checkout},
 };
 use crate::wait::{SOON, until};
@@ -27,15 +27,15 @@ use crate::wait::{SOON, until};
 /// How long one query may take.
 const QUERY: Duration = Duration::from_secs(20);
 
-/// Relays before all three services.
+/// Proxies before all three services.
 #[derive(Debug)]
-pub struct Relays {
+pub struct Proxies {
     /// Before PostgreSQL.
-    pub postgres: Relay,
+    pub postgres: Proxy,
     /// Before RabbitMQ.
-    pub rabbitmq: Relay,
+    pub rabbitmq: Proxy,
     /// Before MongoDB.
-    pub mongodb: Relay,
+    pub mongodb: Proxy,
     settings: Vec<(String, String)>,
 }
 
@@ -109,16 +109,16 @@ impl Site {
         site
     }
 
-    /// Relays before the services, as workers see them.
-    pub async fn relays(&self) -> Relays {
+    /// Proxies before the services, as workers see them.
+    pub async fn proxies(&self) -> Proxies {
         let services = &self.services;
-        let (postgres, to_postgres) = Relay::before(&at(&services.postgres, &self.name)).await;
-        let (rabbitmq, to_rabbitmq) = Relay::before(&at(&services.amqp, &self.name)).await;
-        let (mongodb, to_mongodb) = Relay::before(&at(&services.mongodb, &self.name)).await;
+        let (postgres, to_postgres) = Proxy::before(&at(&services.postgres, &self.name)).await;
+        let (rabbitmq, to_rabbitmq) = Proxy::before(&at(&services.amqp, &self.name)).await;
+        let (mongodb, to_mongodb) = Proxy::before(&at(&services.mongodb, &self.name)).await;
         let settings =
             [("AURA_POSTGRES_URL", to_postgres), ("AURA_AMQP_URL", to_rabbitmq), ("AURA_MONGODB_URL", to_mongodb)];
         let settings = settings.map(|(name, url)| (name.to_owned(), url.to_string())).to_vec();
-        Relays { postgres, rabbitmq, mongodb, settings }
+        Proxies { postgres, rabbitmq, mongodb, settings }
     }
 
     /// Starts a worker and waits until it takes jobs.
@@ -128,9 +128,9 @@ impl Site {
         worker
     }
 
-    /// Starts a worker that speaks to the services through relays, and waits until it takes jobs.
-    pub async fn worker_behind(&self, relays: &Relays, more: &[(&str, &str)]) -> Worker {
-        let mut worker = self.spawn("aura-worker", Some(relays), more);
+    /// Starts a worker that speaks to the services through proxies, and waits until it takes jobs.
+    pub async fn worker_behind(&self, proxies: &Proxies, more: &[(&str, &str)]) -> Worker {
+        let mut worker = self.spawn("aura-worker", Some(proxies), more);
         worker.ready().await;
         worker
     }
@@ -142,11 +142,11 @@ impl Site {
     }
 
     /// Starts a worker program without waiting for it.
-    pub fn spawn(&self, program: &str, relays: Option<&Relays>, more: &[(&str, &str)]) -> Worker {
+    pub fn spawn(&self, program: &str, proxies: Option<&Proxies>, more: &[(&str, &str)]) -> Worker {
         let number = self.workers.fetch_add(1, Ordering::Relaxed) + 1;
         let logs = self.path().join("logs").join(format!("worker-{number}"));
         std::fs::create_dir(&logs).expect("a folder");
-        let through = relays.map_or(&[][..], |relays| &relays.settings);
+        let through = proxies.map_or(&[][..], |proxies| &proxies.settings);
         let mut settings: Vec<_> = self.settings.iter().chain(through).cloned().collect();
         settings.push(("AURA_LOG_DIR".to_owned(), logs.display().to_string()));
         settings.push(("AURA_WORKER_NAME".to_owned(), format!("worker-{number}")));

@@ -1,4 +1,4 @@
-//! The audit trail, held against the contract's words alone: nothing of Aura's own code is used.
+//! The audit trail, checked against the contract's words alone: nothing of Aura's own code is used.
 
 use std::collections::BTreeMap;
 

@@ -131,14 +131,14 @@ impl Column {
             (Self::Json(column), Some([1, json @ ..])) => column.append_value(text(json)?),
             (Self::Json(_), Some(_)) => return Err("it is JSON of another version"),
             (Self::Uuids(column), Some(cell)) => {
-                let uuid = Uuid::from_slice(cell).map_err(|_| "it is no UUID")?;
+                let uuid = Uuid::from_slice(cell).map_err(|_| "it is not a UUID")?;
                 column.append_value(uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
             }
             (Self::Amounts(column), Some(cell)) => {
                 column.append_value(numeric::read(cell).ok_or("it has more digits than an amount")?.units());
             }
             (Self::Integers(column), Some(cell)) => {
-                column.append_value(i64::from_be_bytes(cell.try_into().map_err(|_| "it is no bigint")?));
+                column.append_value(i64::from_be_bytes(cell.try_into().map_err(|_| "it is not a bigint")?));
             }
         }
         Ok(())
@@ -154,7 +154,7 @@ impl Column {
 }
 
 fn text(cell: &[u8]) -> Result<&str, &'static str> {
-    str::from_utf8(cell).map_err(|_| "it is no UTF-8")
+    str::from_utf8(cell).map_err(|_| "it is not UTF-8")
 }
 
 /// Writes rows into a Parquet file.

@@ -21,7 +21,7 @@ const ORPHAN: Duration = Duration::from_secs(3600);
 /// Where a walk over the waiting slices is. A slice that cannot be written holds up no other, since
 /// each walk goes on after it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Cursor {
     entity: String,
     period: String,
 }
@@ -42,18 +42,18 @@ pub(crate) struct CaughtUp {
 pub(crate) async fn catch_up(
     pool: &Pool,
     cache: &CacheStore,
-    place: &mut Place,
+    cursor: &mut Cursor,
     limit: i64,
 ) -> Result<CaughtUp, PostgresError> {
     let client = pool.get().await?;
     let statement = client.prepare_cached(WAITING).await.map_err(PostgresError::in_("prepare waiting cache tasks"))?;
-    let rows = client.query(&statement, &[&place.entity, &place.period, &limit]).await;
+    let rows = client.query(&statement, &[&cursor.entity, &cursor.period, &limit]).await;
     let rows = rows.map_err(PostgresError::in_("read waiting cache tasks"))?;
     drop(client);
     let mut caught_up = CaughtUp { more: rows.len() as i64 == limit, ..CaughtUp::default() };
     for row in &rows {
-        *place = Place { entity: row.get(0), period: row.get(1) };
-        let (Ok(entity), Ok(period)) = (place.entity.parse(), place.period.parse()) else { continue };
+        *cursor = Cursor { entity: row.get(0), period: row.get(1) };
+        let (Ok(entity), Ok(period)) = (cursor.entity.parse(), cursor.period.parse()) else { continue };
         let slice = Slice { entity, period };
         match publish_if_free(pool, cache, &slice).await {
             Ok(Published::Written { job_id, rows }) => {
@@ -65,7 +65,7 @@ pub(crate) async fn catch_up(
         }
     }
     if !caught_up.more {
-        *place = Place::default();
+        *cursor = Cursor::default();
     }
     Ok(caught_up)
 }

@@ -118,7 +118,7 @@ fn what_cannot_be_meant_is_refused_at_the_start() {
         ("[publishers.x]\nentity = ['A']", "unknown field"),
         ("[publishers.x]\nentities = ['[']", "publishers.x.entities"),
         ("[publishers.x]\nroots = ['/other']", "outside AURA_INPUT_ROOTS"),
-        ("[publishers.x]\nroots = ['ftp://in']", "is no path"),
+        ("[publishers.x]\nroots = ['ftp://in']", "is not a path"),
         ("[without_user_id]\nperiods = ['{']\n[publishers]", "without_user_id.periods"),
         ("workers = []", "publishers"),
     ] {

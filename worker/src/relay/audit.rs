@@ -56,7 +56,7 @@ pub(crate) struct Progress {
     pub(crate) refused: Option<String>,
 }
 
-/// A chain: its entity and period. The chain of `_system` is no slice.
+/// A chain: its entity and period. The chain of `_system` is not a slice.
 type Chain = (String, String);
 /// Chains of which nothing more may be delivered, and why.
 type Halts = BTreeMap<Chain, String>;

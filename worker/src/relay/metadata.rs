@@ -49,7 +49,7 @@ pub(crate) struct InvalidMetadata {
     reason: &'static str,
 }
 
-/// Delivers documents, but for those known to be unusable, to which it adds.
+/// Delivers documents, except those known to be unusable, to which it adds.
 ///
 /// # Errors
 /// If PostgreSQL or MongoDB fails.
@@ -95,15 +95,15 @@ async fn hand_over(
 
 fn document(job_id: Uuid, json: Value) -> Result<Document, InvalidMetadata> {
     let invalid = |path: &[&str], reason| InvalidMetadata { path: path.join("."), reason };
-    let mut document = bson::serialize_to_document(&json).map_err(|_| invalid(&["document"], "is no object"))?;
+    let mut document = bson::serialize_to_document(&json).map_err(|_| invalid(&["document"], "is not an object"))?;
     for path in EXACT {
-        convert(&mut document, path, |text| amount(text).ok_or("is no amount"))?;
+        convert(&mut document, path, |text| amount(text).ok_or("is not an amount"))?;
     }
     for path in ROUNDED {
-        convert(&mut document, path, |text| rounded(text).ok_or("is no decimal"))?;
+        convert(&mut document, path, |text| rounded(text).ok_or("is not a decimal"))?;
     }
     for path in TIMES {
-        convert(&mut document, path, |text| time(text).ok_or("is no time"))?;
+        convert(&mut document, path, |text| time(text).ok_or("is not a time"))?;
     }
     let mut whole = Document::new();
     whole.insert("_id", job_id.to_string());
@@ -124,13 +124,13 @@ fn convert(
         match within.get_mut(parent) {
             Some(Bson::Document(inner)) => within = inner,
             None | Some(Bson::Null) => return Ok(()),
-            Some(_) => return Err(invalid("lies within what is no object")),
+            Some(_) => return Err(invalid("lies within what is not an object")),
         }
     }
     match within.get_mut(name) {
         None | Some(Bson::Null) => Ok(()),
         Some(value) => {
-            let Some(text) = value.as_str() else { return Err(invalid("is no text")) };
+            let Some(text) = value.as_str() else { return Err(invalid("is not text")) };
             *value = read(text).map_err(invalid)?;
             Ok(())
         }
@@ -215,11 +215,11 @@ mod tests {
     fn what_is_no_decimal_is_named_by_its_path() {
         for bad in [json!("NaN"), json!("1e5"), json!(""), json!("12,5"), json!(1.5), json!({"a": 1})] {
             let error = document(Uuid::nil(), json!({"data_profile": {"nil_check": {"sum": bad}}})).unwrap_err();
-            assert!(error.to_string().starts_with("data_profile.nil_check.sum is no "), "{error}");
+            assert!(error.to_string().starts_with("data_profile.nil_check.sum is not "), "{error}");
             assert!(document(Uuid::nil(), json!({"data_profile": {"balance_stats": {"std": bad}}})).is_err());
         }
         let error = document(Uuid::nil(), json!({"data_profile": [1]})).unwrap_err();
-        assert_eq!(error.to_string(), "data_profile.balance_stats.sum lies within what is no object");
+        assert_eq!(error.to_string(), "data_profile.balance_stats.sum lies within what is not an object");
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub(crate) enum Claimed {
     /// Its last attempt is over and being settled by a living worker.
     Settling,
     /// Its worker died: it must run with nothing beside it.
-    NeedsSolitude,
+    NeedsIsolation,
     /// It killed its worker again and again.
     Condemned,
 }
@@ -151,7 +151,7 @@ pub(crate) async fn take(
                         .map_err(PostgresError::in_("count a death"))?;
                 }
             }
-            Claimed::NeedsSolitude => {
+            Claimed::NeedsIsolation => {
                 // The death is counted now: the claim that tells of it is taken away.
                 tx.execute(
                     "UPDATE ingestion_runs SET alone = true, deaths = $2, claim = NULL, status = 'retrying' WHERE job_id = $1",
@@ -205,7 +205,7 @@ fn decide(standing: Found, job: &Job, replays: i32, alone: bool) -> (Claimed, Op
     if count >= DEATHS {
         (Claimed::Condemned, Some(count))
     } else if (died || standing.alone) && !alone {
-        (Claimed::NeedsSolitude, Some(count))
+        (Claimed::NeedsIsolation, Some(count))
     } else {
         (granted, Some(count))
     }
@@ -225,7 +225,7 @@ fn corrected(standing: &Found, job: &Job, replays: i32) -> Option<(u32, u32)> {
 /// Notes that the attempt under a claim is over although the claim stands until it is settled. It is
 /// said while the slice is still locked, so that nobody takes its worker for dead. If PostgreSQL
 /// cannot be told, the message that is published next says it.
-pub(crate) async fn rest(pool: &Pool, claim: Uuid) {
+pub(crate) async fn mark_settling(pool: &Pool, claim: Uuid) {
     let said: Result<(), PostgresError> = async {
         let lease = Lease::take(pool).await?;
         let note = "UPDATE ingestion_runs SET resting_at = now() WHERE claim = $1";
@@ -244,7 +244,7 @@ pub(crate) async fn rest(pool: &Pool, claim: Uuid) {
 
 /// Who may end a job whose attempt is over.
 #[derive(Debug)]
-pub(crate) enum Standing {
+pub(crate) enum Ownership {
     /// This attempt: nobody has claimed or ended the job since, and its round goes on.
     Mine,
     /// Nobody: it has ended, and so.
@@ -255,25 +255,25 @@ pub(crate) enum Standing {
     OtherBody,
 }
 
-/// Asks who may end a job. If it is this attempt, nobody else will for as long as after [`rest`].
+/// Asks who may end a job. If it is this attempt, nobody else will for as long as after [`mark_settling`].
 ///
 /// # Errors
 /// If PostgreSQL fails.
-pub(crate) async fn standing(pool: &Pool, job: &Job, claim: Uuid) -> Result<Standing, PostgresError> {
+pub(crate) async fn still_owned(pool: &Pool, job: &Job, claim: Uuid) -> Result<Ownership, PostgresError> {
     let (replays, attempt) = (whole(job.replays), whole(job.attempt));
     let lease = Lease::take(pool).await?;
     let asked = async {
         let body_hash = job.body_hash.to_string();
         let row = lease.query_one(HOLD, &[&job.job_id, &claim, &replays, &attempt, &body_hash]).await?;
         if row.get(1) {
-            return Ok(Standing::OtherBody);
+            return Ok(Ownership::OtherBody);
         }
         if row.get(0) {
-            return Ok(Standing::Mine);
+            return Ok(Ownership::Mine);
         }
         let end = lease.query_opt(END_OF_ROUND, &[&job.job_id, &replays]).await?;
         let receipt = end.and_then(|row| row.get::<_, Option<Json<Receipt>>>(0));
-        Ok(receipt.map_or(Standing::Others, |Json(receipt)| Standing::Ended(Box::new(receipt))))
+        Ok(receipt.map_or(Ownership::Others, |Json(receipt)| Ownership::Ended(Box::new(receipt))))
     };
     let standing = asked.await.map_err(PostgresError::in_("look a claim up"));
     lease.end();
@@ -304,7 +304,7 @@ pub(crate) fn arrival_of(from: Option<DateTime<Utc>>, intake: Option<Uuid>) -> O
 ///
 /// # Errors
 /// If PostgreSQL fails.
-pub(crate) async fn give_back(pool: &Pool, claims: &[Uuid]) -> Result<(), PostgresError> {
+pub(crate) async fn release(pool: &Pool, claims: &[Uuid]) -> Result<(), PostgresError> {
     let lease = Lease::take(pool).await?;
     let done = lease
         .execute("UPDATE ingestion_runs SET claim = NULL, status = 'retrying' WHERE claim = ANY($1)", &[&claims])
@@ -354,7 +354,7 @@ mod tests {
         let mut job = job();
         assert!(matches!(
             decide(standing(&job, "running", 1, Some(7)), &job, 0, false),
-            (Claimed::NeedsSolitude, Some(0))
+            (Claimed::NeedsIsolation, Some(0))
         ));
         assert!(matches!(
             decide(standing(&job, "running", 1, Some(7)), &job, 0, true),

@@ -40,13 +40,13 @@ use crate::{
 /// How long the broker may take to acknowledge that it was told.
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait before something that failed is tried again, or given back.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// How long a job waits for the cache file of its slice before it leaves it to the relay.
 const CACHE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A settlement could not be carried out; the message stays with the broker.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Unsettled {
+pub(crate) enum SettlementError {
     #[error("a message could not be published")]
     Publish(#[from] AmqpError),
     #[error("the topology could not be declared again")]
@@ -60,7 +60,7 @@ pub(crate) enum Unsettled {
 }
 
 /// Carries out what was decided about a delivery.
-pub(crate) async fn carry_out(
+pub(crate) async fn apply(
     services: &Services,
     delivery: &Delivery,
     job: &Job,
@@ -80,9 +80,9 @@ pub(crate) async fn carry_out(
             Err(misfit) => Err(misfit),
         },
         Settlement::Park(delay) => park(services, delivery, job, claimed_in(&outcome), delay).await,
-        Settlement::Return => park(services, delivery, job, Some(claim), AGAIN).await,
+        Settlement::Return => park(services, delivery, job, Some(claim), RETRY_DELAY).await,
         Settlement::Drop => Ok(()),
-        Settlement::RunAlone | Settlement::RunAs(_) | Settlement::RunAt { .. } => Err(misfit(&outcome)),
+        Settlement::RunIsolated | Settlement::RunAs(_) | Settlement::RunAt { .. } => Err(misfit(&outcome)),
     };
     match done {
         Ok(()) => {
@@ -92,16 +92,16 @@ pub(crate) async fn carry_out(
         Err(error) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "the job goes back to the queue");
             release(services, claim).await;
-            give_back(services, delivery).await;
+            requeue(services, delivery).await;
         }
     }
 }
 
-fn misfit(outcome: &Outcome) -> Unsettled {
-    Unsettled::Misfit(format!("{outcome:?}"))
+fn misfit(outcome: &Outcome) -> SettlementError {
+    SettlementError::Misfit(format!("{outcome:?}"))
 }
 
-fn failed_in(outcome: Outcome) -> Result<Box<FailedAttempt>, Unsettled> {
+fn failed_in(outcome: Outcome) -> Result<Box<FailedAttempt>, SettlementError> {
     if let Outcome::Failed(failed) = outcome { Ok(failed) } else { Err(misfit(&outcome)) }
 }
 
@@ -113,7 +113,7 @@ fn claimed_in(outcome: &Outcome) -> Option<Uuid> {
         | Outcome::EndedBefore(_)
         | Outcome::Failed(_)
         | Outcome::Busy
-        | Outcome::NeedsSolitude
+        | Outcome::NeedsIsolation
         | Outcome::Orphaned(_)
         | Outcome::Misnumbered { .. }
         | Outcome::Redundant
@@ -122,7 +122,7 @@ fn claimed_in(outcome: &Outcome) -> Option<Uuid> {
 }
 
 /// What follows from a job's end: the cache of its slice, and its receipt.
-async fn finish(services: &Services, job: &Job, outcome: Outcome) -> Result<(), Unsettled> {
+async fn finish(services: &Services, job: &Job, outcome: Outcome) -> Result<(), SettlementError> {
     if let Outcome::EndedBefore(receipt) = outcome {
         return send_receipt(services, &receipt.again()).await;
     }
@@ -147,7 +147,7 @@ async fn finish(services: &Services, job: &Job, outcome: Outcome) -> Result<(), 
     send_receipt(services, &receipt).await
 }
 
-pub(super) async fn send_receipt(services: &Services, receipt: &Receipt) -> Result<(), Unsettled> {
+pub(super) async fn send_receipt(services: &Services, receipt: &Receipt) -> Result<(), SettlementError> {
     let body = serde_json::to_vec(receipt).unwrap_or_default();
     let mut properties = lapin::BasicProperties::default()
         .with_content_type("application/json".into())
@@ -175,7 +175,7 @@ pub(super) async fn send_receipt(services: &Services, receipt: &Receipt) -> Resu
             tracing::warn!("a queue that is bound to the receipts takes none; jobs no longer wait for it");
             return Ok(());
         }
-        tokio::select! { () = services.abort.cancelled() => break, () = tokio::time::sleep(AGAIN) => {} }
+        tokio::select! { () = services.abort.cancelled() => break, () = tokio::time::sleep(RETRY_DELAY) => {} }
         sent = services.publisher.publish(&message).await;
     }
     sent?;
@@ -191,7 +191,7 @@ async fn park(
     job: &Job,
     claim: Option<Uuid>,
     delay: Duration,
-) -> Result<(), Unsettled> {
+) -> Result<(), SettlementError> {
     let (_, mut headers) = republished(&delivery.properties, false);
     if job.id_is_made && claim.is_none() {
         // No run has that identity. The next delivery may find the one that a dead worker left.
@@ -246,7 +246,7 @@ pub(super) async fn publish(
     delivery: &Delivery,
     headers: FieldTable,
     queue: &str,
-) -> Result<(), Unsettled> {
+) -> Result<(), SettlementError> {
     let (mut properties, _) = republished(&delivery.properties, false);
     if queue != services.topology.dead
         && let Some(user) = services.publisher.user()
@@ -276,26 +276,29 @@ type Writing<'a, T> = Pin<Box<dyn Future<Output = Result<T, PostgresError>> + Se
 
 /// Writes down what was published, for as long as it takes: the message must not come again, or it
 /// would be published again. What PostgreSQL refuses it will refuse again, so that ends it.
-pub(super) async fn write_down<'a, T>(services: &Services, write: impl Fn() -> Writing<'a, T>) -> Result<T, Unsettled> {
+pub(super) async fn write_down<'a, T>(
+    services: &Services,
+    write: impl Fn() -> Writing<'a, T>,
+) -> Result<T, SettlementError> {
     loop {
         let error = match write().await {
             Ok(written) => return Ok(written),
-            Err(error) if error.is_refusal() => return Err(Unsettled::Refused(error)),
+            Err(error) if error.is_refusal() => return Err(SettlementError::Refused(error)),
             Err(error) => error,
         };
         if services.outages.probe_postgres(&services.pool).await.is_ok() {
             tracing::warn!(error = &error as &dyn std::error::Error, "an outcome is not written down yet");
         }
         tokio::select! {
-            () = services.abort.cancelled() => return Err(Unsettled::Write(error)),
-            () = tokio::time::sleep(AGAIN) => {}
+            () = services.abort.cancelled() => return Err(SettlementError::Write(error)),
+            () = tokio::time::sleep(RETRY_DELAY) => {}
         }
     }
 }
 
 /// Tells PostgreSQL, now or once it answers, that a claim's worker lives.
 async fn release(services: &Services, claim: Uuid) {
-    if services.outages.postgres_is_away() || claim::give_back(&services.pool, &[claim]).await.is_err() {
+    if services.outages.postgres_is_away() || claim::release(&services.pool, &[claim]).await.is_err() {
         services.outages.release_later(claim);
     }
 }
@@ -314,8 +317,8 @@ pub(super) async fn acknowledge(delivery: &Delivery) {
 }
 
 /// Returns a message after an error, and not at once: it would come again at once.
-pub(super) async fn give_back(services: &Services, delivery: &Delivery) {
-    tokio::select! { () = services.abort.cancelled() => {}, () = tokio::time::sleep(AGAIN) => {} }
+pub(super) async fn requeue(services: &Services, delivery: &Delivery) {
+    tokio::select! { () = services.abort.cancelled() => {}, () = tokio::time::sleep(RETRY_DELAY) => {} }
     let requeue = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
     if let Err(error) = within(ACK_TIMEOUT, "take a message back", delivery.nack(requeue)).await {
         tracing::warn!(error = &error as &dyn std::error::Error, "the broker takes the message back by itself");

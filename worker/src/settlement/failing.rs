@@ -23,13 +23,13 @@ use shared::{
 };
 use uuid::Uuid;
 
-use super::delivery::{Unsettled, acknowledge, give_back, publish, send_receipt, write_down};
+use super::delivery::{SettlementError, acknowledge, publish, requeue, send_receipt, write_down};
 use crate::{
     attempt::{Attempt, log},
     failpoint,
     outcome::FailedAttempt,
     run::{
-        claim::{self, Standing, whole},
+        claim::{self, Ownership, whole},
         finish,
     },
     services::{Interrupted, Services},
@@ -54,7 +54,7 @@ pub(super) async fn retry(
     job: &Job,
     failed: &FailedAttempt,
     delay: Duration,
-) -> Result<(), Unsettled> {
+) -> Result<(), SettlementError> {
     let (_, mut headers) = republished(&delivery.properties, false);
     envelope::remember(&mut headers, job);
     set_integer(&mut headers, envelope::ATTEMPT, job.attempt + 1);
@@ -121,21 +121,21 @@ pub(super) async fn dead_letter(
     delivery: &Delivery,
     job: &Job,
     failed: &FailedAttempt,
-) -> Result<(), Unsettled> {
+) -> Result<(), SettlementError> {
     failpoint::reach_for("dead_decided", &job.slice);
     // A success is final: once another copy has gone further, a letter of this one would be left over.
     let mut failed = failed.clone();
     if failed.owns_run {
-        let standing = write_down(services, || Box::pin(claim::standing(&services.pool, job, failed.claim)));
+        let standing = write_down(services, || Box::pin(claim::still_owned(&services.pool, job, failed.claim)));
         match standing.await? {
-            Standing::Mine => {}
-            Standing::OtherBody => failed.owns_run = false,
-            Standing::Ended(receipt) => {
-                tracing::warn!("the job has ended meanwhile; this copy of it is no dead letter");
+            Ownership::Mine => {}
+            Ownership::OtherBody => failed.owns_run = false,
+            Ownership::Ended(receipt) => {
+                tracing::warn!("the job has ended meanwhile; this copy of it is not a dead letter");
                 return send_receipt(services, &receipt.again()).await;
             }
-            Standing::Others => {
-                tracing::warn!("another copy of the job has gone further; this one is no dead letter");
+            Ownership::Others => {
+                tracing::warn!("another copy of the job has gone further; this one is not a dead letter");
                 return Ok(());
             }
         }
@@ -150,7 +150,7 @@ pub(super) async fn dead_letter(
     failpoint::reach_for("dead_published", &job.slice);
     let failed = &failed;
     let (written, failed) = match write_failure(services, job, failed).await {
-        Err(Unsettled::Refused(error)) => {
+        Err(SettlementError::Refused(error)) => {
             tracing::error!(error = &error as &dyn std::error::Error, "a failure cannot be written down as it is");
             let plain = &failed.without_texts();
             (write_failure(services, job, plain).await?, plain.clone())
@@ -181,7 +181,7 @@ pub(super) async fn dead_letter(
     send_receipt(services, &failed.receipt).await
 }
 
-async fn write_failure(services: &Services, job: &Job, failed: &FailedAttempt) -> Result<Noted, Unsettled> {
+async fn write_failure(services: &Services, job: &Job, failed: &FailedAttempt) -> Result<Noted, SettlementError> {
     let events = &final_events(services, job, failed);
     let worker = services.worker.as_str();
     write_down(services, move || {
@@ -285,19 +285,19 @@ async fn note_earlier_round(
     Ok(if later { Noted::Replayed } else { Noted::Overtaken })
 }
 
-/// Dead-letters a message that is no job. It has no run; its events are written once.
+/// Dead-letters a message that is not a job. It has no run; its events are written once.
 pub(crate) async fn refuse(services: &Services, delivery: &Delivery, refusal: &Refusal) {
     let _settling = services.progress.settling();
     match refused(services, delivery, refusal).await {
         Ok(()) => acknowledge(delivery).await,
         Err(error) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "the message goes back to the queue");
-            give_back(services, delivery).await;
+            requeue(services, delivery).await;
         }
     }
 }
 
-async fn refused(services: &Services, delivery: &Delivery, refusal: &Refusal) -> Result<(), Unsettled> {
+async fn refused(services: &Services, delivery: &Delivery, refusal: &Refusal) -> Result<(), SettlementError> {
     let failure = refusal.failure();
     let (_, mut headers) = republished(&delivery.properties, false);
     set(&mut headers, envelope::JOB_ID, refusal.job_id);
@@ -317,7 +317,7 @@ async fn refused(services: &Services, delivery: &Delivery, refusal: &Refusal) ->
     });
     match noted.await {
         // The letter is out, and says what is wrong. Without its events the trail lacks it, and so says the log.
-        Err(Unsettled::Refused(error)) => {
+        Err(SettlementError::Refused(error)) => {
             tracing::error!(error = &error as &dyn std::error::Error, "a refusal cannot be written down");
         }
         noted => noted?,
@@ -372,7 +372,7 @@ fn failure_events(
         events.push(event(EventType::SchemaValidationFailed).with("schema", fault));
     }
     let error = event(EventType::ErrorOccurred).with("code", failure.code.as_str());
-    let error = error.with("stage", failure.stage.as_str()).with("message", told(failure));
+    let error = error.with("stage", failure.stage.as_str()).with("message", audit_message(failure));
     events.push(error.with("bad_rows", failure.rows_total));
     events.push(match retry {
         Some(delay) => event(EventType::RetryScheduled).with("delay_seconds", delay.as_secs()),
@@ -382,7 +382,7 @@ fn failure_events(
 }
 
 /// The message as log and audit trail have it: without the cells that a result may show.
-fn told(failure: &Failure) -> &str {
+fn audit_message(failure: &Failure) -> &str {
     if failure.code == ErrorCode::SliceNotFound { "the file has no row of the slice" } else { &failure.message }
 }
 

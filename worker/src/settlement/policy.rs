@@ -27,7 +27,7 @@ pub(crate) enum Settlement {
     /// Give it back for a while, which spends nothing.
     Park(Duration),
     /// Try again now, with nothing beside it.
-    RunAlone,
+    RunIsolated,
     /// Try again now, as the job that it was before.
     RunAs(Uuid),
     /// Try again now, as the attempt and round that it really is.
@@ -47,7 +47,7 @@ pub(crate) fn settle(outcome: &Outcome, attempt: u32) -> Settlement {
         Outcome::Failed(_) => Settlement::DeadLetter,
         Outcome::Busy | Outcome::Outage(Outage::Postgres(_) | Outage::Local(_)) => Settlement::Park(PARKED),
         Outcome::Outage(Outage::InputRoot(_)) => Settlement::Park(PARKED_FOR_ROOT),
-        Outcome::NeedsSolitude => Settlement::RunAlone,
+        Outcome::NeedsIsolation => Settlement::RunIsolated,
         Outcome::Orphaned(job_id) => Settlement::RunAs(*job_id),
         Outcome::Misnumbered { attempt, replays } => Settlement::RunAt { attempt: *attempt, replays: *replays },
         Outcome::Redundant => Settlement::Drop,

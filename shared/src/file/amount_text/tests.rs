@@ -94,7 +94,7 @@ fn what_has_no_one_reading_is_no_amount() {
         "Dr",
         "五",
     ] {
-        assert_eq!(shown(&reader, text, DecimalMark::Point), "is no decimal number", "{text}");
+        assert_eq!(shown(&reader, text, DecimalMark::Point), "is not a decimal number", "{text}");
     }
     for text in ["--5", "-5-", "(-5)", "-5 Cr", "5 Dr Cr", "(5) Dr", "Cr 5 Cr"] {
         assert_eq!(shown(&reader, text, DecimalMark::Point), "has two signs", "{text}");
@@ -102,27 +102,27 @@ fn what_has_no_one_reading_is_no_amount() {
     assert!(shown(&reader, "1.12345678901234567", DecimalMark::Point).contains("16 fractional"));
     assert!(shown(&reader, "1.234.567.890.123.456.789", DecimalMark::Comma).contains("18 integer"));
     let strict = style("decimal = ','\nthousands = 'none'");
-    assert_eq!(shown(&strict, "1.234", DecimalMark::Comma), "is no decimal number");
+    assert_eq!(shown(&strict, "1.234", DecimalMark::Comma), "is not a decimal number");
     assert_eq!(shown(&strict, "1234,5", DecimalMark::Comma), "1234.5");
 }
 
 #[test]
 fn the_decimal_mark_follows_from_what_only_one_can_read() {
     let reader = style("");
-    let weighed = |texts: &[&str]| {
+    let measured = |texts: &[&str]| {
         let mut evidence = Evidence::default();
         for (place, text) in texts.iter().enumerate() {
-            reader.weigh(text, place as u64 + 1, &mut evidence);
+            reader.measure(text, place as u64 + 1, &mut evidence);
         }
         (evidence.point, evidence.comma, evidence.either.map(|(line, ..)| line))
     };
-    assert_eq!(weighed(&["1234", "", "-7", "1 234"]), (None, None, None));
-    assert_eq!(weighed(&["12.50", "1.234"]), (Some(1), None, Some(2)));
-    assert_eq!(weighed(&["1.234", "1.234,5"]), (None, Some(2), Some(1)));
-    assert_eq!(weighed(&["1,234", "0.123"]), (Some(2), None, Some(1)));
-    assert_eq!(weighed(&["1,234,567"]), (Some(1), None, None));
-    assert_eq!(weighed(&["junk.", "x,y"]), (None, None, None));
-    assert_eq!(weighed(&["1,5", "1.5"]), (Some(2), Some(1), None));
+    assert_eq!(measured(&["1234", "", "-7", "1 234"]), (None, None, None));
+    assert_eq!(measured(&["12.50", "1.234"]), (Some(1), None, Some(2)));
+    assert_eq!(measured(&["1.234", "1.234,5"]), (None, Some(2), Some(1)));
+    assert_eq!(measured(&["1,234", "0.123"]), (Some(2), None, Some(1)));
+    assert_eq!(measured(&["1,234,567"]), (Some(1), None, None));
+    assert_eq!(measured(&["junk.", "x,y"]), (None, None, None));
+    assert_eq!(measured(&["1,5", "1.5"]), (Some(2), Some(1), None));
 }
 
 proptest! {
@@ -159,7 +159,7 @@ proptest! {
 #[test]
 fn the_point_of_an_abbreviated_currency_is_no_decimal_point() {
     let reader = style("currency = ['Rs', '$']");
-    assert_eq!(shown(&reader, "Rs.500", DecimalMark::Point), "is no decimal number");
+    assert_eq!(shown(&reader, "Rs.500", DecimalMark::Point), "is not a decimal number");
     assert_eq!(shown(&reader, "Rs 500", DecimalMark::Point), "500");
     assert_eq!(shown(&reader, "$.50", DecimalMark::Point), "0.5");
     assert_eq!(shown(&style("currency = ['Rs.']"), "Rs.500", DecimalMark::Point), "500");
@@ -168,6 +168,6 @@ fn the_point_of_an_abbreviated_currency_is_no_decimal_point() {
 #[test]
 fn line_breaks_and_tabs_group_no_digits() {
     for text in ["100\n200", "100\t200", "100\r\n200"] {
-        assert_eq!(shown(&style(""), text, DecimalMark::Point), "is no decimal number", "{text:?}");
+        assert_eq!(shown(&style(""), text, DecimalMark::Point), "is not a decimal number", "{text:?}");
     }
 }

@@ -47,7 +47,7 @@ pub enum AmountSource {
 
 /// How the amounts of a file are read, and what was learnt about that.
 #[derive(Debug)]
-pub struct Reading<'a> {
+pub struct AmountContext<'a> {
     /// The profile's style.
     pub reader: &'a AmountReader,
     /// The decimal mark.
@@ -63,7 +63,7 @@ impl AmountSource {
     ///
     /// # Errors
     /// Why there is none, as a fragment.
-    pub fn read(&self, values: &Values<'_>, reading: &mut Reading<'_>) -> Result<Option<Amount>, String> {
+    pub fn read(&self, values: &Values<'_>, reading: &mut AmountContext<'_>) -> Result<Option<Amount>, String> {
         let line = values.record.line;
         // Where the side is told by the column, a mark in the cell would turn the sign once more.
         let mut cell = |place: usize| {
@@ -116,7 +116,7 @@ fn within(units: i128) -> Result<Amount, String> {
     Amount::from_units(units).ok_or_else(|| InvalidAmount::TooLarge.to_string())
 }
 
-impl Reading<'_> {
+impl AmountContext<'_> {
     fn read(&mut self, text: &str, is_number: bool, line: u64) -> Result<Option<Amount>, InvalidAmount> {
         if is_number {
             let amount = Amount::parse(text.as_bytes())?;
@@ -132,7 +132,7 @@ impl Reading<'_> {
             };
             // Once a text has told the mark, only one that it cannot read tells more.
             if proof.is_none() || read.is_err() || self.thorough {
-                self.reader.weigh(text, line, evidence);
+                self.reader.measure(text, line, evidence);
             }
         }
         read

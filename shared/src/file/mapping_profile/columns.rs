@@ -163,7 +163,7 @@ pub enum Zeros {
     /// They stay.
     #[default]
     Keep,
-    /// They go, but for the last digit.
+    /// They go, except the last digit.
     Cut,
 }
 

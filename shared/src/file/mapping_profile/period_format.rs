@@ -32,7 +32,7 @@ pub struct PeriodFormat {
     year_offset: i32,
 }
 
-/// A text that is no format of a period.
+/// A text that is not a format of a period.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPeriodFormat {
     /// It lacks a year or a month, or has two.
@@ -44,7 +44,7 @@ pub enum InvalidPeriodFormat {
     /// Two months have one name.
     #[error("months has a name twice")]
     SameMonths,
-    /// The list of months is no list of twelve.
+    /// The list of months is not a list of twelve.
     #[error("months needs 12 names, from January to December; it has {0}")]
     Months(usize),
 }

@@ -86,7 +86,7 @@ impl TryFrom<String> for Pattern {
 
     fn try_from(text: String) -> Result<Self, String> {
         let built = regex::RegexBuilder::new(&text).size_limit(1 << 20).build();
-        built.map(Self).map_err(|error| format!("{text:?} is no regular expression: {error}"))
+        built.map(Self).map_err(|error| format!("{text:?} is not a regular expression: {error}"))
     }
 }
 

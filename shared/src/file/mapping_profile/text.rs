@@ -101,7 +101,7 @@ impl TryFrom<String> for Encoding {
         match encoding_rs::Encoding::for_label_no_replacement(dashed.as_bytes()) {
             Some(encoding) => Ok(Self(encoding)),
             None => Err(format!(
-                "{label:?} is no known encoding; such are utf-8, utf-16le, utf-16be, windows-1250 to windows-1258, \
+                "{label:?} is not a known encoding; such are utf-8, utf-16le, utf-16be, windows-1250 to windows-1258, \
                  iso-8859-1 to iso-8859-16, shift_jis, euc-jp, gbk, gb18030, big5, euc-kr, ibm866, koi8-r, macintosh"
             )),
         }
@@ -128,7 +128,7 @@ impl TryFrom<String> for Delimiter {
             [byte] if byte.is_ascii() && !byte.is_ascii_alphanumeric() && !matches!(byte, b'"' | b'\n' | b'\r' | 0) => {
                 Ok(Self(*byte))
             }
-            _ => Err(format!("{text:?} is no delimiter; it is one ASCII character such as \";\", or \"tab\"")),
+            _ => Err(format!("{text:?} is not a delimiter; it is one ASCII character such as \";\", or \"tab\"")),
         }
     }
 }
@@ -151,7 +151,7 @@ impl TryFrom<String> for Quote {
         match text.as_bytes() {
             b"none" => Ok(Self(None)),
             [byte] if byte.is_ascii_punctuation() => Ok(Self(Some(*byte))),
-            _ => Err(format!("{text:?} is no quote; it is one ASCII character such as '\"', or \"none\"")),
+            _ => Err(format!("{text:?} is not a quote; it is one ASCII character such as '\"', or \"none\"")),
         }
     }
 }
@@ -205,7 +205,7 @@ impl TryFrom<u64> for CellRow {
     fn try_from(count: u64) -> Result<Self, String> {
         match u8::try_from(count) {
             Ok(count @ 1..=9) => Ok(Self(count)),
-            _ => Err(format!("{count} is no number of records from 1 to 9")),
+            _ => Err(format!("{count} is not a number of records from 1 to 9")),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     amount::Amount,
     file::{
         columns::{AMOUNTS, ERP_TEXTS, REVIEW_TEXTS, TEXTS},
-        layout::{Reading, Values},
+        layout::{AmountContext, Values},
     },
     message::failure::BadRow,
     slice::{Entity, Period, Slice},
@@ -58,9 +58,9 @@ pub(super) fn belongs(values: &Values<'_>, slice: &Slice, whole: bool) -> Belong
         // A row that no job could load must not pass for one of another job.
         return match (entity, period) {
             (Some(entity), _) if !entity.is_empty() && entity.parse::<Entity>().is_err() => {
-                nowhere("entity", "is no entity's code".to_owned())
+                nowhere("entity", "is not an entity's code".to_owned())
             }
-            _ => nowhere("period", "is no period of the form YYYY-MM".to_owned()),
+            _ => nowhere("period", "is not a period of the form YYYY-MM".to_owned()),
         };
     }
     match (entity, period) {
@@ -77,7 +77,7 @@ type Counted<'a> = [Cow<'a, str>; 6];
 pub(super) fn row<'a>(
     values: &Values<'a>,
     slice: &'a Slice,
-    reading: &mut Reading<'_>,
+    reading: &mut AmountContext<'_>,
 ) -> Result<(LedgerRow<'a>, Option<Amount>, Counted<'a>), BadRow> {
     let line = values.record.line;
     let bad = |column: &str, reason: String| BadRow { line, column: Some(column.to_owned()), reason };

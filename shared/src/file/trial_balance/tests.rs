@@ -105,12 +105,12 @@ fn every_bad_row_is_listed_with_line_column_and_reason() {
     assert_eq!(
         shown,
         [
-            "line 2, balance: is no decimal number",
+            "line 2, balance: is not a decimal number",
             "line 3, account_code: is blank",
             "line 4: has 6 fields where the header has 7"
         ]
     );
-    assert_eq!(failure.message, "3 of 4 rows are bad; the first: line 2, balance: is no decimal number");
+    assert_eq!(failure.message, "3 of 4 rows are bad; the first: line 2, balance: is not a decimal number");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn quarantine_puts_bad_rows_aside_up_to_its_limit() {
     let rows = "A,2022-06,1,x,12x,BS,A\nA,2022-06,4,\"x\ny\",1e3,BS,A\nA,2022-06,5,x,1,BS,A\n";
     let (read, sink) = read_with(rows, |request| request.on_error = OnError::Quarantine);
     assert_eq!((read.unwrap().failed, sink.0.len()), (2, 1));
-    assert_eq!(sink.1[1], "line 3, balance: is no decimal number <A,2022-06,4,\"x\ny\",1e3,BS,A>");
+    assert_eq!(sink.1[1], "line 3, balance: is not a decimal number <A,2022-06,4,\"x\ny\",1e3,BS,A>");
     let more = format!("A,2022-06,9,x,?,BS,A\n{rows}");
     let failure = failure(&more, |request| request.on_error = OnError::Quarantine);
     assert!(failure.message.starts_with("more than 2 rows are bad"), "{failure}");
@@ -205,7 +205,7 @@ fn through(profile: &str, text: &str) -> Result<Vec<String>, String> {
     read.map(|_| sink.0).map_err(|failure| format!("{}: {}", failure.code, failure.message))
 }
 
-/// A file's own columns but for entity, period, bs_pl and status.
+/// A file's own columns except entity, period, bs_pl and status.
 const BRIEF: &str = "[columns]\nentity = { message = 'entity' }\nperiod = { message = 'period' }\nbs_pl = { value = 'BS' }\n\
                      status = { value = 'x' }\n";
 

@@ -7,8 +7,9 @@ use tempfile::SpooledTempFile;
 use zip::{ZipArchive, ZipWriter, result::ZipError};
 
 use super::{
-    WorkbookLimits, invalid, rows, too_large, unpacks_to_too_much,
-    weight::{Kind, Limits, Weight, look_through},
+    WorkbookLimits, invalid,
+    measure::{Footprint, Kind, PartLimits, look_through},
+    rows, too_large, unpacks_to_too_much,
 };
 use crate::{
     file::records::RecordLimits,
@@ -27,7 +28,7 @@ const ENTRY: usize = 56;
 pub(super) struct Parts {
     pub(super) archive: SpooledTempFile,
     /// Bytes that the library may hold of it.
-    pub(super) weight: u64,
+    pub(super) footprint: u64,
     /// Why a part was left out, if one was: a picture, or one that the library will miss.
     pub(super) left_out: Option<Failure>,
 }
@@ -55,13 +56,13 @@ impl Parts {
         packed.rewind().map_err(unreadable)?;
 
         let mut archive = ZipArchive::new(BufReader::new(packed)).map_err(|error| damaged(&error))?;
-        let limits = Limits { token: limits.bytes.max(1 << 20) as u64, unpacked: most.unpacked };
-        let (mut weight, mut left, mut left_out, mut kept) = (Weight::default(), most.unpacked, None, Vec::new());
+        let limits = PartLimits { token: limits.bytes.max(1 << 20) as u64, unpacked: most.unpacked };
+        let (mut footprint, mut left, mut left_out, mut kept) = (Footprint::default(), most.unpacked, None, Vec::new());
         for place in 0..archive.len() {
             let part = archive.by_index(place).map_err(|error| damaged(&error))?;
             let name = String::from_utf8_lossy(part.name_raw()).into_owned();
             let kind = Kind::of(&name);
-            if look_through(part, kind, limits, &mut left, &mut weight)? {
+            if look_through(part, kind, limits, &mut left, &mut footprint)? {
                 kept.push(place);
                 continue;
             }
@@ -73,13 +74,13 @@ impl Parts {
             }
             left_out = left_out.or(Some(failure));
         }
-        let weight = weight.bytes(archive.len() as u64);
+        let footprint = footprint.bytes(archive.len() as u64);
         let archive = if kept.len() == archive.len() {
             archive.into_inner().into_inner()
         } else {
             only(archive, &kept).map_err(|error| damaged(&error))?
         };
-        let mut parts = Self { archive, weight, left_out };
+        let mut parts = Self { archive, footprint, left_out };
         parts.archive.rewind().map_err(unreadable)?;
         Ok(parts)
     }

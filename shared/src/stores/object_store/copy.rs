@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStoreExt, path::Path};
 use tokio::io::AsyncWriteExt;
 
-use super::{Store, Trouble, object_url::ObjectUrl, path_of};
+use super::{ObjectError, Store, object_url::ObjectUrl, path_of};
 use crate::fingerprint::{Fingerprint, Fingerprinter};
 
 /// How often one transfer that broke off is gone on with.
@@ -17,7 +17,7 @@ const RESUMES: u32 = 10;
 
 /// How large a copy may become.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct CopyLimits {
     /// Bytes of the object.
     pub bytes: u64,
     /// Bytes that are held in memory; what is longer goes to disk.
@@ -49,7 +49,7 @@ pub enum Content {
 pub enum CopyError {
     /// The store did not hand it out.
     #[error(transparent)]
-    Store(#[from] Trouble),
+    Store(#[from] ObjectError),
     /// It is larger than the limit.
     #[error("it has {0} bytes or more")]
     TooLarge(u64),
@@ -64,9 +64,9 @@ pub enum CopyError {
 ///
 /// # Errors
 /// If the store does not hand all of it out, it is too large, was replaced, or cannot be written down.
-pub async fn copy(store: &Store, object: &ObjectUrl, limits: Limits) -> Result<Copied, CopyError> {
+pub async fn copy(store: &Store, object: &ObjectUrl, limits: CopyLimits) -> Result<Copied, CopyError> {
     let path = path_of(object)?;
-    let first = store.client.get_opts(&path, GetOptions::default()).await.map_err(Trouble::from)?;
+    let first = store.client.get_opts(&path, GetOptions::default()).await.map_err(ObjectError::from)?;
     let meta = first.meta.clone();
     if meta.size > limits.bytes {
         return Err(CopyError::TooLarge(meta.size));
@@ -79,13 +79,13 @@ pub async fn copy(store: &Store, object: &ObjectUrl, limits: Limits) -> Result<C
             Some(Ok(piece)) => {
                 spool.take(&piece).await?;
                 if spool.bytes > meta.size {
-                    return Err(Trouble::Replaced.into());
+                    return Err(ObjectError::Replaced.into());
                 }
                 continue;
             }
             None if spool.bytes == meta.size => break,
-            None => Trouble::Away("ended the transfer early".to_owned()),
-            Some(Err(error)) => Trouble::from(error),
+            None => ObjectError::Away("ended the transfer early".to_owned()),
+            Some(Err(error)) => ObjectError::from(error),
         };
         resumes += 1;
         if spool.bytes == meta.size {
@@ -105,22 +105,22 @@ async fn resume(
     path: &Path,
     first: &ObjectMeta,
     from: u64,
-    broken: Trouble,
-) -> Result<GetResult, Trouble> {
+    broken: ObjectError,
+) -> Result<GetResult, ObjectError> {
     // Without a mark of the object's content nobody could tell that the rest belongs to the beginning.
     let Some(mark) = &first.e_tag else { return Err(broken) };
     let range = Some(GetRange::Bounded(from..first.size));
     let options = GetOptions { range, if_match: Some(mark.clone()), ..GetOptions::default() };
-    match store.client.get_opts(path, options).await.map_err(Trouble::from) {
+    match store.client.get_opts(path, options).await.map_err(ObjectError::from) {
         // Not every store heeds the condition.
         Ok(rest) if rest.meta.e_tag.as_ref() == Some(mark) => Ok(rest),
-        Ok(_) | Err(Trouble::Replaced | Trouble::Missing) => Err(Trouble::Replaced),
-        Err(Trouble::Refused) => Err(Trouble::Refused),
+        Ok(_) | Err(ObjectError::Replaced | ObjectError::Missing) => Err(ObjectError::Replaced),
+        Err(ObjectError::Refused) => Err(ObjectError::Refused),
         // The range may not fit what lies there now.
-        Err(Trouble::Away(reason)) => match store.client.head(path).await.map_err(Trouble::from) {
-            Ok(now) if now.e_tag.as_ref() != Some(mark) => Err(Trouble::Replaced),
-            Err(Trouble::Missing) => Err(Trouble::Replaced),
-            Ok(_) | Err(_) => Err(Trouble::Away(reason)),
+        Err(ObjectError::Away(reason)) => match store.client.head(path).await.map_err(ObjectError::from) {
+            Ok(now) if now.e_tag.as_ref() != Some(mark) => Err(ObjectError::Replaced),
+            Err(ObjectError::Missing) => Err(ObjectError::Replaced),
+            Ok(_) | Err(_) => Err(ObjectError::Away(reason)),
         },
     }
 }

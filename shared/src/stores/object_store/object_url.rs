@@ -50,7 +50,7 @@ impl ObjectUrl {
     /// # Errors
     /// What is wrong with it, as a fragment that shows none of it: it may hold what is secret.
     pub fn parse(text: &str, is_prefix: bool) -> Result<Self, &'static str> {
-        let (scheme, rest) = text.split_once("://").ok_or("is no URL")?;
+        let (scheme, rest) = text.split_once("://").ok_or("is not a URL")?;
         let kind = Kind::of_scheme(scheme).ok_or("is of a scheme that is not read")?;
         let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');

@@ -9,31 +9,31 @@ use super::{
 };
 use crate::faults::{
     clock::skewed,
-    proxy::{Relay, Way},
+    proxy::{Proxy, Way},
     services::Service,
-    site::{Relays, Site},
+    site::{Proxies, Site},
 };
 
-fn relay(relays: &Relays, service: Service) -> &Relay {
+fn proxy(proxies: &Proxies, service: Service) -> &Proxy {
     match service {
-        Service::Postgres => &relays.postgres,
-        Service::RabbitMq => &relays.rabbitmq,
-        Service::MongoDb => &relays.mongodb,
+        Service::Postgres => &proxies.postgres,
+        Service::RabbitMq => &proxies.rabbitmq,
+        Service::MongoDb => &proxies.mongodb,
     }
 }
 
-async fn with_way(relays: &Relays, service: Service, way: Way, step: &Step) {
-    let relay = relay(relays, service);
-    relay.set(way);
+async fn with_way(proxies: &Proxies, service: Service, way: Way, step: &Step) {
+    let proxy = proxy(proxies, service);
+    proxy.set(way);
     if way == Way::Shut {
-        relay.cut();
+        proxy.cut();
     }
     tokio::time::sleep(step.lasting).await;
-    relay.set(Way::Open);
+    proxy.set(Way::Open);
 }
 
 /// Brings a fault about and takes it back.
-pub(super) async fn bring_about(site: &Site, crew: &mut Crew<'_>, relays: &Relays, step: &Step) {
+pub(super) async fn bring_about(site: &Site, crew: &mut Crew<'_>, proxies: &Proxies, step: &Step) {
     let lasting = tokio::time::sleep(step.lasting);
     let services = &site.services;
     match step.fault {
@@ -74,19 +74,19 @@ pub(super) async fn bring_about(site: &Site, crew: &mut Crew<'_>, relays: &Relay
             lasting.await;
             services.resume(service).await;
         }
-        Fault::Cut(service) => relay(relays, service).cut(),
-        Fault::Slow(service) => with_way(relays, service, Way::Slow(Duration::from_millis(40)), step).await,
-        Fault::Hole(service) => with_way(relays, service, Way::Hole, step).await,
-        Fault::Shut(service) => with_way(relays, service, Way::Shut, step).await,
+        Fault::Cut(service) => proxy(proxies, service).cut(),
+        Fault::Slow(service) => with_way(proxies, service, Way::Slow(Duration::from_millis(40)), step).await,
+        Fault::Hole(service) => with_way(proxies, service, Way::Hole, step).await,
+        Fault::Shut(service) => with_way(proxies, service, Way::Shut, step).await,
         Fault::LoseCommitReplies => {
-            relays.postgres.lose_commit_replies(3);
+            proxies.postgres.lose_commit_replies(3);
             lasting.await;
-            relays.postgres.lose_commit_replies(0);
+            proxies.postgres.lose_commit_replies(0);
         }
         Fault::LoseDeadLetterReplies => {
-            relays.postgres.lose_dead_letter_replies(6);
+            proxies.postgres.lose_dead_letter_replies(6);
             lasting.await;
-            relays.postgres.lose_dead_letter_replies(0);
+            proxies.postgres.lose_dead_letter_replies(0);
         }
         Fault::MemoryAlarm => {
             services.rabbitmqctl(&["set_vm_memory_high_watermark", "absolute", "1MB"]).await;

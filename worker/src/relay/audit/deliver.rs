@@ -163,7 +163,7 @@ fn document(row: &Row) -> Result<Document, String> {
         return Err(format!("{} was changed in PostgreSQL after it had its place", id(row)));
     }
     let document =
-        audit_chain::to_bson(&linked, &hash).map_err(|error| format!("{} is no document: {error}", id(row)))?;
+        audit_chain::to_bson(&linked, &hash).map_err(|error| format!("{} is not a document: {error}", id(row)))?;
     let bytes = if row.raw_size_bytes() < LONG_ROW { 0 } else { document.to_vec().map_or(usize::MAX, |b| b.len()) };
     if bytes > DOCUMENT_BYTES {
         return Err(format!("{} is larger than MongoDB takes", id(row)));

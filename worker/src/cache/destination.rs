@@ -19,7 +19,7 @@ use shared::{
     slice::Slice,
     stores::{
         cache::{CacheStore, file_name},
-        object_store::{Store, Trouble, object_url::ObjectUrl, path_of},
+        object_store::{ObjectError, Store, object_url::ObjectUrl, path_of},
         postgres::PostgresError,
     },
 };
@@ -29,16 +29,16 @@ use uuid::Uuid;
 use super::{CacheError, failed_to};
 
 /// How long a publisher waits for its turn to rename.
-const TURN_TIMEOUT: Duration = Duration::from_secs(5);
+const RENAME_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// The file whose lock is the turn.
-const TURN: &str = ".turn";
+const RENAME_LOCK: &str = ".turn";
 /// How long an object store may take to tell what lies in a place.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes that are sent at a time; what is not longer is one request. No store takes smaller parts.
 const PART: u64 = 5 << 20;
 
 /// The place of a slice's file.
-pub(super) enum Place<'a> {
+pub(super) enum Destination<'a> {
     /// A name in a folder.
     Folder { folder: &'a Path, name: String },
     /// An object, and what lay in its place when it was looked at.
@@ -55,7 +55,7 @@ pub(super) enum Draft {
 }
 
 /// A file that was not put in its place yet, and goes away with this value unless it is.
-pub(super) struct Unplaced {
+pub(super) struct TempFile {
     file: File,
     name: Option<Unfinished>,
 }
@@ -72,7 +72,7 @@ impl Drop for Unfinished {
 
 impl Draft {
     /// Begins the file. What it returns removes it.
-    pub(super) fn begin(&self) -> Result<Unplaced, CacheError> {
+    pub(super) fn begin(&self) -> Result<TempFile, CacheError> {
         match self {
             Self::Beside(path) => {
                 if let Some(folder) = path.parent() {
@@ -80,17 +80,17 @@ impl Draft {
                 }
                 let name = Unfinished(path.clone());
                 let file = File::create_new(path).map_err(failed_to("create", path))?;
-                Ok(Unplaced { file, name: Some(name) })
+                Ok(TempFile { file, name: Some(name) })
             }
             Self::Unnamed => {
                 let file = tempfile::tempfile().map_err(failed_to("create a file in", &std::env::temp_dir()))?;
-                Ok(Unplaced { file, name: None })
+                Ok(TempFile { file, name: None })
             }
         }
     }
 }
 
-impl Unplaced {
+impl TempFile {
     /// The file, to be written.
     pub(super) fn writer(&self) -> Result<File, CacheError> {
         self.file.try_clone().map_err(failed_to("open", self.path()))
@@ -110,7 +110,7 @@ impl Unplaced {
     }
 }
 
-impl<'a> Place<'a> {
+impl<'a> Destination<'a> {
     /// The place of a slice's file, as it is now.
     ///
     /// # Errors
@@ -141,7 +141,7 @@ impl<'a> Place<'a> {
     ///
     /// # Errors
     /// If the lock is gone, somebody else has been there, or the store fails.
-    pub(super) async fn take(self, transaction: &Transaction<'_>, file: Unplaced) -> Result<(), CacheError> {
+    pub(super) async fn take(self, transaction: &Transaction<'_>, file: TempFile) -> Result<(), CacheError> {
         match self {
             Self::Folder { folder, name } => rename(transaction, file, folder, name).await,
             Self::Object { store, object, before } => put(transaction, file.file, store, &object, before).await,
@@ -155,41 +155,41 @@ async fn is_locked(transaction: &Transaction<'_>) -> Result<(), CacheError> {
     Ok(())
 }
 
-async fn rename(transaction: &Transaction<'_>, file: Unplaced, folder: &Path, name: String) -> Result<(), CacheError> {
-    let turn = turn(folder).await?;
+async fn rename(transaction: &Transaction<'_>, file: TempFile, folder: &Path, name: String) -> Result<(), CacheError> {
+    let lock = rename_lock(folder).await?;
     is_locked(transaction).await?;
     let folder = folder.to_owned();
     // The turn goes along: it must last until the rename has happened, even if nobody waits for that.
     let rename = spawn_blocking(move || {
         let place = folder.join(name);
         fs::rename(file.path(), &place).map_err(failed_to("rename a finished file to", &place))?;
-        drop(turn);
+        drop(lock);
         File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed_to("sync", &folder))
     });
     rename.await?
 }
 
 /// Waits until nobody else renames files in the folder; others wait until the returned file is closed.
-async fn turn(folder: &Path) -> Result<File, CacheError> {
-    let path = folder.join(TURN);
+async fn rename_lock(folder: &Path) -> Result<File, CacheError> {
+    let path = folder.join(RENAME_LOCK);
     let file = File::options().create(true).append(true).open(&path).map_err(failed_to("open", &path))?;
     let begun = Instant::now();
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if begun.elapsed() < TURN_TIMEOUT => {
+            Err(TryLockError::WouldBlock) if begun.elapsed() < RENAME_LOCK_TIMEOUT => {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
-            Err(TryLockError::WouldBlock) => return Err(CacheError::Turn(folder.to_owned())),
+            Err(TryLockError::WouldBlock) => return Err(CacheError::RenameLocked(folder.to_owned())),
             Err(TryLockError::Error(source)) => return Err(failed_to("lock", &path)(source)),
         }
     }
 }
 
 /// What lies in a place.
-async fn look(store: &Store, object: &ObjectUrl) -> Result<Option<UpdateVersion>, Trouble> {
+async fn look(store: &Store, object: &ObjectUrl) -> Result<Option<UpdateVersion>, ObjectError> {
     let path = path_of(object)?;
-    let late = |_| Trouble::Away("did not answer in time".to_owned());
+    let late = |_| ObjectError::Away("did not answer in time".to_owned());
     match tokio::time::timeout(LOOK_TIMEOUT, store.client().head(&path)).await.map_err(late)? {
         Ok(ObjectMeta { e_tag, version, .. }) => Ok(Some(UpdateVersion { e_tag, version })),
         Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -213,7 +213,7 @@ async fn put(
     is_locked(transaction).await?;
     let mode = before.map_or(PutMode::Create, PutMode::Update);
     let done = store.client().put_opts(&path, PutPayload::from(bytes), mode.into()).await;
-    done.map_err(Trouble::from).map_err(failed_at("put", object))?;
+    done.map_err(ObjectError::from).map_err(failed_at("put", object))?;
     Ok(())
 }
 
@@ -240,7 +240,7 @@ async fn put_in_parts(
     is_locked(transaction).await?;
     let now = look(store, object).await.map_err(failed())?;
     if now.map(|now| now.e_tag) != before.map(|before| before.e_tag) {
-        return Err(failed()(Trouble::Replaced));
+        return Err(failed()(ObjectError::Replaced));
     }
     upload.complete().await.map_err(failed())
 }
@@ -256,18 +256,18 @@ fn part(file: &mut File) -> Result<Vec<u8>, CacheError> {
 struct Upload(Option<Box<dyn MultipartUpload>>);
 
 impl Upload {
-    async fn begin(store: &Store, path: &ObjectPath) -> Result<Self, Trouble> {
+    async fn begin(store: &Store, path: &ObjectPath) -> Result<Self, ObjectError> {
         Ok(Self(Some(store.client().put_multipart(path).await?)))
     }
 
-    async fn send(&mut self, bytes: Vec<u8>) -> Result<(), Trouble> {
+    async fn send(&mut self, bytes: Vec<u8>) -> Result<(), ObjectError> {
         match &mut self.0 {
             Some(upload) => Ok(upload.put_part(bytes.into()).await?),
             None => Ok(()),
         }
     }
 
-    async fn complete(mut self) -> Result<(), Trouble> {
+    async fn complete(mut self) -> Result<(), ObjectError> {
         if let Some(upload) = &mut self.0 {
             upload.complete().await?;
         }
@@ -281,7 +281,7 @@ impl Drop for Upload {
         if let (Some(mut upload), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
             runtime.spawn(async move {
                 if let Err(error) = upload.abort().await {
-                    let trouble = Trouble::from(error);
+                    let trouble = ObjectError::from(error);
                     tracing::warn!(%trouble, "an upload that broke off was not aborted; its parts stay in the bucket");
                 }
             });
@@ -290,6 +290,6 @@ impl Drop for Upload {
 }
 
 /// Names the object that could not be worked with.
-fn failed_at(what: &'static str, object: &ObjectUrl) -> impl FnOnce(Trouble) -> CacheError {
+fn failed_at(what: &'static str, object: &ObjectUrl) -> impl FnOnce(ObjectError) -> CacheError {
     move |source| CacheError::Store { what, object: object.clone(), source }
 }

@@ -29,7 +29,7 @@ const COLOUR: u64 = 16;
 
 /// What a part may be.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct PartLimits {
     /// Bytes of one tag or text, and of an element whose content is read as one.
     pub(super) token: u64,
     /// Bytes that all parts unpack to.
@@ -38,14 +38,14 @@ pub(super) struct Limits {
 
 /// What the parts looked through so far come to.
 #[derive(Debug, Default)]
-pub(super) struct Weight {
+pub(super) struct Footprint {
     held: u64,
     longest: u64,
     longest_link: u64,
     sheets: u64,
 }
 
-impl Weight {
+impl Footprint {
     /// The bytes, with those of a directory of so many parts.
     pub(super) fn bytes(&self, parts: u64) -> u64 {
         // Each sheet has a copy of the relationship that it names.
@@ -91,9 +91,9 @@ struct Gathered {
 pub(super) fn look_through(
     part: impl Read,
     kind: Kind,
-    limits: Limits,
+    limits: PartLimits,
     left: &mut u64,
-    weight: &mut Weight,
+    footprint: &mut Footprint,
 ) -> Result<bool, Failure> {
     let counted = Counted { part, left, read: 0, fault: None };
     let mut reader = Reader::from_reader(Metered { input: BufReader::with_capacity(CHUNK, counted), taken: 0, limits });
@@ -106,11 +106,11 @@ pub(super) fn look_through(
         match reader.read_event_into(&mut buffer) {
             Ok(Event::Eof) => break true,
             Ok(event) => {
-                looking.take(&event, weight);
+                looking.take(&event, footprint);
                 if looking.too_long(reader.buffer_position()) {
                     break false;
                 }
-                weight.longest = weight.longest.max(buffer.len() as u64);
+                footprint.longest = footprint.longest.max(buffer.len() as u64);
             }
             Err(_) if reader.get_ref().is_over() => break false,
             Err(_) => break true,
@@ -124,7 +124,7 @@ pub(super) fn look_through(
         Some(Fault::Unreadable(error)) => return Err(parts::damaged(&error)),
         None => rest.map_err(|error| parts::damaged(&error))?,
     };
-    looking.finish(counted.read, weight)?;
+    looking.finish(counted.read, footprint)?;
     Ok(within)
 }
 
@@ -161,13 +161,13 @@ impl Looking {
         }
     }
 
-    fn take(&mut self, event: &Event<'_>, weight: &mut Weight) {
+    fn take(&mut self, event: &Event<'_>, footprint: &mut Footprint) {
         match event {
             Event::Start(tag) => {
-                self.tag(tag, weight);
+                self.tag(tag, footprint);
                 self.gather(tag);
             }
-            Event::Empty(tag) => self.tag(tag, weight),
+            Event::Empty(tag) => self.tag(tag, footprint),
             Event::End(tag) => {
                 let name: &str = tag.name().0;
                 for gathered in [&mut self.outer, &mut self.inner] {
@@ -181,7 +181,7 @@ impl Looking {
         }
     }
 
-    fn tag(&mut self, tag: &BytesStart<'_>, weight: &mut Weight) {
+    fn tag(&mut self, tag: &BytesStart<'_>, footprint: &mut Footprint) {
         let bytes = tag.len() as u64;
         match tag.local_name().as_ref() {
             "sst" => self.claimed = self.claimed.max(claimed(tag)),
@@ -196,14 +196,14 @@ impl Looking {
                 self.copied = self.copied.max(bytes);
             }
             "sheet" | "definedName" => {
-                weight.sheets += 1;
-                weight.held = weight.held.saturating_add(NAMED + 2 * bytes);
+                footprint.sheets += 1;
+                footprint.held = footprint.held.saturating_add(NAMED + 2 * bytes);
             }
-            "srgbClr" | "sysClr" | "dk1" | "dk2" | "lt1" | "lt2" | "hlink" | "folHlink" => weight.held += COLOUR,
-            accent if accent.starts_with("accent") => weight.held += COLOUR,
+            "srgbClr" | "sysClr" | "dk1" | "dk2" | "lt1" | "lt2" | "hlink" | "folHlink" => footprint.held += COLOUR,
+            accent if accent.starts_with("accent") => footprint.held += COLOUR,
             "Relationship" if self.kind == Kind::Links => {
-                weight.longest_link = weight.longest_link.max(bytes);
-                weight.held = weight.held.saturating_add(NAMED + bytes);
+                footprint.longest_link = footprint.longest_link.max(bytes);
+                footprint.held = footprint.held.saturating_add(NAMED + bytes);
             }
             _ => {}
         }
@@ -227,7 +227,7 @@ impl Looking {
     }
 
     /// Weighs what the part holds, now that it is read.
-    fn finish(self, bytes: u64, weight: &mut Weight) -> Result<(), Failure> {
+    fn finish(self, bytes: u64, footprint: &mut Footprint) -> Result<(), Failure> {
         let held = match self.kind {
             Kind::Strings if self.claimed > bytes => {
                 return Err(invalid(format!(
@@ -245,7 +245,7 @@ impl Looking {
             }
             Kind::Links | Kind::Other => 0,
         };
-        weight.held = weight.held.saturating_add(held);
+        footprint.held = footprint.held.saturating_add(held);
         Ok(())
     }
 }
@@ -300,7 +300,7 @@ struct Metered<R> {
     input: R,
     /// Bytes since the last tag or text ended.
     taken: u64,
-    limits: Limits,
+    limits: PartLimits,
 }
 
 impl<R> Metered<R> {
