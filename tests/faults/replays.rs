@@ -1,7 +1,10 @@
 //! Dead letters that two engineers replay at once, or too late.
 
 use serde_json::json;
-use tests::faults::book::{Export, Publication};
+use tests::faults::{
+    book::{Export, Publication},
+    site::Site,
+};
 use uuid::Uuid;
 
 use crate::run::{SETTLED, export, export_at, is_whole, missing, site};
@@ -93,8 +96,14 @@ async fn cancelling_and_locking_race_with_commits_and_each_job_ends_one_way() {
 async fn dead_letters_are_not_none_while_the_leader_of_their_queue_is_mute() {
     let (_hold, site) = site().await;
     let _worker = site.worker(&[]).await;
-    let job = site.publish(crate::run::bad(&site, "A")).await;
-    site.client.receipt(job, SETTLED).await;
+    let mut jobs = Vec::new();
+    for entity in ["A", "B", "C"] {
+        let job = site.publish(crate::run::bad(&site, entity)).await;
+        site.client.receipt(job, SETTLED).await;
+        jobs.push(job.to_string());
+    }
+    // From now on the letters have been given back once: one that is given back alone lies behind the others.
+    assert_eq!(listed(&site).await, jobs);
     // It says nothing until somebody asks it for a letter; a count without it is 0 after 250 ms.
     let mute = format!(
         "{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"{}\">>, queue, <<\"aura.dead\">>)), \
@@ -105,7 +114,15 @@ async fn dead_letters_are_not_none_while_the_leader_of_their_queue_is_mute() {
         site.name()
     );
     site.services.rabbitmqctl(&["eval", &mute]).await;
+    assert_eq!(listed(&site).await, jobs);
+    assert_eq!(listed(&site).await, jobs, "their order has changed");
+}
+
+/// The jobs of the dead letters, in their order; all letters were seen.
+async fn listed(site: &Site) -> Vec<String> {
     let listed = site.producer(&["dead", "list", "--json"]).await;
     let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
-    assert_eq!((&listed["letters"], &listed["seen"]), (&json!(1), &json!(1)), "{listed:#}");
+    let jobs = listed["jobs"].as_array().expect("jobs");
+    assert_eq!((&listed["letters"], &listed["seen"]), (&json!(jobs.len()), &json!(jobs.len())), "{listed:#}");
+    jobs.iter().map(|job| job["job_id"].as_str().expect("an identity").to_owned()).collect()
 }

@@ -16,6 +16,7 @@ use chrono::Utc;
 use futures_util::StreamExt;
 use lapin::{
     Acker, BasicProperties, Channel, Connection, Consumer, ErrorKind, Queue,
+    message::{BasicGetMessage, Delivery},
     options::{
         BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicGetOptions, BasicNackOptions, BasicQosOptions,
         QueueDeclareOptions,
@@ -54,6 +55,8 @@ const RESOURCE_LOCKED: u16 = 405;
 /// The dead letters that a command is about, taken out but not yet settled.
 pub(crate) struct Held {
     connection: Connection,
+    /// The channel of the oldest letter, where that was taken by itself.
+    first: Option<Channel>,
     consumers: Vec<Consuming>,
     since: Instant,
     /// The queue's name.
@@ -130,16 +133,21 @@ pub(crate) async fn hold(settings: &Settings, select: impl Fn(&Letter) -> bool) 
     let topology = Topology::new(&settings.namespace);
     let connection = topology::declare(settings, &topology).await?;
     let failed = CommandError::broker(settings);
-    let total = lock(&connection, &topology.dead, settings).await?;
+    let locked = lock(&connection, &topology.dead, settings).await?;
+    let (first, oldest) = locked.first.unzip();
     let mut held = Held {
         connection,
+        first,
         consumers: Vec::new(),
         since: Instant::now(),
         queue: topology.dead,
         letters: Vec::new(),
-        seen: Seen { letters: total, seen: 0 },
+        seen: Seen { letters: locked.letters, seen: 0 },
         codes: BTreeSet::new(),
     };
+    if let Some(oldest) = oldest {
+        held.look_at(oldest.delivery, &select);
+    }
     while held.seen.is_partial() && held.consumers.len() < CONSUMERS {
         if !held.take(&select).await.map_err(failed)? {
             break;
@@ -163,7 +171,6 @@ impl Held {
         let options = BasicConsumeOptions { exclusive, ..BasicConsumeOptions::default() };
         let consume = channel.basic_consume(self.queue.as_str().into(), "".into(), options, FieldTable::default());
         let mut consumer = within(LIMIT, what, consume).await?;
-        let now = Utc::now();
         let mut came = 0;
         while came < due {
             let delivery = match timeout(STALLED, consumer.next()).await {
@@ -173,18 +180,23 @@ impl Held {
                 Err(_) => break,
             };
             came += 1;
-            let letter = Letter::read(&delivery.properties, &delivery.data, now);
-            if !self.codes.contains(&letter.code) {
-                self.codes.insert(letter.code.clone());
-            }
-            if select(&letter) {
-                let (body, properties) = (delivery.data, delivery.properties);
-                self.letters.push(Dead { letter, body, properties, acker: delivery.acker });
-            }
+            self.look_at(delivery, select);
         }
-        self.seen.seen += came;
         self.consumers.push(Consuming { channel, consumer });
         Ok(came == due)
+    }
+
+    /// Counts a letter, and keeps it if it is selected.
+    fn look_at(&mut self, delivery: Delivery, select: &impl Fn(&Letter) -> bool) {
+        let letter = Letter::read(&delivery.properties, &delivery.data, Utc::now());
+        self.seen.seen += 1;
+        if !self.codes.contains(&letter.code) {
+            self.codes.insert(letter.code.clone());
+        }
+        if select(&letter) {
+            let (body, properties) = (delivery.data, delivery.properties);
+            self.letters.push(Dead { letter, body, properties, acker: delivery.acker });
+        }
     }
 
     /// Whether the broker will soon take the letters back by itself.
@@ -205,20 +217,28 @@ impl Held {
             let _ = within(LIMIT, "deliver no more", cancel).await;
         }
         // A channel that is closed cleanly has told the broker of every letter taken out.
-        for Consuming { channel, .. } in &self.consumers {
+        for channel in self.first.iter().chain(self.consumers.iter().map(|consuming| &consuming.channel)) {
             let _ = within(LIMIT, "close", channel.close(200, "done".into())).await;
         }
         topology::hang_up(self.connection).await;
     }
 }
 
-/// Waits, for as long as is polite, until nobody else has letters in hand; returns how many there are.
-async fn lock(connection: &Connection, queue: &str, settings: &Settings) -> Result<usize, CommandError> {
+/// The right to the letters.
+struct Locked {
+    /// How many letters there are.
+    letters: usize,
+    /// The oldest, and its channel, where it had to be taken for them to be counted.
+    first: Option<(Channel, BasicGetMessage)>,
+}
+
+/// Waits, for as long as is polite, until nobody else has letters in hand.
+async fn lock(connection: &Connection, queue: &str, settings: &Settings) -> Result<Locked, CommandError> {
     let failed = CommandError::broker(settings);
     let (started, mut told) = (Instant::now(), false);
     loop {
-        if let Some(letters) = count_if_mine(connection, queue).await.map_err(failed)? {
-            return Ok(usize::try_from(letters).unwrap_or(usize::MAX));
+        if let Some(locked) = lock_if_free(connection, queue).await.map_err(failed)? {
+            return Ok(locked);
         }
         if started.elapsed() > POLITENESS {
             return Err(CommandError::Held { queue: queue.to_owned() });
@@ -231,8 +251,8 @@ async fn lock(connection: &Connection, queue: &str, settings: &Settings) -> Resu
     }
 }
 
-/// How many letters there are, if this connection has the right to them, and those before it have given theirs back.
-async fn count_if_mine(connection: &Connection, queue: &str) -> Result<Option<u32>, AmqpError> {
+/// The right to the letters, if no other connection has it, and those before it have given theirs back.
+async fn lock_if_free(connection: &Connection, queue: &str) -> Result<Option<Locked>, AmqpError> {
     // A refused declaration closes its channel.
     let channel = within(LIMIT, "open a channel", connection.create_channel()).await?;
     let lock = format!("{queue}.lock");
@@ -242,26 +262,35 @@ async fn count_if_mine(connection: &Connection, queue: &str) -> Result<Option<u3
         FieldTable::default(),
     );
     match within(LIMIT, "lock the dead letters", declare).await {
-        Ok(_) => {
-            let state = state(&channel, queue).await?;
-            if state.consumer_count() > 0 || state.message_count() == 0 && !is_empty(&channel, queue).await? {
-                return Ok(None);
-            }
-            Ok(Some(state.message_count()))
-        }
-        Err(error) if is_held(&error) => Ok(None),
-        Err(error) => Err(error),
+        Ok(_) => {}
+        Err(error) if is_held(&error) => return Ok(None),
+        Err(error) => return Err(error),
     }
+    let counted = state(&channel, queue).await?;
+    if counted.consumer_count() > 0 {
+        return Ok(None);
+    }
+    if counted.message_count() > 0 {
+        return Ok(Some(Locked { letters: whole(counted.message_count()), first: None }));
+    }
+    // RabbitMQ also counts 0 while the node that leads the queue is away or busy. A letter is had from that
+    // node alone, and so is the number of those behind it.
+    let get = channel.basic_get(queue.into(), BasicGetOptions::default());
+    let Some(first) = within(LIMIT, "look into the dead letters", get).await? else {
+        return Ok(Some(Locked { letters: 0, first: None }));
+    };
+    // A quorum queue counts whoever has a letter in hand among its consumers.
+    if state(&channel, queue).await?.consumer_count() > 1 {
+        let back = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+        within(LIMIT, "take a letter back", first.nack(back)).await?;
+        return Ok(None);
+    }
+    // It stays in hand: given back by itself, it would lie behind all that were given back before.
+    Ok(Some(Locked { letters: whole(first.message_count).saturating_add(1), first: Some((channel, first)) }))
 }
 
-/// Returns whether the queue itself says that it is empty. Its count is 0 also while the node that leads it is
-/// away or busy; a letter is had from that node alone.
-async fn is_empty(channel: &Channel, queue: &str) -> Result<bool, AmqpError> {
-    let get = channel.basic_get(queue.into(), BasicGetOptions::default());
-    let Some(letter) = within(LIMIT, "look into the dead letters", get).await? else { return Ok(true) };
-    let back = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-    within(LIMIT, "take a letter back", letter.nack(back)).await?;
-    Ok(false)
+fn whole(letters: u32) -> usize {
+    usize::try_from(letters).unwrap_or(usize::MAX)
 }
 
 fn is_held(error: &AmqpError) -> bool {
