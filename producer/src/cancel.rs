@@ -8,6 +8,7 @@ use shared::{
     message::event::EventType,
     settings::Settings,
     stores::{
+        locks::Lock,
         outbox,
         postgres::{PostgresError, transaction},
     },
@@ -20,7 +21,6 @@ use crate::{
     output,
 };
 
-const WAIT_FOR_WORKERS: &str = include_str!("cancel/wait_for_workers.sql");
 const CANCEL_BATCH: &str = include_str!("cancel/cancel_batch.sql");
 const FIND_BATCH: &str = "SELECT cancelled_at, cancelled_by, reason FROM batches WHERE batch_id = $1";
 const COUNT_JOBS: &str = "SELECT status, count(*) FROM ingestion_runs WHERE batch_id = $1 GROUP BY status";
@@ -75,10 +75,11 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<E
     event.batch_id = Some(batch);
     let event = event.with("reason", reason);
     let event = &event;
-    let cancelled = transaction(&pool, move |transaction, _| {
+    let cancelled = transaction(&pool, "cancel_batch", move |transaction, _| {
         Box::pin(async move {
-            let lock = transaction.execute(WAIT_FOR_WORKERS, &[&batch.to_string()]).await;
-            lock.map_err(PostgresError::in_("wait for the workers that commit jobs of the batch"))?;
+            // A worker that commits a job of the batch shares this lock until it has committed, and looks the
+            // batch up after it got it.
+            Lock::Batch(batch).wait(transaction).await?;
             let new = transaction.query_opt(CANCEL_BATCH, &[&batch, &settings.actor, &reason]).await;
             let already_cancelled = new.map_err(PostgresError::in_("cancel the batch"))?.is_none();
             if !already_cancelled {

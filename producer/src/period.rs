@@ -10,7 +10,7 @@ use shared::{
     settings::Settings,
     slice::{Entity, Period, Slice},
     stores::{
-        outbox,
+        locks, outbox,
         postgres::{PostgresError, transaction},
     },
 };
@@ -22,7 +22,6 @@ use crate::{
     output,
 };
 
-const WAIT_FOR_WORKERS: &str = include_str!("period/wait_for_workers.sql");
 const LOCK: &str = include_str!("period/lock.sql");
 const UNLOCK: &str = "DELETE FROM period_locks WHERE entity = $1 AND period = $2";
 const FIND: &str = include_str!("period/find.sql");
@@ -161,10 +160,11 @@ async fn change(pool: &Pool, args: &Args, to: EventType, settings: &Settings) ->
     let (entity, period) = (args.entity.as_ref().map_or(ALL, Entity::as_str), args.period.as_str());
     let event = event(args, to, settings);
     let event = &event;
-    let changed = transaction(pool, move |transaction, _| {
+    let changed = transaction(pool, "change_period_lock", move |transaction, _| {
         Box::pin(async move {
-            let lock = transaction.execute(WAIT_FOR_WORKERS, &[&period]).await;
-            lock.map_err(PostgresError::in_("wait for the workers that commit jobs of the period"))?;
+            // A worker that commits a job of the period shares this lock until it has committed, and looks the
+            // period up after it got it.
+            locks::Lock::Period(&args.period).wait(transaction).await?;
             let affected = if to == EventType::PeriodLocked {
                 transaction.execute(LOCK, &[&entity, &period, &args.reason, &settings.actor]).await
             } else {

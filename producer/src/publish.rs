@@ -13,7 +13,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::ArgGroup;
 use serde_json::{Map, Value};
 use shared::{
-    broker::{amqp::Publisher, topology::Topology},
+    broker::{publisher::Publisher, topology::Topology},
     settings::Settings,
 };
 use uuid::Uuid;

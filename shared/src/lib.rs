@@ -18,4 +18,5 @@ pub mod slice;
 pub mod sources;
 pub mod stores;
 pub mod telemetry;
+pub mod timestamp;
 pub mod tls;

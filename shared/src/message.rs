@@ -4,5 +4,6 @@ pub mod envelope;
 pub mod event;
 pub mod failure;
 pub mod job;
+pub mod published_by;
 pub mod receipt;
 pub mod receive;

@@ -16,11 +16,11 @@ use url::Url;
 
 use crate::{
     amount::Amount,
-    message::envelope::{MAX_NAME, is_name},
+    message::published_by::{MAX_NAME, is_name},
     printable,
     stores::{
         object_store::access::{CloudVariables, Secret, StoreAccess},
-        postgres::Lifetime,
+        postgres::lifetime::Lifetime,
     },
 };
 

@@ -3,6 +3,7 @@
 pub mod audit_chain;
 pub mod cache;
 pub mod lease;
+pub mod locks;
 pub mod mongo;
 pub mod numeric;
 pub mod object_store;

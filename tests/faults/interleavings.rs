@@ -163,7 +163,7 @@ async fn a_copy_that_fails_late_leaves_no_dead_letter_of_a_job_that_has_succeede
     site.publish(job).await;
     assert_eq!(site.client.receipt(id, SETTLED).await["status"], "success");
     late.signal("CONT").await;
-    late.logs("no dead letter", SETTLED).await;
+    late.logs("not a dead letter", SETTLED).await;
     is_whole(&site).await;
 }
 

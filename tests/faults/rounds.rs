@@ -69,7 +69,7 @@ async fn a_round_that_was_overtaken_publishes_no_dead_letter() {
     assert_eq!(site.client.receipt(job, SETTLED).await["status"], "failed");
     let corrected = replayed_without_its_file(&site, job).await;
     first.signal("CONT").await;
-    first.logs("no dead letter", SETTLED).await;
+    first.logs("not a dead letter", SETTLED).await;
     site.write("in/A_bad.csv", corrected.text());
     let findings = is_whole(&site).await;
     assert_eq!(findings.outcome("success"), 1, "{findings}");

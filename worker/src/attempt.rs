@@ -1,17 +1,19 @@
-//! One attempt at a job: what it knows, when it began and what it has to tell.
+//! One attempt at a job: what it knows, the stage it is in, and what it has to record.
 
-use std::time::Instant;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{SubsecRound, Utc};
 use shared::{
-    amount::Amount,
     file::trial_balance::CheckedSlice,
     fingerprint::Fingerprint,
     message::{
-        envelope::PublishedBy,
         event::{Event, EventType},
         failure::{Failure, Stage},
-        job::{Arrival, Job, Mode},
+        job::{Job, Mode, Times},
+        published_by::PublishedBy,
         receipt::{Receipt, Status},
     },
 };
@@ -19,26 +21,23 @@ use uuid::Uuid;
 
 use crate::ledger::Applied;
 
-/// The times that place a job among the exports of its slice.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Times {
-    /// When the ERP wrote the file.
-    pub(crate) exported_at: DateTime<Utc>,
-    /// When the job was forced, if it was.
-    pub(crate) forced_at: Option<DateTime<Utc>>,
-    /// What is known of its first delivery, if that is where it stands.
-    pub(crate) arrival: Option<Arrival>,
-}
+/// The stage that an attempt is in, which whoever waits for the attempt can see, too.
+#[derive(Debug)]
+pub(crate) struct CurrentStage(Mutex<Stage>);
 
-impl Times {
-    /// The times that a delivery of the job says.
-    pub(crate) fn of(job: &Job) -> Self {
-        Self { exported_at: job.exported_at, forced_at: job.forced_at, arrival: job.arrival }
+impl CurrentStage {
+    /// The first stage.
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Stage::Receive))
     }
 
-    /// The time at which the job stands: a job forced at time T is an export of T.
-    pub(crate) fn order_at(self) -> DateTime<Utc> {
-        self.forced_at.unwrap_or(self.exported_at)
+    /// The stage.
+    pub(crate) fn get(&self) -> Stage {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, stage: Stage) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = stage;
     }
 }
 
@@ -56,14 +55,13 @@ pub(crate) struct Attempt<'a> {
     pub(crate) times: Times,
     /// Who published it, as its first delivery had it.
     pub(crate) published_by: PublishedBy,
-    /// The step it is in.
-    pub(crate) stage: Stage,
     /// The file's fingerprint, once it is read.
     pub(crate) fingerprint: Option<Fingerprint>,
     /// The hash of the mapping profile, once it is found.
     pub(crate) mapping_hash: Option<String>,
     /// The mode in which rows are merged, once the profile is found.
     pub(crate) mode: Option<Mode>,
+    stage: &'a CurrentStage,
     worker: &'a str,
     started: Instant,
     events: Vec<Event>,
@@ -71,34 +69,37 @@ pub(crate) struct Attempt<'a> {
 
 impl<'a> Attempt<'a> {
     /// An attempt that begins now.
-    pub(crate) fn begin(job: &'a Job, claim: Uuid, worker: &'a str) -> Self {
+    pub(crate) fn begin(job: &'a Job, claim: Uuid, worker: &'a str, stage: &'a CurrentStage) -> Self {
         Self {
             job,
             claim,
             claimed: false,
             is_other_body: false,
-            times: Times::of(job),
+            times: job.times(),
             published_by: job.published_by.clone(),
-            stage: Stage::Receive,
             fingerprint: None,
             mapping_hash: None,
             mode: job.mode,
+            stage,
             worker,
             started: Instant::now(),
             events: Vec::new(),
         }
     }
 
+    /// Goes on to a stage. What fails from now on fails in it.
+    pub(crate) fn enter(&self, stage: Stage) {
+        self.stage.set(stage);
+    }
+
+    /// The stage that it is in.
+    pub(crate) fn stage(&self) -> Stage {
+        self.stage.get()
+    }
+
     /// An event of this attempt, which happens now.
     pub(crate) fn event(&self, event_type: EventType) -> Event {
-        Event {
-            slice: Some(self.job.slice.clone()),
-            job_id: Some(self.job.job_id),
-            batch_id: self.job.batch_id,
-            fingerprint: self.fingerprint,
-            attempt: Some(self.job.attempt),
-            ..Event::now(event_type, self.worker)
-        }
+        Event::of_job(event_type, self.worker, self.job, self.fingerprint)
     }
 
     /// Keeps an event until the attempt commits, and logs it now.
@@ -107,7 +108,7 @@ impl<'a> Attempt<'a> {
         self.events.push(event);
     }
 
-    /// What it has to tell, in order.
+    /// What it has recorded, in order.
     pub(crate) fn events(&self) -> &[Event] {
         &self.events
     }
@@ -116,9 +117,7 @@ impl<'a> Attempt<'a> {
     pub(crate) fn receipt(&self, status: Status, reason: Option<&str>) -> Receipt {
         let job = self.job;
         Receipt {
-            status,
             reason: reason.map(str::to_owned),
-            job_id: job.job_id,
             batch_id: job.batch_id,
             entity: Some(job.slice.entity.to_string()),
             period: Some(job.slice.period.to_string()),
@@ -129,20 +128,8 @@ impl<'a> Attempt<'a> {
             source: Some(job.source.to_string()),
             mode: self.mode,
             attempt: job.attempt,
-            rows: 0,
-            rows_other_slices: 0,
-            inserted: 0,
-            updated: 0,
-            unchanged: 0,
-            deleted: 0,
-            absent: 0,
-            failed: 0,
-            balance_sum: None,
-            warnings: Vec::new(),
-            error: None,
             duration_seconds: self.started.elapsed().as_secs_f64(),
-            finished_at: Utc::now().trunc_subsecs(3),
-            repeated: false,
+            ..Receipt::new(status, job.job_id, Utc::now().trunc_subsecs(3))
         }
     }
 
@@ -169,12 +156,7 @@ impl<'a> Attempt<'a> {
 
     /// The receipt of a job that failed for good.
     pub(crate) fn failed(&self, failure: &Failure) -> Receipt {
-        Receipt {
-            failed: failure.rows_total,
-            error: Some(failure.clone()),
-            balance_sum: None::<Amount>,
-            ..self.receipt(Status::Failed, None)
-        }
+        Receipt { failed: failure.rows_total, error: Some(failure.clone()), ..self.receipt(Status::Failed, None) }
     }
 }
 

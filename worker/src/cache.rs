@@ -19,13 +19,9 @@
 
 mod copy_out;
 mod destination;
+mod error;
 mod parquet;
 pub(crate) mod upkeep;
-
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
 
 use deadpool_postgres::{Pool, Transaction};
 use futures_util::TryStreamExt;
@@ -34,29 +30,28 @@ use shared::{
     stores::{
         cache::CacheStore,
         lease::Lease,
-        object_store::{ObjectError, object_url::ObjectUrl},
-        postgres::PostgresError,
+        locks::Lock,
+        postgres::{PostgresError, transaction::Measured},
     },
 };
-use tokio::{
-    sync::mpsc,
-    task::{JoinError, spawn_blocking},
-};
+use tokio::{sync::mpsc, task::spawn_blocking};
 use tokio_postgres::{IsolationLevel, types::ToSql};
 use uuid::Uuid;
 
-use self::destination::{Destination, Draft, TempFile};
+pub(crate) use self::error::CacheError;
+use self::{
+    destination::{Destination, Draft, TempFile},
+    error::READS,
+};
 use crate::{
     cache::{
-        copy_out::{CopiedRows, Malformed},
-        parquet::{TableError, TableWriter, names},
+        copy_out::CopiedRows,
+        parquet::{TableWriter, names},
     },
     failpoint,
 };
 
 const COPY: &str = include_str!("cache/copy.sql");
-const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0)) IS NOT NULL";
-const TRY_LOCK: &str = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))";
 const TASKS: &str = "SELECT job_id FROM cache_tasks WHERE entity = $1 AND period = $2";
 const HEAD: &str = "SELECT job_id, fingerprint FROM slices WHERE entity = $1 AND period = $2 AND job_id IS NOT NULL";
 const DONE: &str = "DELETE FROM cache_tasks WHERE entity = $1 AND period = $2 AND job_id = ANY($3)";
@@ -64,51 +59,6 @@ const DONE: &str = "DELETE FROM cache_tasks WHERE entity = $1 AND period = $2 AN
 /// Bytes that are handed to the writer at a time, and how many such pieces may wait.
 const PIECE: usize = 256 << 10;
 const PIECES: usize = 4;
-/// How often a slice is read again because a job committed meanwhile.
-const READS: u32 = 5;
-
-/// The cache file of a slice was not written. Its tasks stand, so it will be.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CacheError {
-    /// PostgreSQL failed.
-    #[error(transparent)]
-    Postgres(#[from] PostgresError),
-    /// The copy cannot be read.
-    #[error(transparent)]
-    Copy(#[from] Malformed),
-    /// The table cannot be written.
-    #[error(transparent)]
-    Table(#[from] TableError),
-    /// A file cannot be worked with.
-    #[error("cannot {what} {path}")]
-    Io {
-        /// What was to be done with it.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The object store did not do what it was asked.
-    #[error("cannot {what} {object}")]
-    Store {
-        /// What was to be done with it.
-        what: &'static str,
-        /// The object.
-        object: ObjectUrl,
-        /// Why not.
-        source: ObjectError,
-    },
-    /// Jobs committed faster than the slice could be read.
-    #[error("the slice changed each of the {READS} times it was read")]
-    Changing,
-    /// Another process held the turn all the time.
-    #[error("another process does not end its turn to rename files in {0}")]
-    RenameLocked(PathBuf),
-    /// The writer panicked.
-    #[error("the writer of a cache file died")]
-    Writer(#[from] JoinError),
-}
 
 /// What became of a slice's cache file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,12 +81,19 @@ struct Head {
     fingerprint: String,
 }
 
+/// What a publisher does about another one that is at the slice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Other {
+    WaitFor,
+    LeaveItTo,
+}
+
 /// Writes a slice's cache file if a job has committed since it was last written.
 ///
 /// # Errors
 /// If anything fails; the slice's tasks then stand.
 pub(crate) async fn publish(pool: &Pool, cache: &CacheStore, slice: &Slice) -> Result<Published, CacheError> {
-    publish_with(pool, cache, slice, LOCK).await
+    publish_with(pool, cache, slice, Other::WaitFor).await
 }
 
 /// Like [`publish`], unless somebody else is at this slice.
@@ -144,12 +101,13 @@ pub(crate) async fn publish(pool: &Pool, cache: &CacheStore, slice: &Slice) -> R
 /// # Errors
 /// If anything fails; the slice's tasks then stand.
 pub(crate) async fn publish_if_free(pool: &Pool, cache: &CacheStore, slice: &Slice) -> Result<Published, CacheError> {
-    publish_with(pool, cache, slice, TRY_LOCK).await
+    publish_with(pool, cache, slice, Other::LeaveItTo).await
 }
 
-async fn publish_with(pool: &Pool, cache: &CacheStore, slice: &Slice, lock: &str) -> Result<Published, CacheError> {
+async fn publish_with(pool: &Pool, cache: &CacheStore, slice: &Slice, other: Other) -> Result<Published, CacheError> {
+    let _measured = Measured::begin("write_cache_file");
     let mut lease = Lease::take(pool).await?;
-    let published = publish_over(&mut lease, cache, slice, lock).await;
+    let published = publish_over(&mut lease, cache, slice, other).await;
     lease.end();
     published
 }
@@ -158,16 +116,17 @@ async fn publish_over(
     lease: &mut Lease,
     cache: &CacheStore,
     slice: &Slice,
-    lock: &str,
+    other: Other,
 ) -> Result<Published, CacheError> {
     let key: [&(dyn ToSql + Sync); 2] = [&slice.entity.as_str(), &slice.period.as_str()];
     // Each statement has to see what was committed before it, those after the lock above all.
     let transaction = lease.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start().await;
     let transaction = transaction.map_err(PostgresError::in_("begin the cache's transaction"))?;
-    let name = format!("cache:{}:{}", slice.entity, slice.period);
-    let locked = transaction.query_one(lock, &[&name]).await.map_err(PostgresError::in_("lock a cache file"))?;
-    if !locked.get::<_, bool>(0) {
-        return Ok(Published::NothingToDo);
+    let lock = Lock::CacheFile(slice);
+    match other {
+        Other::WaitFor => lock.wait(&transaction).await?,
+        Other::LeaveItTo if lock.take_if_free(&transaction).await? => {}
+        Other::LeaveItTo => return Ok(Published::NothingToDo),
     }
     let tasks = transaction.query(TASKS, &key).await.map_err(PostgresError::in_("read cache tasks"))?;
     let tasks: Vec<Uuid> = tasks.iter().map(|row| row.get(0)).collect();
@@ -272,9 +231,4 @@ fn write_pieces(
     rows.finish()?;
     let (_, count) = table.finish()?;
     Ok((unplaced.finish()?, count))
-}
-
-/// Names the file that could not be worked with.
-pub(crate) fn failed_to(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CacheError {
-    move |source| CacheError::Io { what, path: path.to_owned(), source }
 }

@@ -12,8 +12,9 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::Pool;
 use shared::{
-    message::job::{Arrival, to_micros},
+    message::job::Arrival,
     stores::{lease::Lease, postgres::PostgresError},
+    timestamp::to_micros,
 };
 use uuid::Uuid;
 

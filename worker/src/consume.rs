@@ -19,7 +19,7 @@ use shared::{
     },
     message::{
         envelope::Envelope,
-        failure::{ErrorCode, Failure, Stage},
+        failure::{ErrorCode, Failure},
         job::Job,
         receive::{Refusal, receive},
     },
@@ -33,17 +33,17 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
-    attempt::Attempt,
+    attempt::{Attempt, CurrentStage},
     clock::Stamp,
+    diagnosis::failed,
     ingest,
-    interruption::failed,
     isolation::{Exclusive, Isolation},
     outcome::{Outage, Outcome},
-    run::{claim, finish},
+    run::{claim::Claimant, finish, ownership},
     services::Services,
     settlement::{
-        delivery,
-        policy::{Settlement, settle},
+        self, delivery,
+        policy::{Next, settle},
     },
 };
 
@@ -331,7 +331,7 @@ impl Work {
         // Anyone can write that header; what the guard left out is not there.
         if envelope.is_withheld && taken.delivery.data.is_empty() {
             let reason = envelope.malformed.as_deref().unwrap_or("its body is not there");
-            return delivery::reject(&taken.delivery, reason).await;
+            return settlement::reject(&taken.delivery, reason).await;
         }
         match taken.read(&envelope) {
             Ok(job) => {
@@ -354,7 +354,7 @@ impl Work {
                     period = refusal.slice.as_ref().map(|slice| slice.period.as_str()),
                 );
                 continue_trace(&span, traceparent.as_deref());
-                delivery::refuse(&self.services, &taken.delivery, &refusal).instrument(span).await;
+                settlement::refuse(&self.services, &taken.delivery, &refusal).instrument(span).await;
                 drop(permit);
             }
         }
@@ -377,43 +377,48 @@ impl Work {
                 tokio::time::sleep(BUSY_INTERVAL).await;
                 continue;
             }
-            let settlement = settle(&outcome, job.attempt);
-            if let Settlement::RunAs(job_id) = settlement {
-                tracing::warn!(%job_id, "the message has no identity; the job takes up the run that its worker left");
-                (job.job_id, job.id_is_made) = (job_id, false);
-                tracing::Span::current().record("job_id", tracing::field::display(job_id));
-                continue;
-            }
-            if let Settlement::RunAt { attempt, replays } = settlement {
-                tracing::warn!(attempt, replays, "the message claims an attempt that nobody made; its own is taken");
-                (job.attempt, job.replays) = (attempt, replays);
-                continue;
-            }
-            if settlement == Settlement::RunIsolated {
-                drop(shared.take());
-                // Two such jobs do not wait for each other: the second one goes elsewhere.
-                let Some(mut own) = self.isolation.exclusive_guard() else {
-                    return return_job(&self.services, &taken, Some(&job)).await;
-                };
-                tracing::warn!("the job had begun when its worker died; it is tried again alone");
-                tokio::select! {
-                    () = own.exclusive() => {}
-                    () = self.services.abort.cancelled() => {
-                        return return_job(&self.services, &taken, Some(&job)).await;
-                    }
+            match settle(outcome, job.attempt, claim) {
+                Next::Settle(settlement) => {
+                    delivery::apply(&self.services, &taken.delivery, &job, claim, settlement).await;
+                    drop(permit);
+                    return;
                 }
-                exclusive = Some(own);
-                continue;
+                Next::RunAs(job_id) => {
+                    tracing::warn!(%job_id, "the message has no identity; the job takes up the run that its worker left");
+                    (job.job_id, job.id_is_made) = (job_id, false);
+                    tracing::Span::current().record("job_id", tracing::field::display(job_id));
+                }
+                Next::RunAt { attempt, replays } => {
+                    tracing::warn!(
+                        attempt,
+                        replays,
+                        "the message claims an attempt that nobody made; its own is taken"
+                    );
+                    (job.attempt, job.replays) = (attempt, replays);
+                }
+                Next::RunIsolated => {
+                    drop(shared.take());
+                    // Two such jobs do not wait for each other: the second one goes elsewhere.
+                    let Some(mut own) = self.isolation.exclusive_guard() else {
+                        return return_job(&self.services, &taken, Some(&job)).await;
+                    };
+                    tracing::warn!("the job had begun when its worker died; it is tried again alone");
+                    tokio::select! {
+                        () = own.exclusive() => {}
+                        () = self.services.abort.cancelled() => {
+                            return return_job(&self.services, &taken, Some(&job)).await;
+                        }
+                    }
+                    exclusive = Some(own);
+                }
             }
-            delivery::apply(&self.services, &taken.delivery, &job, claim, outcome, settlement).await;
-            drop(permit);
-            return;
         }
     }
 
-    async fn attempt(&self, job: &Job, claim: Uuid, alone: bool) -> Outcome {
-        let statements = Statements::new();
-        let mut attempt = std::pin::pin!(ingest::ingest(&self.services, job, claim, alone, &statements));
+    async fn attempt(&self, job: &Job, claim: Uuid, is_isolated: bool) -> Outcome {
+        let (statements, stage) = (Statements::new(), CurrentStage::new());
+        let claimant = Claimant { claim, worker: &self.services.worker, is_isolated };
+        let mut attempt = std::pin::pin!(ingest::ingest(&self.services, job, claimant, &statements, &stage));
         let ended = tokio::select! {
             biased;
             () = self.services.abort.cancelled() => return Outcome::Stopped,
@@ -430,16 +435,16 @@ impl Work {
                 Outcome::Failed(failed)
             }
             Ok(outcome) => outcome,
-            Err(_) => self.timed_out(job, claim).await,
+            Err(_) => self.timed_out(job, claim, &stage).await,
         }
     }
 
     /// An attempt took too long and cannot be ended: for its own sake, or because PostgreSQL is away.
-    async fn timed_out(&self, job: &Job, claim: Uuid) -> Outcome {
+    async fn timed_out(&self, job: &Job, claim: Uuid, stage: &CurrentStage) -> Outcome {
         if self.services.outages.probe_postgres(&self.services.pool).await.is_err() {
             return Outcome::Outage(Outage::Postgres(Some(claim)));
         }
-        match finish::settled_end(&self.services, job).await {
+        match finish::settled_end(&self.services.pool, job).await {
             Ok(Some(receipt)) => return Outcome::EndedBefore(receipt),
             Ok(None) => {}
             Err(error) => {
@@ -450,9 +455,9 @@ impl Work {
                 return Outcome::Outage(Outage::Postgres(Some(claim)));
             }
         }
-        claim::mark_settling(&self.services.pool, claim).await;
-        let failure = Failure::new(ErrorCode::Timeout, Stage::Write, self.too_long());
-        Outcome::Failed(Box::new(failed(Attempt::begin(job, claim, &self.services.worker), failure)))
+        ownership::mark_settling(&self.services.pool, claim).await;
+        let failure = Failure::new(ErrorCode::Timeout, stage.get(), self.too_long());
+        Outcome::Failed(Box::new(failed(Attempt::begin(job, claim, &self.services.worker, stage), failure)))
     }
 
     fn too_long(&self) -> String {

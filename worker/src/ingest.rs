@@ -19,42 +19,45 @@ use shared::{
     roots::{Location, Root},
     stores::{
         lease::{Lease, Statements},
-        postgres::PostgresError,
+        locks::Lock,
+        postgres::{PostgresError, transaction::Measured},
     },
     telemetry,
 };
-use uuid::Uuid;
 
 use crate::{
-    attempt::Attempt,
+    attempt::{Attempt, CurrentStage},
+    conclusion,
+    diagnosis::diagnose,
     failpoint,
-    interruption::settle_interruption,
+    interruption::{Interrupted, is_exhaustion},
     ledger::{self, Applied},
-    outage::is_exhaustion,
     outcome::Outcome,
     run::{
-        claim::{self, Claimed},
-        finish::{commit, end, write_success},
+        claim::{self, Claimant, Claimed},
+        finish::commit,
+        ownership,
     },
-    services::{Interrupted, Services},
+    services::Services,
     source::{self, Loaded},
-    verdict::{self, Verdict},
+    verdict::{self, Export, Verdict},
 };
 
 /// Runs one attempt. Whatever happens is an outcome; nothing is acknowledged or published here.
 ///
-/// What it does in PostgreSQL for longer than a moment can be cancelled through `statements`.
+/// What it does in PostgreSQL for longer than a moment can be cancelled through `statements`, and `stage` says
+/// where it is.
 pub(crate) async fn ingest(
     services: &Services,
     job: &Job,
-    claim: Uuid,
-    alone: bool,
+    claimant: Claimant<'_>,
     statements: &Statements,
+    stage: &CurrentStage,
 ) -> Outcome {
-    let mut attempt = Attempt::begin(job, claim, &services.worker);
-    match attempt_with(services, &mut attempt, alone, statements).await {
+    let mut attempt = Attempt::begin(job, claimant.claim, &services.worker, stage);
+    match attempt_with(services, &mut attempt, claimant, statements).await {
         Ok(outcome) => outcome,
-        Err(interrupted) => settle_interruption(services, attempt, interrupted).await,
+        Err(interrupted) => diagnose(services, attempt, interrupted).await,
     }
 }
 
@@ -62,13 +65,13 @@ pub(crate) async fn ingest(
 async fn attempt_with(
     services: &Services,
     attempt: &mut Attempt<'_>,
-    alone: bool,
+    claimant: Claimant<'_>,
     statements: &Statements,
 ) -> Result<Outcome, Interrupted> {
-    let lease = Lease::take(&services.pool).await;
-    let mut lease = lease.map_err(|source| Interrupted::Postgres(Stage::Receive, source))?;
+    let _measured = Measured::begin("ingest");
+    let mut lease = Lease::take(&services.pool).await?;
     statements.watch(&lease);
-    let outcome = under_lock(services, attempt, alone, &mut lease).await;
+    let outcome = under_lock(services, attempt, claimant, &mut lease).await;
     // What was broken off because its root went away may still be under way in PostgreSQL.
     if !matches!(outcome, Err(Interrupted::RootAway(_))) {
         lease.end();
@@ -80,20 +83,19 @@ async fn attempt_with(
 async fn under_lock(
     services: &Services,
     attempt: &mut Attempt<'_>,
-    alone: bool,
+    claimant: Claimant<'_>,
     lease: &mut Lease,
 ) -> Result<Outcome, Interrupted> {
     let job = attempt.job;
-    let receiving = |source| Interrupted::Postgres(Stage::Receive, source);
-    let mut tx = lease.transaction().await.map_err(PostgresError::in_("begin")).map_err(receiving)?;
-    if !verdict::try_lock(&tx, job).await.map_err(receiving)? {
+    let mut tx = lease.transaction().await.map_err(PostgresError::in_("begin"))?;
+    if !Lock::Slice(&job.slice).take_if_free(&tx).await? {
         return Ok(Outcome::Busy);
     }
     // The claim may stand even if the answer to it is lost.
     attempt.claimed = true;
-    let claimed = claim::take(&services.pool, job, attempt.claim, &services.worker, alone).await;
+    let claimed = claim::take(&services.pool, job, claimant).await?;
     let mut condemned = false;
-    match claimed.map_err(receiving)? {
+    match claimed {
         Claimed::Granted(times, by) => (attempt.times, attempt.published_by) = (times, by),
         Claimed::Condemned => condemned = true,
         Claimed::Ended(receipt) => return Ok(Outcome::EndedBefore(receipt)),
@@ -119,14 +121,14 @@ async fn under_lock(
     match decided {
         Ok(receipt) => {
             failpoint::reach_for("before_commit", &job.slice);
-            commit(services, attempt, tx).await?;
+            commit(&services.pool, job, attempt.claim, tx).await?;
             failpoint::reach_for("committed", &job.slice);
             Ok(Outcome::Ended(Box::new(receipt)))
         }
         Err(interrupted) => {
             // Said while the slice is still locked: whoever finds the claim afterwards must not take
             // this worker for dead.
-            claim::mark_settling(&services.pool, attempt.claim).await;
+            ownership::mark_settling(&services.pool, attempt.claim).await;
             Err(interrupted)
         }
     }
@@ -139,10 +141,9 @@ async fn stages(
     tx: &mut Transaction<'_>,
 ) -> Result<Receipt, Interrupted> {
     let job = attempt.job;
-    let deciding = |source| Interrupted::Postgres(Stage::Verdict, source);
-    attempt.stage = Stage::Verdict;
-    if verdict::is_cancelled(tx, job).await.map_err(deciding)? {
-        return end(tx, attempt, Status::Cancelled, None).await;
+    attempt.enter(Stage::Verdict);
+    if verdict::is_cancelled(tx, job).await? {
+        return conclusion::end(tx, attempt, Status::Cancelled, None).await;
     }
     let asked = [&attempt.published_by, &job.published_by];
     let mut authority = services.publishers.authority(asked.map(|by| by.user_id.as_deref()));
@@ -152,21 +153,20 @@ async fn stages(
     let location = authority.locate(services.roots.locate(&job.file, &services.base)?)?;
     let (root, loaded) = load(services, attempt, mode, location).await?;
 
-    attempt.stage = Stage::Verdict;
-    let export = [loaded.fingerprint.to_string(), job.source.to_string(), mapping_hash, mode.to_string()];
-    let state = verdict::state(tx, job).await.map_err(deciding)?;
+    attempt.enter(Stage::Verdict);
+    let export = Export::new(loaded.fingerprint, &job.source, mapping_hash, mode);
+    let state = verdict::state(tx, job).await?;
     match verdict::decide(state.as_ref(), job, attempt.times, &export)? {
         Verdict::Load => {}
-        verdict @ Verdict::Duplicate(_) => return end(tx, attempt, Status::Skipped, Some(verdict)).await,
-        verdict @ Verdict::Stale(_) => return end(tx, attempt, Status::Superseded, Some(verdict)).await,
+        verdict @ Verdict::Duplicate(_) => return conclusion::end(tx, attempt, Status::Skipped, Some(verdict)).await,
+        verdict @ Verdict::Stale(_) => return conclusion::end(tx, attempt, Status::Superseded, Some(verdict)).await,
     }
-    if verdict::is_locked(tx, job).await.map_err(deciding)? {
+    if verdict::is_locked(tx, job).await? {
         return Err(verdict::locked(job).into());
     }
 
-    attempt.stage = Stage::Write;
-    let writing = |source| Interrupted::Postgres(Stage::Write, source);
-    ledger::set_savepoint(tx).await.map_err(writing)?;
+    attempt.enter(Stage::Write);
+    ledger::set_savepoint(tx).await?;
     let (checked, applied) = tokio::select! {
         applied = ledger::apply(tx, job, mode, &profile, &loaded, &services.limits) => applied?,
         () = services.outages.until_root_down(&root) => return Err(Interrupted::RootAway(root)),
@@ -178,15 +178,17 @@ async fn stages(
     let warnings: Vec<Value> = receipt.warnings.iter().map(|warning| warning.as_str().into()).collect();
     attempt.record(attempt.event(EventType::IngestionCompleted).with("status", "success").with("warnings", warnings));
 
-    verdict::close_gates(tx, job).await.map_err(deciding)?;
-    if verdict::is_cancelled(tx, job).await.map_err(deciding)? {
-        ledger::roll_back(tx).await.map_err(writing)?;
-        return end(tx, attempt, Status::Cancelled, None).await;
+    attempt.enter(Stage::Verdict);
+    verdict::close_gates(tx, job).await?;
+    if verdict::is_cancelled(tx, job).await? {
+        ledger::roll_back(tx).await?;
+        return conclusion::end(tx, attempt, Status::Cancelled, None).await;
     }
-    if verdict::is_locked(tx, job).await.map_err(deciding)? {
+    if verdict::is_locked(tx, job).await? {
         return Err(verdict::locked(job).into());
     }
-    write_success(tx, attempt, &receipt, &checked, &applied, &export).await?;
+    attempt.enter(Stage::Write);
+    conclusion::succeed(tx, attempt, &receipt, &checked, &applied, &export).await?;
     Ok(receipt)
 }
 
@@ -228,7 +230,7 @@ async fn load(
     location: Location,
 ) -> Result<(Root, Loaded), Interrupted> {
     let job = attempt.job;
-    attempt.stage = Stage::Load;
+    attempt.enter(Stage::Load);
     let root = location.root();
     if services.outages.root_is_away(&root) {
         return Err(Interrupted::RootAway(root));
@@ -241,7 +243,7 @@ async fn load(
         loaded = source::load(&location, services.limits.file_bytes) => loaded?,
         () = services.outages.until_root_down(&root) => return Err(Interrupted::RootAway(root)),
     };
-    attempt.stage = Stage::Fingerprint;
+    attempt.enter(Stage::Fingerprint);
     attempt.fingerprint = Some(loaded.fingerprint);
     if let Some(expected) = job.sha256.filter(|expected| *expected != loaded.fingerprint) {
         let reason = format!("the file's SHA-256 is {}, the message says {expected}", loaded.fingerprint);

@@ -24,8 +24,9 @@ use shared::{
 use tokio::sync::mpsc;
 
 use crate::{
+    interruption::{Interrupted, is_exhaustion},
     ledger::copy_in::{COLUMNS, JOB_COLUMNS, REJECTED_COLUMNS, Rejected, RowCopy},
-    services::{Interrupted, JobLimits},
+    services::JobLimits,
     source::Loaded,
 };
 
@@ -108,8 +109,7 @@ pub(crate) async fn apply(
     limits: &JobLimits,
 ) -> Result<(CheckedSlice, Applied), Interrupted> {
     let slice = [job.slice.entity.as_str(), job.slice.period.as_str()];
-    let failed = |source| Interrupted::Postgres(Stage::Write, source);
-    let exists = query_one(tx, EXISTS, &slice).await.map_err(failed)?;
+    let exists = query_one(tx, EXISTS, &slice).await?;
     let adds_up = profile.repeated_keys != RepeatedKeys::Refuse;
     let mut path = if adds_up || exists.get(0) { LoadPath::Staged } else { LoadPath::Direct };
     let mut assumptions = Assumptions::default();
@@ -117,20 +117,20 @@ pub(crate) async fn apply(
         match copy(tx, job, profile, (path, assumptions), loaded, limits).await {
             Ok((checked, rejected)) => {
                 let applied = match path {
-                    LoadPath::Direct => direct(tx, &slice, &checked).await.map_err(failed)?,
+                    LoadPath::Direct => direct(tx, &slice, &checked).await?,
                     LoadPath::Staged => {
                         let rows = collapse_repeated_keys(tx, profile.repeated_keys, checked.rows).await?;
                         merge(tx, job, &slice, mode, &checked, rows).await?
                     }
                 };
-                write_rejected(tx, rejected).await.map_err(failed)?;
+                write_rejected(tx, rejected).await?;
                 return Ok((checked, applied));
             }
             Err(CopyStopped::Interrupted(interrupted)) => return Err(interrupted),
             Err(CopyStopped::Again(others)) => assumptions = others,
             Err(CopyStopped::RepeatedKey) => path = LoadPath::Staged,
         }
-        roll_back(tx).await.map_err(failed)?;
+        roll_back(tx).await?;
     }
 }
 
@@ -197,7 +197,7 @@ fn stopped(path: LoadPath, error: PostgresError) -> CopyStopped {
     if path == LoadPath::Direct && error.is_unique_violation() {
         CopyStopped::RepeatedKey
     } else {
-        CopyStopped::Interrupted(Interrupted::Postgres(Stage::Write, error))
+        CopyStopped::Interrupted(Interrupted::Postgres(error))
     }
 }
 
@@ -213,25 +213,23 @@ async fn direct(tx: &Transaction<'_>, slice: &[&str; 2], checked: &CheckedSlice)
 
 /// Makes one row of those that have the same key, as the profile says, and tells how many rows there are.
 async fn collapse_repeated_keys(tx: &Transaction<'_>, repeated: RepeatedKeys, rows: u64) -> Result<u64, Interrupted> {
-    let failed = |source| Interrupted::Postgres(Stage::Write, source);
     // PostgreSQL has no statistics of rows that a job has just written: it expects one row and would
     // go through the staging table once for each that it finds.
     let plan = tx.batch_execute("SET LOCAL enable_nestloop = off").await;
-    plan.map_err(PostgresError::in_("choose a plan")).map_err(failed)?;
+    plan.map_err(PostgresError::in_("choose a plan"))?;
     if rows > ANALYSED {
-        tx.batch_execute("ANALYZE aura_staging").await.map_err(PostgresError::in_("analyse rows")).map_err(failed)?;
+        tx.batch_execute("ANALYZE aura_staging").await.map_err(PostgresError::in_("analyse rows"))?;
     }
     let gone = match repeated {
         RepeatedKeys::Refuse => 0,
-        RepeatedKeys::Last => execute(tx, COLLAPSE, &[&false]).await.map_err(failed)?,
+        RepeatedKeys::Last => execute(tx, COLLAPSE, &[&false]).await?,
         RepeatedKeys::Sum => {
-            execute(tx, SUM, &[]).await.map_err(failed)?;
-            execute(tx, COLLAPSE, &[&true]).await.map_err(failed)?
+            execute(tx, SUM, &[]).await?;
+            execute(tx, COLLAPSE, &[&true]).await?
         }
     };
     if repeated == RepeatedKeys::Sum {
-        let overflown =
-            tx.query_one(OVERFLOWN, &[]).await.map_err(PostgresError::in_("look at sums")).map_err(failed)?;
+        let overflown = tx.query_one(OVERFLOWN, &[]).await.map_err(PostgresError::in_("look at sums"))?;
         if let Some(line) = overflown.get::<_, Option<i64>>(0) {
             let reason = format!("the rows of the account on line {line} add up to more than 18 integer digits");
             return Err(Failure::new(ErrorCode::RowInvalid, Stage::Write, reason).into());
@@ -248,8 +246,7 @@ async fn merge(
     checked: &CheckedSlice,
     rows: u64,
 ) -> Result<Applied, Interrupted> {
-    let failed = |source| Interrupted::Postgres(Stage::Write, source);
-    let repeated = tx.query(DUPLICATES, &[]).await.map_err(PostgresError::in_("find repeated keys")).map_err(failed)?;
+    let repeated = tx.query(DUPLICATES, &[]).await.map_err(PostgresError::in_("find repeated keys"))?;
     if let Some(first) = repeated.first() {
         let lines: Vec<Vec<i64>> = repeated.iter().map(|row| row.get(0)).collect();
         let (keys, rows): (i64, i64) = (first.get(1), first.get(2));
@@ -288,7 +285,7 @@ async fn merge(
         };
         let inserted = execute(tx, INSERT, &[entity, period, &job.job_id]).await?;
         let totals = query_one(tx, TOTALS, slice).await?;
-        Ok(Applied {
+        Ok::<_, PostgresError>(Applied {
             inserted,
             updated,
             unchanged: rows - inserted - updated,
@@ -298,7 +295,7 @@ async fn merge(
             slice_sum: trimmed(totals.get(1)),
         })
     };
-    applied.await.map_err(failed)
+    Ok(applied.await?)
 }
 
 /// Which of the optional columns are written: those that the file has, and in `replace` all.
@@ -337,21 +334,17 @@ fn repeated_keys(lines: &[Vec<i64>], total: i64, rows: i64) -> Failure {
     failure
 }
 
-async fn write_rejected(tx: &Transaction<'_>, rejected: Rejected) -> Result<(), PostgresError> {
+async fn write_rejected(tx: &Transaction<'_>, rejected: Rejected) -> Result<(), Interrupted> {
     if rejected.count == 0 {
         return Ok(());
     }
-    let failed = |error: std::io::Error| {
-        tracing::error!(error = %error, "rejected rows cannot be read back");
-        PostgresError::Timeout { what: "take rejected rows" }
-    };
-    let mut spool = rejected.into_stream().map_err(failed)?;
+    let mut spool = rejected.into_stream().map_err(not_read_back)?;
     let statement = format!("COPY gl_rejected_rows ({REJECTED_COLUMNS}) FROM STDIN (FORMAT binary)");
     let sink = tx.copy_in(&statement).await.map_err(PostgresError::in_("begin a copy"))?;
     let mut sink = std::pin::pin!(sink);
     loop {
         let mut chunk = vec![0; 256 * 1024];
-        let count = std::io::Read::read(&mut spool, &mut chunk).map_err(failed)?;
+        let count = std::io::Read::read(&mut spool, &mut chunk).map_err(not_read_back)?;
         if count == 0 {
             break;
         }
@@ -360,6 +353,15 @@ async fn write_rejected(tx: &Transaction<'_>, rejected: Rejected) -> Result<(), 
     }
     sink.finish().await.map_err(PostgresError::in_("copy rejected rows"))?;
     Ok(())
+}
+
+/// What it means that the temporary file of rejected rows cannot be read: this worker's disk fails, not PostgreSQL.
+fn not_read_back(error: std::io::Error) -> Interrupted {
+    if is_exhaustion(&error) {
+        return Interrupted::Exhausted(error.to_string());
+    }
+    let reason = format!("the temporary file of rejected rows cannot be read back: {error}");
+    Failure::new(ErrorCode::StorageUnavailable, Stage::Write, reason).into()
 }
 
 /// A `numeric` as text without the zeros that a sum may carry behind its point.
@@ -383,4 +385,19 @@ async fn query_one(
 ) -> Result<tokio_postgres::Row, PostgresError> {
     let prepared = tx.prepare_cached(statement).await.map_err(PostgresError::in_("prepare a look-up"))?;
     tx.query_one(&prepared, &[&slice[0], &slice[1]]).await.map_err(PostgresError::in_("look the slice up"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_temporary_file_that_cannot_be_read_back_is_a_failure_of_the_storage_and_not_of_postgresql() {
+        let interrupted = not_read_back(std::io::Error::other("disk error"));
+        let Interrupted::Failed(failure) = interrupted else { panic!("{interrupted:?}") };
+        assert_eq!((failure.code, failure.stage), (ErrorCode::StorageUnavailable, Stage::Write));
+        assert!(failure.message.ends_with("cannot be read back: disk error"), "{failure}");
+        let full = not_read_back(std::io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error()));
+        assert!(matches!(full, Interrupted::Exhausted(_)), "{full:?}");
+    }
 }

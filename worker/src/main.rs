@@ -6,7 +6,9 @@
 mod attempt;
 mod cache;
 mod clock;
+mod conclusion;
 mod consume;
+mod diagnosis;
 mod failpoint;
 mod health;
 mod ingest;
@@ -16,6 +18,7 @@ mod ledger;
 mod metrics;
 mod outage;
 mod outcome;
+mod probes;
 mod progress;
 mod publishers;
 mod relay;
@@ -30,7 +33,7 @@ use std::{io::Write, process::ExitCode, sync::Arc, time::Duration};
 use anyhow::Context;
 use clap::Command;
 use shared::{
-    broker::{amqp::Publisher, topology::Topology},
+    broker::{publisher::Publisher, topology::Topology},
     file_modes, printable,
     roots::InputRoots,
     settings::{self, Settings},
@@ -126,6 +129,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     let (stop, end) = (CancellationToken::new(), CancellationToken::new());
     watch_signals(stop.clone())?;
     let services = Arc::new(build(&settings)?);
+    services.metrics.count_transactions();
     let (consuming, relay) = (Arc::new(Consuming::new(false)), build_relay(&settings, &services)?);
     let health = Health {
         services: Arc::clone(&services),
@@ -149,7 +153,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     migrate(&services, &stop).await?;
     // Should it fail now, it is read again before long, and until then little is known of when jobs came.
     let _ = services.clock.read(&services.pool).await;
-    let watching = tokio::spawn(outage::watch(Arc::clone(&services), end.clone()));
+    let watching = tokio::spawn(probes::watch(Arc::clone(&services), end.clone()));
     let relaying = tokio::spawn(relay.run(end.clone(), Arc::clone(&services.relay)));
     let taken = Intake { services: Arc::clone(&services), settings, consuming }.run(stop).await;
     end.cancel();

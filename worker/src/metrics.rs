@@ -10,7 +10,10 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
-use shared::message::{failure::ErrorCode, receipt::Status};
+use shared::{
+    message::{failure::ErrorCode, receipt::Status},
+    stores::postgres::transaction,
+};
 
 /// The status with which a job ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -30,6 +33,12 @@ pub(crate) struct DependencyLabel {
     dependency: String,
 }
 
+/// The transaction that took its time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct TransactionLabel {
+    transaction: &'static str,
+}
+
 /// The counters of one worker.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -47,6 +56,8 @@ pub(crate) struct Metrics {
     halted_chains: Gauge,
     stuck: Gauge,
     neglecting: Gauge,
+    transactions: Family<TransactionLabel, Histogram>,
+    transaction_retries: Family<TransactionLabel, Counter>,
 }
 
 impl Metrics {
@@ -68,6 +79,8 @@ impl Metrics {
             halted_chains: Gauge::default(),
             stuck: Gauge::default(),
             neglecting: Gauge::default(),
+            transactions: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 4.0, 8))),
+            transaction_retries: Family::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("jobs", "Jobs that ended, by status", metrics.jobs.clone());
@@ -104,6 +117,10 @@ impl Metrics {
         registry.register("outcomes_stuck", help, metrics.stuck.clone());
         let help = "1 while jobs wait in the queue and none was taken for a minute";
         registry.register("jobs_neglected", help, metrics.neglecting.clone());
+        let help = "Time of transactions with PostgreSQL, by their name";
+        registry.register_with_unit("transaction_duration", help, Unit::Seconds, metrics.transactions.clone());
+        let help = "Transactions run again because another was in their way, by their name";
+        registry.register("transaction_retries", help, metrics.transaction_retries.clone());
         metrics
     }
 
@@ -152,6 +169,16 @@ impl Metrics {
         self.outbox_age.set(whole(oldest_seconds));
         self.cache_tasks.set(whole(cache_tasks));
         self.halted_chains.set(whole(halted_chains));
+    }
+
+    /// Has the transactions of this process counted here from now on.
+    pub(crate) fn count_transactions(&self) {
+        let (durations, retries) = (self.transactions.clone(), self.transaction_retries.clone());
+        transaction::observe(move |ended| {
+            let label = TransactionLabel { transaction: ended.name };
+            durations.get_or_create(&label).observe(ended.duration.as_secs_f64());
+            retries.get_or_create(&label).inc_by(u64::from(ended.retries));
+        });
     }
 
     /// Notes whether the worker gets on.

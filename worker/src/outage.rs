@@ -3,14 +3,11 @@
 use std::{
     collections::BTreeSet,
     fs::File,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use deadpool_postgres::Pool;
-use futures_util::future::join_all;
-use rustix::io::Errno;
 use shared::{
     roots::Root,
     stores::{
@@ -20,18 +17,14 @@ use shared::{
     telemetry,
 };
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{run::claim, services::Services};
+use crate::interruption::is_exhaustion;
 
-/// How often is asked whether everything answers.
-const INTERVAL: Duration = Duration::from_secs(1);
-/// In how many rounds of that the queue of jobs is looked at once.
-const LOOK_AT_QUEUE: u64 = 10;
+/// How often a job that reads from an input root looks whether that is away.
+const INTERVAL: Duration = Duration::from_millis(500);
 /// How long an input root may take to answer.
-const ROOT_TIMEOUT: Duration = Duration::from_secs(2);
-
+pub(crate) const ROOT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Descriptors that must be free for jobs to go on.
 const FREE_DESCRIPTORS: usize = 16;
 
@@ -107,13 +100,6 @@ impl Outages {
         }
     }
 
-    fn watch_descriptors(&self) {
-        if self.is_exhausted() && self.probe_descriptors().is_ok() {
-            self.exhausted.send_replace(false);
-            tracing::info!("this worker has descriptors and memory again; jobs go on");
-        }
-    }
-
     /// Notes that PostgreSQL failed in a way that it may be away.
     pub(crate) fn postgres_failed(&self, error: &PostgresError) {
         // A process that cannot open a socket says nothing about who would answer.
@@ -138,9 +124,27 @@ impl Outages {
         answer
     }
 
+    /// Notes that PostgreSQL answers again.
+    pub(crate) fn postgres_answered(&self) {
+        if self.postgres_away.send_replace(false) {
+            tracing::info!("PostgreSQL answers again; jobs go on");
+        }
+    }
+
+    /// Notes that this process can open files again.
+    pub(crate) fn descriptors_are_free(&self) {
+        self.exhausted.send_replace(false);
+        tracing::info!("this worker has descriptors and memory again; jobs go on");
+    }
+
     /// Keeps a claim to be given back once PostgreSQL answers.
     pub(crate) fn release_later(&self, claim: Uuid) {
         self.unreleased.lock().unwrap_or_else(PoisonError::into_inner).push(claim);
+    }
+
+    /// The claims that are to be given back, which are not kept any longer.
+    pub(crate) fn take_unreleased(&self) -> Vec<Uuid> {
+        std::mem::take(&mut *self.unreleased.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether an input root is away.
@@ -162,23 +166,6 @@ impl Outages {
     /// The input roots that are away.
     pub(crate) fn roots_away(&self) -> Vec<Root> {
         self.roots_away.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
-    }
-
-    async fn watch_postgres(&self, pool: &Pool) {
-        if self.probe_postgres(pool).await.is_err() || !self.postgres_is_away() && self.nothing_to_release() {
-            return;
-        }
-        let claims = std::mem::take(&mut *self.unreleased.lock().unwrap_or_else(PoisonError::into_inner));
-        if let Err(error) = claim::release(pool, &claims).await {
-            self.unreleased.lock().unwrap_or_else(PoisonError::into_inner).extend(claims);
-            self.postgres_failed(&error);
-        } else if self.postgres_away.send_replace(false) {
-            tracing::info!("PostgreSQL answers again; jobs go on");
-        }
-    }
-
-    fn nothing_to_release(&self) -> bool {
-        self.unreleased.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Asks an input root whether it answers, and notes it if it does not.
@@ -206,103 +193,20 @@ impl Outages {
     /// Waits until an input root is away.
     pub(crate) async fn until_root_down(&self, root: &Root) {
         while !self.root_is_away(root) {
-            tokio::time::sleep(INTERVAL / 2).await;
-        }
-    }
-
-    fn root_answered(&self, root: &Root) {
-        if self.roots_away.lock().unwrap_or_else(PoisonError::into_inner).remove(root) {
-            tracing::info!(%root, "the input root answers again; its jobs go on");
-        }
-    }
-
-    /// Asks one input root again and again whether it answers.
-    async fn watch_root(&self, root: &Root) {
-        loop {
-            match root {
-                Root::Folder(path) => self.look_at_folder(root, path).await,
-                Root::Store(_) => {
-                    if self.probe_root(root).await {
-                        self.root_answered(root);
-                    }
-                }
-            }
             tokio::time::sleep(INTERVAL).await;
         }
     }
 
-    /// Asks a folder whether it answers. One that hangs is asked once until it does, so that threads do
-    /// not pile up behind it.
-    async fn look_at_folder(&self, root: &Root, path: &Path) {
-        let path = path.to_owned();
-        let mut look = tokio::task::spawn_blocking(move || path.is_dir());
-        let answer = match tokio::time::timeout(ROOT_TIMEOUT, &mut look).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                self.root_failed(root);
-                look.await
-            }
-        };
-        if answer.unwrap_or(false) {
-            self.root_answered(root);
-        } else {
-            self.root_failed(root);
+    /// Notes that an input root answers again.
+    pub(crate) fn root_answered(&self, root: &Root) {
+        if self.roots_away.lock().unwrap_or_else(PoisonError::into_inner).remove(root) {
+            tracing::info!(%root, "the input root answers again; its jobs go on");
         }
     }
-}
-
-/// Whether an error means that this process or its machine has no descriptors or memory left.
-pub(crate) fn is_exhaustion(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        let code = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
-        let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOMEM].map(Errno::raw_os_error);
-        if code.is_some_and(|code| exhausted.contains(&code)) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 /// Asks an object store whether it answers, within the time that a root has.
 async fn probe_store(store: &Store) -> Result<(), ObjectError> {
     let late = || Err(ObjectError::Away("did not answer in time".to_owned()));
     tokio::time::timeout(ROOT_TIMEOUT, store.probe()).await.unwrap_or_else(|_| late())
-}
-
-/// Asks again and again whether everything answers, until told to stop.
-pub(crate) async fn watch(services: Arc<Services>, stop: CancellationToken) {
-    let outages = &services.outages;
-    let postgres = async {
-        loop {
-            outages.watch_descriptors();
-            outages.watch_postgres(&services.pool).await;
-            if !outages.postgres_is_away() {
-                // The reading that there is goes on to hold.
-                let _ = services.clock.read(&services.pool).await;
-            }
-            tokio::time::sleep(INTERVAL).await;
-        }
-    };
-    let roots = join_all(services.roots.all().iter().map(|root| outages.watch_root(root)));
-    let broker = async {
-        let mut rounds = 0_u64..;
-        loop {
-            tokio::time::sleep(INTERVAL).await;
-            // The consumer's supervisor tells of a broker that is away; this only keeps up with it.
-            let _ = services.publisher.ensure_connected().await;
-            if rounds.next().is_some_and(|round| round % LOOK_AT_QUEUE == 0) {
-                let could_take = services.metrics.running() < services.places && !outages.postgres_is_away();
-                let waiting = services.publisher.depth(&services.topology.jobs).await;
-                services.progress.jobs_wait(could_take && waiting.is_ok_and(|waiting| waiting > 0));
-            }
-        }
-    };
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = postgres => {}
-        _ = roots => {}
-        () = broker => {}
-    }
 }

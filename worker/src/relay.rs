@@ -92,7 +92,11 @@ fn is_away(error: &PostgresError) -> bool {
         PostgresError::Statement { source, .. } => {
             source.is_closed() || source.code().is_some_and(|state| state.code().starts_with("57P"))
         }
-        PostgresError::Url(_) | PostgresError::Tls(_) | PostgresError::Migrate(_) | PostgresError::Schema(_) => false,
+        PostgresError::Url(_)
+        | PostgresError::Tls(_)
+        | PostgresError::Pool(_)
+        | PostgresError::Migrate(_)
+        | PostgresError::Schema(_) => false,
     }
 }
 

@@ -9,17 +9,15 @@ use std::{
 use deadpool_postgres::Pool;
 use shared::{
     amount::Amount,
-    broker::{amqp::Publisher, topology::Topology},
+    broker::{publisher::Publisher, topology::Topology},
     file::dialect::FileLimits,
-    message::failure::Failure,
-    roots::{InputRoots, Root},
+    roots::InputRoots,
     settings::Settings,
     sources::Sources,
     stores::cache::CacheStore,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::{clock::Clock, metrics::Metrics, outage::Outages, progress::Progress, publishers::Publishers};
 
@@ -104,28 +102,5 @@ impl JobLimits {
             max_rejected: settings.max_rejected_rows,
             nil_tolerance: settings.nil_tolerance,
         }
-    }
-}
-
-/// Why an attempt could not go on.
-#[derive(Debug)]
-pub(crate) enum Interrupted {
-    /// It failed.
-    Failed(Box<Failure>),
-    /// PostgreSQL failed in this stage.
-    Postgres(shared::message::failure::Stage, shared::stores::postgres::PostgresError),
-    /// This process has no descriptors or memory left.
-    Exhausted(String),
-    /// The input root does not answer.
-    RootAway(Root),
-    /// The reply to the commit never came: it may have happened.
-    CommitUnknown(shared::stores::postgres::PostgresError),
-    /// The claim was taken over by another worker.
-    ClaimLost(Uuid),
-}
-
-impl From<Failure> for Interrupted {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(Box::new(failure))
     }
 }

@@ -1,5 +1,14 @@
-//! What is done about an outcome: decided without doing it, then carried out, acknowledgement last.
+//! What is done about an outcome: decided without doing it, then carried out, the acknowledgement last.
 
+mod acknowledgement;
+mod dead_letter;
 pub(crate) mod delivery;
-mod failing;
+mod error;
+mod events;
 pub(crate) mod policy;
+mod publication;
+mod refuse;
+mod retry;
+mod writing;
+
+pub(crate) use self::{acknowledgement::reject, refuse::refuse};

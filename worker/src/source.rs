@@ -20,7 +20,10 @@ use shared::{
     },
 };
 
-use crate::{outage::is_exhaustion, publishers::link_leads_out, services::Interrupted};
+use crate::{
+    interruption::{Interrupted, is_exhaustion},
+    publishers::link_leads_out,
+};
 
 /// Files up to this size are held in memory, where hashing and parsing see the same bytes.
 const HELD: u64 = 8 << 20;

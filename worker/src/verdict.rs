@@ -3,24 +3,20 @@
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use shared::{
+    fingerprint::Fingerprint,
     message::{
         failure::{ErrorCode, Failure, Stage},
-        job::{Arrival, Job},
+        job::{Arrival, Job, Mode, SourceName, Times},
     },
-    stores::postgres::PostgresError,
+    stores::{locks::Lock, postgres::PostgresError},
 };
 use uuid::Uuid;
-
-use crate::{attempt::Times, run::claim::arrival_of};
 
 const STATE: &str = "SELECT job_id, fingerprint, source, mapping_hash, mode, newest_at, newest_fingerprint, \
                      newest_arrival_from, newest_arrival_intake \
                      FROM slices WHERE entity = $1 AND period = $2";
 const LOCKED: &str = "SELECT EXISTS (SELECT FROM period_locks WHERE period = $2 AND entity IN ($1, '*'))";
 const CANCELLED: &str = "SELECT EXISTS (SELECT FROM batches WHERE batch_id = $1 AND cancelled_at IS NOT NULL)";
-const TRY_LOCK: &str = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))";
-const WAIT_LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
-const GATE: &str = "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))";
 
 /// What the slice has seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +36,28 @@ pub(crate) struct SliceState {
 pub(crate) struct Current {
     /// The job that applied it.
     pub(crate) job_id: Uuid,
-    /// What it was: fingerprint, source, mapping and mode.
-    pub(crate) export: [String; 4],
+    /// What it was.
+    pub(crate) export: Export,
+}
+
+/// What makes two exports of a slice the same: the file's bytes, and how they were read and merged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Export {
+    /// SHA-256 of the file, in hex.
+    pub(crate) fingerprint: String,
+    /// The name of the mapping profile.
+    pub(crate) source: String,
+    /// The hash of what it says.
+    pub(crate) mapping_hash: String,
+    /// The mode in which rows are merged.
+    pub(crate) mode: String,
+}
+
+impl Export {
+    /// The export that a job is about.
+    pub(crate) fn new(fingerprint: Fingerprint, source: &SourceName, mapping_hash: String, mode: Mode) -> Self {
+        Self { fingerprint: fingerprint.to_string(), source: source.to_string(), mapping_hash, mode: mode.to_string() }
+    }
 }
 
 /// What is to become of a job.
@@ -59,18 +75,13 @@ pub(crate) enum Verdict {
 ///
 /// # Errors
 /// `ambiguous_order` if another file was exported at the same time.
-pub(crate) fn decide(
-    state: Option<&SliceState>,
-    job: &Job,
-    times: Times,
-    export: &[String; 4],
-) -> Result<Verdict, Failure> {
+pub(crate) fn decide(state: Option<&SliceState>, job: &Job, times: Times, export: &Export) -> Result<Verdict, Failure> {
     let Some(state) = state else { return Ok(Verdict::Load) };
     if let Some(current) = state.current.as_ref().filter(|current| job.skip_duplicates && current.export == *export) {
         return Ok(Verdict::Duplicate(current.job_id));
     }
     let order = times.order_at();
-    if state.newest_fingerprint != export[0] && overlap(times, state) {
+    if state.newest_fingerprint != export.fingerprint && overlap(times, state) {
         let reason = "another file of this slice came at about the same time, and a worker that stood still or died \
                       left open which came first; publish the newer one again with its exported_at";
         return Err(Failure::new(ErrorCode::AmbiguousOrder, Stage::Verdict, reason));
@@ -78,7 +89,7 @@ pub(crate) fn decide(
     if order < state.newest_at {
         return Ok(Verdict::Stale(state.newest_at));
     }
-    if order == state.newest_at && state.newest_fingerprint != export[0] {
+    if order == state.newest_at && state.newest_fingerprint != export.fingerprint {
         let reason = "another file of this slice has the same exported_at; set exported_at to the time of each export";
         return Err(Failure::new(ErrorCode::AmbiguousOrder, Stage::Verdict, reason));
     }
@@ -93,23 +104,6 @@ fn overlap(times: Times, state: &SliceState) -> bool {
     })
 }
 
-/// Locks the slice until the transaction ends, unless another job has it.
-///
-/// # Errors
-/// If PostgreSQL fails.
-pub(crate) async fn try_lock(tx: &Transaction<'_>, job: &Job) -> Result<bool, PostgresError> {
-    let row = ask(tx, TRY_LOCK, &[&lock_name(job)]).await?;
-    Ok(row.get(0))
-}
-
-/// Locks the slice, waiting for whoever has it.
-///
-/// # Errors
-/// If PostgreSQL fails, or the lock is not free in time.
-pub(crate) async fn wait_lock(tx: &Transaction<'_>, job: &Job) -> Result<(), PostgresError> {
-    ask(tx, WAIT_LOCK, &[&lock_name(job)]).await.map(|_| ())
-}
-
 /// Keeps `cancel` and `period lock` out until the transaction ends: they wait for it, and it sees
 /// what they did before.
 ///
@@ -117,9 +111,9 @@ pub(crate) async fn wait_lock(tx: &Transaction<'_>, job: &Job) -> Result<(), Pos
 /// If PostgreSQL fails.
 pub(crate) async fn close_gates(tx: &Transaction<'_>, job: &Job) -> Result<(), PostgresError> {
     if let Some(batch) = job.batch_id {
-        ask(tx, GATE, &[&format!("batch:{batch}")]).await?;
+        Lock::Batch(batch).share(tx).await?;
     }
-    ask(tx, GATE, &[&format!("period:{}", job.slice.period)]).await.map(|_| ())
+    Lock::Period(&job.slice.period).share(tx).await
 }
 
 /// What the slice has seen.
@@ -132,12 +126,18 @@ pub(crate) async fn state(tx: &Transaction<'_>, job: &Job) -> Result<Option<Slic
         [&job.slice.entity.as_str(), &job.slice.period.as_str()];
     let row = tx.query_opt(&statement, &slice).await.map_err(PostgresError::in_("look the slice up"))?;
     Ok(row.map(|row| SliceState {
-        current: row
-            .get::<_, Option<Uuid>>(0)
-            .map(|job_id| Current { job_id, export: [row.get(1), row.get(2), row.get(3), row.get(4)] }),
-        newest_at: row.get(5),
-        newest_fingerprint: row.get(6),
-        newest_arrival: arrival_of(row.get(7), row.get(8)),
+        current: row.get::<_, Option<Uuid>>("job_id").map(|job_id| Current {
+            job_id,
+            export: Export {
+                fingerprint: row.get("fingerprint"),
+                source: row.get("source"),
+                mapping_hash: row.get("mapping_hash"),
+                mode: row.get("mode"),
+            },
+        }),
+        newest_at: row.get("newest_at"),
+        newest_fingerprint: row.get("newest_fingerprint"),
+        newest_arrival: Arrival::of(row.get("newest_arrival_from"), row.get("newest_arrival_intake")),
     }))
 }
 
@@ -167,10 +167,6 @@ pub(crate) fn locked(job: &Job) -> Failure {
     Failure::new(ErrorCode::PeriodLocked, Stage::Verdict, reason)
 }
 
-fn lock_name(job: &Job) -> String {
-    format!("slice:{}:{}", job.slice.entity, job.slice.period)
-}
-
 async fn ask(
     tx: &Transaction<'_>,
     question: &str,
@@ -197,8 +193,9 @@ mod tests {
         receive(body.as_bytes(), &Envelope { attempt: 1, ..Envelope::default() }, at(23)).unwrap()
     }
 
-    fn export(fingerprint: &str) -> [String; 4] {
-        [fingerprint, "default", "m", "upsert"].map(str::to_owned)
+    fn export(fingerprint: &str) -> Export {
+        let [fingerprint, source, mapping_hash, mode] = [fingerprint, "default", "m", "upsert"].map(str::to_owned);
+        Export { fingerprint, source, mapping_hash, mode }
     }
 
     fn seen(current: &str, newest: u32, newest_fingerprint: &str) -> SliceState {
@@ -210,8 +207,8 @@ mod tests {
         }
     }
 
-    fn judge(state: &SliceState, job: &Job, export: &[String; 4]) -> Result<Verdict, Failure> {
-        decide(Some(state), job, Times::of(job), export)
+    fn judge(state: &SliceState, job: &Job, export: &Export) -> Result<Verdict, Failure> {
+        decide(Some(state), job, job.times(), export)
     }
 
     #[test]

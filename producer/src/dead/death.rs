@@ -69,7 +69,7 @@ impl Death {
 #[cfg(test)]
 mod tests {
     use lapin::BasicProperties;
-    use shared::broker::amqp::properties::WITHHELD;
+    use shared::message::envelope::WITHHELD;
 
     use super::{
         super::letter::{Letter, tests::now},

@@ -7,15 +7,15 @@ use lapin::{BasicProperties, types::FieldTable};
 use serde::Serialize;
 use serde_json::Value;
 use shared::{
-    broker::amqp::properties::WITHHELD,
     fingerprint::Fingerprint,
     message::{
-        envelope::{self, Envelope},
+        envelope::{self, Envelope, WITHHELD},
         event::{Event, EventType},
         receive::{fields_of, receive},
     },
     settings::Settings,
     slice::Slice,
+    timestamp::micros_text,
 };
 use uuid::Uuid;
 
@@ -125,7 +125,7 @@ impl Letter {
             .with("error_code", self.code.as_str())
             .with("file", self.file.as_deref())
             .with("replays", self.replays)
-            .with("failed_at", self.failed_at.map(envelope::time_text));
+            .with("failed_at", self.failed_at.map(micros_text));
         event.slice.clone_from(&self.slice);
         event.job_id = self.job_id;
         event.batch_id = self.batch_id;
@@ -184,7 +184,7 @@ pub(crate) mod tests {
         let mut headers = FieldTable::default();
         envelope::set(&mut headers, envelope::ERROR_CODE, code);
         let died = now() - chrono::TimeDelta::minutes(minutes);
-        envelope::set(&mut headers, envelope::FAILED_AT, envelope::time_text(died));
+        envelope::set(&mut headers, envelope::FAILED_AT, micros_text(died));
         envelope::set_integer(&mut headers, envelope::REPLAYS, replays);
         let properties = BasicProperties::default()
             .with_message_id(Uuid::from_u128(job).to_string().into())

@@ -4,11 +4,12 @@ use lapin::types::FieldTable;
 use serde_json::Map;
 use shared::{
     broker::{
-        amqp::Outgoing,
+        publisher::Outgoing,
         topology::{JOB_KEY, Topology},
     },
     message::{
-        envelope::{self, PublishedBy, republished},
+        envelope::{self, republished},
+        published_by::PublishedBy,
         receive::fields_of,
     },
 };

@@ -8,7 +8,7 @@ use std::{collections::HashSet, ops::ControlFlow, time::Duration};
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use shared::{
-    broker::{amqp::Publisher, topology::Topology},
+    broker::{publisher::Publisher, topology::Topology},
     message::{event::EventType, receipt::Status},
     settings::Settings,
     stores::{outbox, postgres::PostgresError},

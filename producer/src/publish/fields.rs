@@ -6,11 +6,9 @@ use serde_json::{Map, Value, json};
 use shared::{
     amount::Amount,
     fingerprint::Fingerprint,
-    message::{
-        envelope::time_text,
-        job::{Mode, OnError, SourceName},
-    },
+    message::job::{Mode, OnError, SourceName},
     slice::{Entity, Period},
+    timestamp::micros_text,
 };
 use uuid::Uuid;
 
@@ -78,7 +76,7 @@ impl Fields {
         set(&mut fields, "mode", self.mode);
         set(&mut fields, "on_error", self.on_error);
         set(&mut fields, "sha256", self.sha256);
-        set(&mut fields, "exported_at", self.exported_at.map(time_text));
+        set(&mut fields, "exported_at", self.exported_at.map(micros_text));
         set(&mut fields, "skip_duplicates", self.no_skip_duplicates.then_some(false));
         set(&mut fields, "force", self.force.then_some(true));
         set(&mut fields, "reason", self.reason.as_ref());

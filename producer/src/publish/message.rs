@@ -10,16 +10,20 @@ use lapin::{BasicProperties, types::FieldTable};
 use serde_json::{Map, Value};
 use shared::{
     broker::{
-        amqp::{Outgoing, user_of},
+        amqp::user_of,
+        publisher::Outgoing,
         topology::{JOB_KEY, Topology},
     },
     message::{
-        envelope::{self, Envelope, PublishedBy},
-        job::{Job, MESSAGE_TYPE, to_micros},
+        envelope::{self, Envelope},
+        job::{Job, MESSAGE_TYPE},
+        published_by::PublishedBy,
         receive::receive,
     },
     settings::Settings,
     telemetry,
+    timestamp::micros_text,
+    timestamp::to_micros,
 };
 use uuid::Uuid;
 
@@ -75,7 +79,7 @@ impl Batch {
         }
         fields.entry("job_id").or_insert_with(|| Uuid::now_v7().to_string().into());
         fields.entry("batch_id").or_insert_with(|| self.id.to_string().into());
-        fields.entry("exported_at").or_insert_with(|| envelope::time_text(self.now).into());
+        fields.entry("exported_at").or_insert_with(|| micros_text(self.now).into());
         if let Some(Value::String(file)) = fields.get_mut("file") {
             *file = self.absolute(file);
         }
@@ -132,7 +136,7 @@ pub(crate) fn envelope_of(
         envelope::set(&mut headers, envelope::ACTOR, actor);
     }
     if let Some(at) = forced_at {
-        envelope::set(&mut headers, envelope::FORCED_AT, envelope::time_text(at));
+        envelope::set(&mut headers, envelope::FORCED_AT, micros_text(at));
     }
     (properties, headers)
 }
@@ -163,7 +167,7 @@ pub(crate) fn prepare_all(drafts: Vec<Draft>, batch: &Batch) -> Result<Vec<Prepa
         if let Some(first) = ids.insert(job.job_id, place.clone()) {
             faults.push(told(format!("job_id: is that of {first}, too")));
         }
-        let export = (job.slice.clone(), job.order_at());
+        let export = (job.slice.clone(), job.times().order_at());
         let (first, file) = exports.entry(export).or_insert_with(|| (place.clone(), job.file.clone()));
         if *file != job.file {
             faults.push(told(format!(

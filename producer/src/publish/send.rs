@@ -7,7 +7,10 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use shared::{
-    broker::amqp::{AmqpError, Outgoing, Publisher},
+    broker::{
+        amqp::AmqpError,
+        publisher::{Outgoing, Publisher},
+    },
     telemetry::chain,
 };
 use tokio::time::sleep;

@@ -91,7 +91,7 @@ async fn write(
 ) -> Result<bool, PostgresError> {
     let event = event(stores, finding, what);
     let (told, name, job_id) = (&event, &finding.name, finding.job_id);
-    let written = transaction(&stores.pool, move |tx, _| {
+    let written = transaction(&stores.pool, "repair", move |tx, _| {
         Box::pin(async move {
             let written = tx.execute(statement, &[&name.entity, &name.period, &job_id]).await;
             let written = written.map_err(PostgresError::in_("write a repair"))? > 0;

@@ -1,14 +1,12 @@
 //! The topology: exchanges and queues, declared alike by producer and worker.
 
-use std::time::Duration;
-
 use lapin::{
     Channel, Connection, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable},
 };
 
-use crate::broker::amqp::AmqpError;
+use crate::broker::{amqp::AmqpError, retry::Delay};
 
 /// The routing key of jobs.
 pub const JOB_KEY: &str = "job";
@@ -24,7 +22,7 @@ pub struct Topology {
     /// The queue from which workers take jobs.
     pub jobs: String,
     /// The queues in which failed jobs wait, shortest first.
-    pub retries: [RetryQueue; 3],
+    pub retries: [RetryQueue; Delay::ALL.len()],
     /// The queue of dead letters.
     pub dead: String,
     /// The exchange to which receipts go.
@@ -37,7 +35,7 @@ pub struct RetryQueue {
     /// Its name.
     pub name: String,
     /// How long a message waits.
-    pub delay: Duration,
+    pub delay: Delay,
 }
 
 /// Queues that are there with the arguments of an earlier version.
@@ -87,23 +85,21 @@ pub enum TopologyError {
 impl Topology {
     /// The names below a namespace, `aura` unless set otherwise.
     pub fn new(namespace: &str) -> Self {
-        let retry = |seconds: u64| RetryQueue {
-            name: format!("{namespace}.retry.{seconds}s"),
-            delay: Duration::from_secs(seconds),
-        };
+        let retry =
+            |delay: Delay| RetryQueue { name: format!("{namespace}.retry.{}s", delay.duration().as_secs()), delay };
         Self {
             jobs_exchange: format!("{namespace}.jobs"),
             jobs: format!("{namespace}.jobs"),
-            retries: [retry(1), retry(2), retry(4)],
+            retries: Delay::ALL.map(retry),
             dead: format!("{namespace}.dead"),
             events: format!("{namespace}.events"),
         }
     }
 
     /// The queue in which a job waits for that long.
-    pub fn retry_queue(&self, delay: Duration) -> &str {
-        let fitting = self.retries.iter().find(|queue| queue.delay >= delay);
-        &fitting.unwrap_or(&self.retries[2]).name
+    #[expect(clippy::indexing_slicing, reason = "there is a queue for each delay, in their order")]
+    pub fn retry_queue(&self, delay: Delay) -> &str {
+        &self.retries[delay.place()].name
     }
 
     /// Every queue with its arguments, and with those that it had in earlier versions, if they were others.
@@ -117,7 +113,7 @@ impl Topology {
         let mut queues = vec![(self.dead.as_str(), dead, Some(quorum())), (self.jobs.as_str(), jobs, Some(quorum()))];
         for retry in &self.retries {
             let mut arguments = dead_lettering(quorum(), &self.jobs_exchange, JOB_KEY);
-            let ttl = i32::try_from(retry.delay.as_millis()).unwrap_or(i32::MAX);
+            let ttl = i32::try_from(retry.delay.duration().as_millis()).unwrap_or(i32::MAX);
             arguments.insert("x-message-ttl".into(), AMQPValue::LongInt(ttl));
             queues.push((retry.name.as_str(), arguments, None));
         }

@@ -8,8 +8,12 @@ use lapin::{
 use uuid::Uuid;
 
 use crate::{
-    broker::amqp::properties::{MALFORMED, WITHHELD},
-    message::job::{Arrival, Job, to_micros},
+    broker::retry::MAX_ATTEMPTS,
+    message::{
+        job::{Arrival, Job},
+        published_by::{PublishedBy, is_name},
+    },
+    timestamp::{micros_text, to_micros},
 };
 
 /// The attempt, an integer from 1.
@@ -49,34 +53,10 @@ pub const WORKER: &str = "aura-worker";
 pub const FINGERPRINT: &str = "aura-fingerprint";
 /// The W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
-
-/// Attempts that a job has: the first, and three retries.
-pub const MAX_ATTEMPTS: u32 = 4;
-
-/// The most characters of a name that is kept.
-pub const MAX_NAME: usize = 256;
-
-/// Who published a message.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PublishedBy {
-    /// The header `aura-actor`: what the publisher says, not a proof.
-    pub actor: Option<String>,
-    /// The AMQP `user_id`: the broker refuses it from anyone except that user.
-    pub user_id: Option<String>,
-}
-
-impl PublishedBy {
-    fn read(properties: &BasicProperties, headers: &FieldTable) -> Self {
-        let user_id = properties.user_id().as_ref().map(|user| user.as_str().to_owned());
-        Self { actor: text(headers, ACTOR).filter(|name| is_name(name)), user_id: user_id.filter(|name| is_name(name)) }
-    }
-}
-
-/// Whether a text can be kept as somebody's name: neither empty nor longer than [`MAX_NAME`]
-/// characters, and without control characters.
-pub fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.chars().count() <= MAX_NAME && !text.chars().any(char::is_control)
-}
+/// The header that marks a message of which something was left out, and says what.
+pub const MALFORMED: &str = "aura-malformed";
+/// The header that marks a message whose body was left out. It holds the body's length in bytes.
+pub const WITHHELD: &str = "aura-withheld";
 
 /// What a delivery says beside its body. Nothing in it is trusted further than the contract goes:
 /// a value of another type or out of range counts as absent.
@@ -135,14 +115,12 @@ impl Envelope {
             job_id: parsed(headers, JOB_ID),
             exported_at: time(headers, EXPORTED_AT),
             forced_at: time(headers, FORCED_AT),
-            arrival: time(headers, ARRIVAL_FROM)
-                .zip(parsed(headers, ARRIVAL_INTAKE))
-                .map(|(from, intake)| Arrival { from, intake }),
+            arrival: Arrival::of(time(headers, ARRIVAL_FROM), parsed(headers, ARRIVAL_INTAKE)),
             attempt: integer(headers, ATTEMPT).unwrap_or(1).clamp(1, i64::from(MAX_ATTEMPTS)) as u32,
             replays: integer(headers, REPLAYS).unwrap_or(0).clamp(0, i64::from(i32::MAX)) as u32,
             first_failed_at: time(headers, FIRST_FAILED_AT),
             returned_claim: parsed(headers, RETURNED_CLAIM),
-            published_by: PublishedBy::read(properties, headers),
+            published_by: published_by(properties, headers),
             first_user_id: text(headers, USER_ID),
             traceparent: text(headers, TRACEPARENT),
             malformed: text(headers, MALFORMED),
@@ -159,6 +137,14 @@ impl Envelope {
             self.published_by.user_id = Some(first.clone()).filter(|name| is_name(name));
         }
         self
+    }
+}
+
+fn published_by(properties: &BasicProperties, headers: &FieldTable) -> PublishedBy {
+    let user_id = properties.user_id().as_ref().map(|user| user.as_str().to_owned());
+    PublishedBy {
+        actor: text(headers, ACTOR).filter(|name| is_name(name)),
+        user_id: user_id.filter(|name| is_name(name)),
     }
 }
 
@@ -200,7 +186,7 @@ fn time(headers: &FieldTable, name: &str) -> Option<DateTime<Utc>> {
 /// The properties with which a delivery is published again: those that it came with, less what the
 /// broker added on its way (a stale `x-death` makes the broker take a retry for a cycle and drop it)
 /// and less what an earlier failure left, or an earlier worker said of who published it. The `user_id` stays;
-/// who publishes as somebody else must leave it out, which [`amqp::Publisher`](crate::broker::amqp::Publisher) does.
+/// who publishes as somebody else must leave it out, which [`amqp::Publisher`](crate::broker::publisher::Publisher) does.
 pub fn republished(properties: &BasicProperties, keep_failure: bool) -> (BasicProperties, FieldTable) {
     let mut headers = FieldTable::default();
     let came_with = properties.headers().clone().unwrap_or_default();
@@ -275,26 +261,22 @@ pub fn remember(headers: &mut FieldTable, job: &Job) {
 
 /// Writes down where a job stands among the exports, in which round it is, and who published it.
 pub fn remember_times(headers: &mut FieldTable, job: &Job) {
-    set(headers, EXPORTED_AT, time_text(job.exported_at));
+    set(headers, EXPORTED_AT, micros_text(job.exported_at));
     if let Some(at) = job.forced_at {
-        set(headers, FORCED_AT, time_text(at));
+        set(headers, FORCED_AT, micros_text(at));
     }
     if let Some(Arrival { from, intake }) = job.arrival {
-        set(headers, ARRIVAL_FROM, time_text(from));
+        set(headers, ARRIVAL_FROM, micros_text(from));
         set(headers, ARRIVAL_INTAKE, intake);
     }
     set(headers, USER_ID, job.published_by.user_id.as_deref().unwrap_or_default());
     set_integer(headers, REPLAYS, job.replays);
 }
 
-/// RFC 3339 in UTC with microseconds.
-pub fn time_text(at: DateTime<Utc>) -> String {
-    to_micros(at).to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::published_by::MAX_NAME;
 
     fn with(pairs: Vec<(&str, AMQPValue)>) -> BasicProperties {
         let mut headers = FieldTable::default();

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     fingerprint::Fingerprint,
-    message::{envelope::PublishedBy, failure::text_enum},
+    message::{failure::text_enum, job::Job, published_by::PublishedBy},
     slice::Slice,
 };
 
@@ -97,6 +97,18 @@ impl Event {
             attempt: None,
             worker: worker.to_owned(),
             metadata: Map::new(),
+        }
+    }
+
+    /// An event of an attempt at a job, which happens now.
+    pub fn of_job(event_type: EventType, worker: &str, job: &Job, fingerprint: Option<Fingerprint>) -> Self {
+        Self {
+            slice: Some(job.slice.clone()),
+            job_id: Some(job.job_id),
+            batch_id: job.batch_id,
+            fingerprint,
+            attempt: Some(job.attempt),
+            ..Self::now(event_type, worker)
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     amount::Amount,
     fingerprint::Fingerprint,
-    message::{envelope::PublishedBy, failure::text_enum},
+    message::{failure::text_enum, published_by::PublishedBy},
     slice::{Entity, InvalidCode, Period, Slice},
 };
 
@@ -263,15 +263,34 @@ pub struct Arrival {
     pub intake: Uuid,
 }
 
-impl Job {
-    /// The time at which the job stands among the exports of its slice: a job forced at time T is
-    /// an export of T.
-    pub fn order_at(&self) -> DateTime<Utc> {
+impl Arrival {
+    /// What two columns or headers say of it, where both are there.
+    pub fn of(from: Option<DateTime<Utc>>, intake: Option<Uuid>) -> Option<Self> {
+        from.zip(intake).map(|(from, intake)| Self { from, intake })
+    }
+}
+
+/// The times that place a job among the exports of its slice.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// When the ERP wrote the file.
+    pub exported_at: DateTime<Utc>,
+    /// When the job was forced, if it was.
+    pub forced_at: Option<DateTime<Utc>>,
+    /// What is known of its first delivery, if that is where it stands.
+    pub arrival: Option<Arrival>,
+}
+
+impl Times {
+    /// The time at which the job stands: a job forced at time T is an export of T.
+    pub fn order_at(self) -> DateTime<Utc> {
         self.forced_at.unwrap_or(self.exported_at)
     }
 }
 
-/// Cuts a time to the precision that PostgreSQL keeps.
-pub fn to_micros(at: DateTime<Utc>) -> DateTime<Utc> {
-    at.trunc_subsecs(6)
+impl Job {
+    /// The times that this delivery of the job says.
+    pub fn times(&self) -> Times {
+        Times { exported_at: self.exported_at, forced_at: self.forced_at, arrival: self.arrival }
+    }
 }

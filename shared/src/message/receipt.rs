@@ -97,6 +97,39 @@ const REPEATED: &str = "this job had ended before this message came, so nothing 
                         is another try, and `dead replay` tries a failed job again";
 
 impl Receipt {
+    /// The receipt of a job of which no figures are known: nothing was loaded, at its first attempt.
+    pub fn new(status: Status, job_id: Uuid, finished_at: DateTime<Utc>) -> Self {
+        Self {
+            status,
+            reason: None,
+            job_id,
+            batch_id: None,
+            entity: None,
+            period: None,
+            file: None,
+            actor: None,
+            user_id: None,
+            fingerprint: None,
+            source: None,
+            mode: None,
+            attempt: 1,
+            rows: 0,
+            rows_other_slices: 0,
+            inserted: 0,
+            updated: 0,
+            unchanged: 0,
+            deleted: 0,
+            absent: 0,
+            failed: 0,
+            balance_sum: None,
+            warnings: Vec::new(),
+            error: None,
+            duration_seconds: 0.0,
+            finished_at,
+            repeated: false,
+        }
+    }
+
     /// The same receipt, for a message of the job that came after its end.
     #[must_use]
     pub fn again(mut self) -> Self {

@@ -14,11 +14,13 @@ use crate::{
     amount::Amount,
     fingerprint::Fingerprint,
     message::{
-        envelope::{Envelope, PublishedBy},
+        envelope::Envelope,
         failure::{ErrorCode, Failure, Stage},
-        job::{Control, Job, MAX_AHEAD, MAX_BODY, MESSAGE_TYPE, Mode, OnError, SourceName, to_micros},
+        job::{Control, Job, MAX_AHEAD, MAX_BODY, MESSAGE_TYPE, Mode, OnError, SourceName},
+        published_by::PublishedBy,
     },
     slice::{Entity, Period, Slice},
+    timestamp::to_micros,
 };
 
 /// The fields of a message, beside [`CONTROL`].

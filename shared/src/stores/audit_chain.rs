@@ -4,10 +4,10 @@
 //! times as RFC 3339 in UTC with milliseconds. See the contract, §8.
 
 use bson::{Bson, Document, doc};
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use crate::{fingerprint::Fingerprint, slice::Slice};
+use crate::{fingerprint::Fingerprint, slice::Slice, timestamp::millis_text};
 
 /// The entity of events that belong to no slice.
 pub const SYSTEM_ENTITY: &str = "_system";
@@ -30,11 +30,6 @@ pub enum ChainError {
 /// The chain that an event of this slice joins: its entity and period.
 pub fn of(slice: Option<&Slice>) -> (&str, &str) {
     slice.map_or((SYSTEM_ENTITY, SYSTEM_PERIOD), |slice| (slice.entity.as_str(), slice.period.as_str()))
-}
-
-/// RFC 3339 in UTC with milliseconds.
-pub fn time_text(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// Gives an event its place, and returns its hash.
@@ -98,7 +93,7 @@ pub fn from_bson(document: &Document) -> Map<String, Value> {
 fn json(value: &Bson) -> Value {
     match value {
         Bson::DateTime(at) => DateTime::from_timestamp_millis(at.timestamp_millis())
-            .map_or(Value::Null, |at| Value::String(time_text(at))),
+            .map_or(Value::Null, |at| Value::String(millis_text(at))),
         Bson::Decimal128(number) => Value::String(number.to_string()),
         Bson::Document(document) => {
             Value::Object(document.iter().map(|(name, value)| (name.clone(), json(value))).collect())

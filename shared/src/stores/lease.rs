@@ -14,7 +14,7 @@ use deadpool_postgres::{ClientWrapper, Object, Pool};
 use tokio::runtime::Handle;
 use tokio_postgres::CancelToken;
 
-use crate::stores::postgres::{PostgresError, tls};
+use crate::stores::postgres::{connector::tls, error::PostgresError};
 
 /// How long PostgreSQL may take to be told.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(3);

@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::{
     message::event::Event,
     stores::{audit_chain, postgres::PostgresError, storable::Storable},
+    timestamp::millis_text,
 };
 
 const RECORD: &str = include_str!("outbox_record.sql");
@@ -46,7 +47,7 @@ fn document(event: &Event) -> Storable {
     let (entity, period) = audit_chain::of(event.slice.as_ref());
     Storable::of(&json!({
         "event_type": event.event_type,
-        "timestamp": audit_chain::time_text(event.at),
+        "timestamp": millis_text(event.at),
         "entity": entity,
         "period": period,
         "job_id": event.job_id,

@@ -26,7 +26,7 @@ use shared::{
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
-use super::{CacheError, failed_to};
+use super::error::{CacheError, failed_to};
 
 /// How long a publisher waits for its turn to rename.
 const RENAME_LOCK_TIMEOUT: Duration = Duration::from_secs(5);

@@ -12,7 +12,11 @@ use shared::{
 };
 use tokio::task::spawn_blocking;
 
-use super::{CacheError, Published, failed_to, publish_if_free};
+use super::{
+    Published,
+    error::{CacheError, failed_to},
+    publish_if_free,
+};
 
 const WAITING: &str = include_str!("waiting.sql");
 /// The age past which nobody writes a temporary file any more.

@@ -57,7 +57,7 @@ pub(crate) async fn deliver(pool: &Pool, mongo: &Mongo, unusable: &mut BTreeSet<
     let known: Vec<Uuid> = unusable.iter().copied().collect();
     let known = known.as_slice();
     let (progress, invalid) =
-        transaction(pool, |transaction, _| Box::pin(hand_over(transaction, mongo, known))).await?;
+        transaction(pool, "deliver_metadata", |transaction, _| Box::pin(hand_over(transaction, mongo, known))).await?;
     for (job_id, error) in invalid {
         let error = &error as &dyn std::error::Error;
         tracing::error!(%job_id, error, "the metadata of a job cannot be delivered; they stay in metadata_outbox");

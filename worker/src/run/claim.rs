@@ -3,36 +3,32 @@
 //! A claim is taken only while the slice is locked. Whoever holds the lock and finds a claim standing
 //! knows that its worker died, unless the message says that it gave the job back alive.
 
-use chrono::{DateTime, Utc};
 use deadpool_postgres::{Pool, Transaction};
 use shared::{
     message::{
-        envelope::PublishedBy,
-        job::{Arrival, Job},
+        job::{Arrival, Job, Times},
+        published_by::PublishedBy,
         receipt::Receipt,
     },
-    stores::{
-        lease::Lease,
-        postgres::{PostgresError, transaction},
-    },
+    stores::postgres::{PostgresError, transaction},
 };
-use tokio_postgres::types::Json;
+use tokio_postgres::{Row, types::Json};
 use uuid::Uuid;
 
-use crate::attempt::Times;
+use super::row::{NewRun, whole};
 
 const INSERT: &str = include_str!("claim/insert.sql");
 const RENEW: &str = include_str!("claim/renew.sql");
 const ORPHAN: &str = include_str!("claim/orphan.sql");
-const HOLD: &str = include_str!("claim/hold.sql");
 const IS_KNOWN: &str = "SELECT EXISTS (SELECT FROM ingestion_runs WHERE job_id = $1)";
-/// The failure of an earlier round ended that round, and not this one.
-const END_OF_ROUND: &str = "SELECT result FROM ingestion_runs \
-                            WHERE job_id = $1 AND finished_at IS NOT NULL AND (status <> 'failed' OR replays >= $2)";
-const LOOK: &str = "SELECT body_hash, status, result, replays, attempts, claim, alone, deaths, finished_at IS NOT NULL, \
-                    resting_at IS NOT NULL, resting_at > now() - interval '5 s', exported_at, forced_at, \
+const LOOK: &str = "SELECT body_hash, status, result, replays, attempts, claim, alone, deaths, \
+                    finished_at IS NOT NULL AS is_ended, resting_at IS NOT NULL AS is_over, \
+                    coalesce(resting_at > now() - interval '5 s', false) AS is_settling, exported_at, forced_at, \
                     arrival_from, arrival_intake, published_by, broker_user \
                     FROM ingestion_runs WHERE job_id = $1 FOR UPDATE";
+const REQUIRE_ISOLATION: &str =
+    "UPDATE ingestion_runs SET alone = true, deaths = $2, claim = NULL, status = 'retrying' WHERE job_id = $1";
+const COUNT_DEATHS: &str = "UPDATE ingestion_runs SET deaths = $2 WHERE job_id = $1";
 
 /// Deaths while alone that condemn a job.
 const DEATHS: i32 = 4;
@@ -71,105 +67,111 @@ struct Found {
     deaths: i32,
     ended: bool,
     /// Whether the attempt under the standing claim is over, and whether it was just now.
-    rested: bool,
+    over: bool,
     settling: bool,
     times: Times,
     published_by: PublishedBy,
+}
+
+impl From<&Row> for Found {
+    fn from(row: &Row) -> Self {
+        Self {
+            body_hash: row.get("body_hash"),
+            status: row.get("status"),
+            result: row.get("result"),
+            replays: row.get("replays"),
+            attempts: row.get("attempts"),
+            claim: row.get("claim"),
+            alone: row.get("alone"),
+            deaths: row.get("deaths"),
+            ended: row.get("is_ended"),
+            over: row.get("is_over"),
+            settling: row.get("is_settling"),
+            times: Times {
+                exported_at: row.get("exported_at"),
+                forced_at: row.get("forced_at"),
+                arrival: Arrival::of(row.get("arrival_from"), row.get("arrival_intake")),
+            },
+            published_by: PublishedBy { actor: row.get("published_by"), user_id: row.get("broker_user") },
+        }
+    }
+}
+
+/// Who asks for a claim, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Claimant<'a> {
+    /// The claim that is asked for.
+    pub(crate) claim: Uuid,
+    /// The worker's name.
+    pub(crate) worker: &'a str,
+    /// Whether nothing runs beside the job.
+    pub(crate) is_isolated: bool,
 }
 
 /// Asks for a claim. The caller holds the slice's lock, in a transaction of its own.
 ///
 /// # Errors
 /// If PostgreSQL fails.
-pub(crate) async fn take(
-    pool: &Pool,
-    job: &Job,
-    claim: Uuid,
-    worker: &str,
-    alone: bool,
-) -> Result<Claimed, PostgresError> {
+pub(crate) async fn take(pool: &Pool, job: &Job, claimant: Claimant<'_>) -> Result<Claimed, PostgresError> {
+    transaction(pool, "claim", move |tx, _| Box::pin(take_in(tx, job, claimant))).await
+}
+
+async fn take_in(tx: &Transaction<'_>, job: &Job, claimant: Claimant<'_>) -> Result<Claimed, PostgresError> {
+    // What is forced stands at the time of its force, which another message does not share.
+    if job.id_is_made
+        && job.forced_at.is_none()
+        && let Some(job_id) = orphan(tx, job).await?
+    {
+        return Ok(Claimed::Orphaned(job_id));
+    }
+    if (job.attempt, job.replays) != (1, 0) {
+        // What a worker or `dead replay` has counted, it has written down.
+        let known = tx.query_one(IS_KNOWN, &[&job.job_id]).await.map_err(PostgresError::in_("look a job up"))?;
+        if !known.get::<_, bool>(0) {
+            return Ok(Claimed::Misnumbered { attempt: 1, replays: 0 });
+        }
+    }
+    let Claimant { claim, worker, is_isolated } = claimant;
+    let new = NewRun::of(job, &job.published_by);
+    let insert = tx.prepare_cached(INSERT).await.map_err(PostgresError::in_("prepare a claim"))?;
+    let inserted = tx.execute(&insert, &new.and(&[&claim, &worker, &is_isolated])).await;
+    if inserted.map_err(PostgresError::in_("claim a job"))? == 1 {
+        return Ok(Claimed::Granted(job.times(), job.published_by.clone()));
+    }
+    let row = tx.query_one(LOOK, &[&job.job_id]).await.map_err(PostgresError::in_("look a job up"))?;
     let replays = whole(job.replays);
+    let (decision, deaths) = decide(Found::from(&row), job, replays, is_isolated);
+    let counted = PostgresError::in_("count a death");
+    match decision {
+        Claimed::Granted(..) | Claimed::Condemned => {
+            let new_round = deaths.is_none();
+            let renewed = tx.execute(RENEW, &[&job.job_id, &claim, &worker, &new_round, &is_isolated, &replays]).await;
+            renewed.map_err(PostgresError::in_("claim a job"))?;
+            if let Some(deaths) = deaths {
+                tx.execute(COUNT_DEATHS, &[&job.job_id, &deaths]).await.map_err(counted)?;
+            }
+        }
+        Claimed::NeedsIsolation => {
+            // The death is counted now: the claim that tells of it is taken away.
+            tx.execute(REQUIRE_ISOLATION, &[&job.job_id, &deaths.unwrap_or(0)]).await.map_err(counted)?;
+        }
+        Claimed::Ended(_)
+        | Claimed::Orphaned(_)
+        | Claimed::OtherBody
+        | Claimed::Misnumbered { .. }
+        | Claimed::Redundant
+        | Claimed::Settling => {}
+    }
+    Ok(decision)
+}
+
+/// The unfinished run that a worker left of a message without an identity.
+async fn orphan(tx: &Transaction<'_>, job: &Job) -> Result<Option<Uuid>, PostgresError> {
     let (entity, period) = (job.slice.entity.as_str(), job.slice.period.as_str());
-    let (body_hash, arrival) = (&job.body_hash.to_string(), job.arrival);
-    transaction(pool, move |tx, _| Box::pin(async move {
-        // What is forced stands at the time of its force, which another message does not share.
-        if job.id_is_made && job.forced_at.is_none() {
-            let orphan = tx.query_opt(ORPHAN, &[&entity, &period, body_hash, &job.exported_at, &job.is_dated]).await;
-            if let Some(row) = orphan.map_err(PostgresError::in_("look for a run without its job"))? {
-                return Ok(Claimed::Orphaned(row.get(0)));
-            }
-        }
-        if (job.attempt, job.replays) != (1, 0) {
-            // What a worker or `dead replay` has counted, it has written down.
-            let known = tx.query_one(IS_KNOWN, &[&job.job_id]).await.map_err(PostgresError::in_("look a job up"))?;
-            if !known.get::<_, bool>(0) {
-                return Ok(Claimed::Misnumbered { attempt: 1, replays: 0 });
-            }
-        }
-        let insert = tx.prepare_cached(INSERT).await.map_err(PostgresError::in_("prepare a claim"))?;
-        let inserted = tx
-            .execute(
-                &insert,
-                &[
-                    &job.job_id, &job.batch_id, &job.file, &entity, &period, &job.source.as_str(), &job.exported_at,
-                    &job.forced_at, body_hash, &replays, &claim, &worker, &alone, &arrival.map(|arrival| arrival.from),
-                    &arrival.map(|arrival| arrival.intake),
-                    &job.published_by.actor, &job.published_by.user_id,
-                ],
-            )
-            .await
-            .map_err(PostgresError::in_("claim a job"))?;
-        if inserted == 1 {
-            return Ok(Claimed::Granted(Times::of(job), job.published_by.clone()));
-        }
-        let row = tx.query_one(LOOK, &[&job.job_id]).await.map_err(PostgresError::in_("look a job up"))?;
-        let standing = Found {
-            body_hash: row.get(0),
-            status: row.get(1),
-            result: row.get(2),
-            replays: row.get(3),
-            attempts: row.get(4),
-            claim: row.get(5),
-            alone: row.get(6),
-            deaths: row.get(7),
-            ended: row.get(8),
-            rested: row.get(9),
-            settling: row.get::<_, Option<bool>>(10).unwrap_or(false),
-            times: Times { exported_at: row.get(11), forced_at: row.get(12), arrival: arrival_of(row.get(13), row.get(14)) },
-            published_by: PublishedBy { actor: row.get(15), user_id: row.get(16) },
-        };
-        let (decision, deaths) = decide(standing, job, replays, alone);
-        match decision {
-            Claimed::Granted(..) | Claimed::Condemned => {
-                let new_round = deaths.is_none();
-                tx.execute(RENEW, &[&job.job_id, &claim, &worker, &new_round, &alone, &replays])
-                    .await
-                    .map_err(PostgresError::in_("claim a job"))?;
-                if let Some(deaths) = deaths {
-                    tx.execute("UPDATE ingestion_runs SET deaths = $2 WHERE job_id = $1", &[&job.job_id, &deaths])
-                        .await
-                        .map_err(PostgresError::in_("count a death"))?;
-                }
-            }
-            Claimed::NeedsIsolation => {
-                // The death is counted now: the claim that tells of it is taken away.
-                tx.execute(
-                    "UPDATE ingestion_runs SET alone = true, deaths = $2, claim = NULL, status = 'retrying' WHERE job_id = $1",
-                    &[&job.job_id, &deaths.unwrap_or(0)],
-                )
-                .await
-                .map_err(PostgresError::in_("count a death"))?;
-            }
-            Claimed::Ended(_)
-            | Claimed::Orphaned(_)
-            | Claimed::OtherBody
-            | Claimed::Misnumbered { .. }
-            | Claimed::Redundant
-            | Claimed::Settling => {}
-        }
-        Ok(decision)
-    }))
-    .await
+    let body_hash = job.body_hash.to_string();
+    let found = tx.query_opt(ORPHAN, &[&entity, &period, &body_hash, &job.exported_at, &job.is_dated]).await;
+    let found = found.map_err(PostgresError::in_("look for a run without its job"))?;
+    Ok(found.map(|row| row.get(0)))
 }
 
 /// What stands decides; with it come the deaths while alone, or none where a new round of attempts begins.
@@ -200,7 +202,7 @@ fn decide(standing: Found, job: &Job, replays: i32, alone: bool) -> (Claimed, Op
     if standing.claim.is_some() && standing.settling && !returned {
         return (Claimed::Settling, deaths);
     }
-    let died = standing.claim.is_some() && !standing.rested && !returned;
+    let died = standing.claim.is_some() && !standing.over && !returned;
     let count = standing.deaths + i32::from(died && standing.alone);
     if count >= DEATHS {
         (Claimed::Condemned, Some(count))
@@ -222,99 +224,9 @@ fn corrected(standing: &Found, job: &Job, replays: i32) -> Option<(u32, u32)> {
     (!is_own && (attempt, round) != (job.attempt, job.replays)).then_some((attempt, round))
 }
 
-/// Notes that the attempt under a claim is over although the claim stands until it is settled. It is
-/// said while the slice is still locked, so that nobody takes its worker for dead. If PostgreSQL
-/// cannot be told, the message that is published next says it.
-pub(crate) async fn mark_settling(pool: &Pool, claim: Uuid) {
-    let said: Result<(), PostgresError> = async {
-        let lease = Lease::take(pool).await?;
-        let note = "UPDATE ingestion_runs SET resting_at = now() WHERE claim = $1";
-        let noted = lease.execute(note, &[&claim]).await;
-        lease.end();
-        noted.map(|_| ()).map_err(PostgresError::in_("note that an attempt is over"))
-    }
-    .await;
-    if let Err(error) = said {
-        tracing::debug!(
-            error = &error as &dyn std::error::Error,
-            "PostgreSQL could not be told that an attempt is over"
-        );
-    }
-}
-
-/// Who may end a job whose attempt is over.
-#[derive(Debug)]
-pub(crate) enum Ownership {
-    /// This attempt: nobody has claimed or ended the job since, and its round goes on.
-    Mine,
-    /// Nobody: it has ended, and so.
-    Ended(Box<Receipt>),
-    /// Another attempt, which goes further.
-    Others,
-    /// This attempt, but the run of its job_id is that of a job with another body.
-    OtherBody,
-}
-
-/// Asks who may end a job. If it is this attempt, nobody else will for as long as after [`mark_settling`].
-///
-/// # Errors
-/// If PostgreSQL fails.
-pub(crate) async fn still_owned(pool: &Pool, job: &Job, claim: Uuid) -> Result<Ownership, PostgresError> {
-    let (replays, attempt) = (whole(job.replays), whole(job.attempt));
-    let lease = Lease::take(pool).await?;
-    let asked = async {
-        let body_hash = job.body_hash.to_string();
-        let row = lease.query_one(HOLD, &[&job.job_id, &claim, &replays, &attempt, &body_hash]).await?;
-        if row.get(1) {
-            return Ok(Ownership::OtherBody);
-        }
-        if row.get(0) {
-            return Ok(Ownership::Mine);
-        }
-        let end = lease.query_opt(END_OF_ROUND, &[&job.job_id, &replays]).await?;
-        let receipt = end.and_then(|row| row.get::<_, Option<Json<Receipt>>>(0));
-        Ok(receipt.map_or(Ownership::Others, |Json(receipt)| Ownership::Ended(Box::new(receipt))))
-    };
-    let standing = asked.await.map_err(PostgresError::in_("look a claim up"));
-    lease.end();
-    standing
-}
-
-/// How a job has ended in this round or a later one, or for good, if it has.
-///
-/// # Errors
-/// If PostgreSQL fails.
-pub(crate) async fn end_of_round(tx: &Transaction<'_>, job: &Job) -> Result<Option<Box<Receipt>>, PostgresError> {
-    let row = tx.query_opt(END_OF_ROUND, &[&job.job_id, &whole(job.replays)]).await;
-    let row = row.map_err(PostgresError::in_("look a job's end up"))?;
-    Ok(row.and_then(|row| row.get::<_, Option<Json<Receipt>>>(0)).map(|Json(receipt)| Box::new(receipt)))
-}
-
-/// A small number as PostgreSQL's `integer`.
-pub(crate) fn whole(number: u32) -> i32 {
-    i32::try_from(number).unwrap_or(i32::MAX)
-}
-
-/// What two columns say of a first delivery.
-pub(crate) fn arrival_of(from: Option<DateTime<Utc>>, intake: Option<Uuid>) -> Option<Arrival> {
-    from.zip(intake).map(|(from, intake)| Arrival { from, intake })
-}
-
-/// Takes a claim away whose worker lives, so that it is not mistaken for a death.
-///
-/// # Errors
-/// If PostgreSQL fails.
-pub(crate) async fn release(pool: &Pool, claims: &[Uuid]) -> Result<(), PostgresError> {
-    let lease = Lease::take(pool).await?;
-    let done = lease
-        .execute("UPDATE ingestion_runs SET claim = NULL, status = 'retrying' WHERE claim = ANY($1)", &[&claims])
-        .await;
-    lease.end();
-    done.map(|_| ()).map_err(PostgresError::in_("give a claim back"))
-}
-
 #[cfg(test)]
 mod tests {
+    use chrono::Utc;
     use shared::message::{envelope::Envelope, receive::receive};
 
     use super::*;
@@ -335,9 +247,9 @@ mod tests {
             alone: false,
             deaths: 0,
             ended: false,
-            rested: false,
+            over: false,
             settling: false,
-            times: Times { forced_at: None, ..Times::of(job) },
+            times: Times { forced_at: None, ..job.times() },
             published_by: PublishedBy::default(),
         }
     }
@@ -370,7 +282,7 @@ mod tests {
     #[test]
     fn an_attempt_that_is_over_is_no_death_and_is_left_to_who_settles_it() {
         let job = job();
-        let over = |settling| Found { rested: true, settling, ..standing(&job, "running", 1, Some(7)) };
+        let over = |settling| Found { over: true, settling, ..standing(&job, "running", 1, Some(7)) };
         assert!(matches!(decide(over(true), &job, 0, false), (Claimed::Settling, _)));
         assert!(matches!(decide(over(false), &job, 0, false), (Claimed::Granted(..), Some(0))));
     }

@@ -1,77 +1,64 @@
 //! Settles an outcome: what is to be done about it, decided in one place and without doing it.
 
-use std::time::Duration;
-
-use backoff::{ExponentialBackoffBuilder, backoff::Backoff};
-use shared::message::envelope::MAX_ATTEMPTS;
+use shared::{broker::retry::Delay, message::receipt::Receipt};
 use uuid::Uuid;
 
-use crate::outcome::{Outage, Outcome};
+use crate::outcome::{FailedAttempt, Outage, Outcome};
 
 /// How long a job waits that could not be started for no fault of its own.
-pub(crate) const PARKED: Duration = Duration::from_secs(1);
+pub(super) const PARKED: Delay = Delay::SHORTEST;
 /// How long a job waits whose input root does not answer.
-const PARKED_FOR_ROOT: Duration = Duration::from_secs(4);
+const PARKED_FOR_ROOT: Delay = Delay::LONGEST;
 
-/// What is to be done about an outcome.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Settlement {
-    /// Send the receipt; the job has ended.
-    Receipt,
-    /// Nothing; another copy does it.
-    Drop,
-    /// Try again later, which spends an attempt.
-    Retry(Duration),
-    /// Keep it for an engineer.
-    DeadLetter,
-    /// Give it back for a while, which spends nothing.
-    Park(Duration),
-    /// Try again now, with nothing beside it.
+/// What comes next for a delivery.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// It is settled, and this worker is done with it.
+    Settle(Settlement),
+    /// It is tried again now, with nothing beside it.
     RunIsolated,
-    /// Try again now, as the job that it was before.
+    /// It is tried again now, as the job that it was before.
     RunAs(Uuid),
-    /// Try again now, as the attempt and round that it really is.
+    /// It is tried again now, as the attempt and round that it really is.
     RunAt { attempt: u32, replays: u32 },
-    /// Return it to the queue as it is.
-    Return,
 }
 
-/// Decides what is done about an outcome of this attempt.
-pub(crate) fn settle(outcome: &Outcome, attempt: u32) -> Settlement {
-    match outcome {
-        Outcome::Ended(_) | Outcome::EndedBefore(_) => Settlement::Receipt,
-        Outcome::Failed(failed) if failed.failure.code.is_transient() => match retry_delay(attempt) {
-            Some(delay) => Settlement::Retry(delay),
-            None => Settlement::DeadLetter,
+/// How a delivery is settled, with all that this takes.
+#[derive(Debug)]
+pub(crate) enum Settlement {
+    /// The job has ended now: its slice's cache file is written, and its receipt sent.
+    Conclude(Box<Receipt>),
+    /// The job had ended before: its receipt is sent again.
+    Repeat(Box<Receipt>),
+    /// Nothing is left to do; another copy does it.
+    Drop,
+    /// It is tried again later, which spends an attempt.
+    Retry { failed: Box<FailedAttempt>, delay: Delay },
+    /// It is kept for an engineer.
+    DeadLetter(Box<FailedAttempt>),
+    /// It is given back for a while, which spends nothing, and so is its claim, if it has one.
+    Park { claim: Option<Uuid>, delay: Delay },
+}
+
+/// Decides what comes of an outcome of this attempt, which was made under this claim.
+pub(crate) fn settle(outcome: Outcome, attempt: u32, claim: Uuid) -> Next {
+    Next::Settle(match outcome {
+        Outcome::Ended(receipt) => Settlement::Conclude(receipt),
+        Outcome::EndedBefore(receipt) => Settlement::Repeat(receipt),
+        Outcome::Failed(failed) => match Delay::after(attempt).filter(|_| failed.failure.code.is_transient()) {
+            Some(delay) => Settlement::Retry { failed, delay },
+            None => Settlement::DeadLetter(failed),
         },
-        Outcome::Failed(_) => Settlement::DeadLetter,
-        Outcome::Busy | Outcome::Outage(Outage::Postgres(_) | Outage::Local(_)) => Settlement::Park(PARKED),
-        Outcome::Outage(Outage::InputRoot(_)) => Settlement::Park(PARKED_FOR_ROOT),
-        Outcome::NeedsIsolation => Settlement::RunIsolated,
-        Outcome::Orphaned(job_id) => Settlement::RunAs(*job_id),
-        Outcome::Misnumbered { attempt, replays } => Settlement::RunAt { attempt: *attempt, replays: *replays },
+        Outcome::Busy => Settlement::Park { claim: None, delay: PARKED },
+        Outcome::Outage(Outage::Postgres(claim) | Outage::Local(claim)) => Settlement::Park { claim, delay: PARKED },
+        Outcome::Outage(Outage::InputRoot(claim)) => Settlement::Park { claim, delay: PARKED_FOR_ROOT },
+        // It was broken off: whether it had its claim is not known.
+        Outcome::Stopped => Settlement::Park { claim: Some(claim), delay: PARKED },
         Outcome::Redundant => Settlement::Drop,
-        Outcome::Stopped => Settlement::Return,
-    }
-}
-
-/// How long to wait after a failed attempt: 1, 2 and 4 seconds, then never again.
-fn retry_delay(attempt: u32) -> Option<Duration> {
-    if attempt >= MAX_ATTEMPTS {
-        return None;
-    }
-    // The schedule has no end of its own; the attempts are what ends it.
-    let mut schedule = ExponentialBackoffBuilder::new()
-        .with_initial_interval(Duration::from_secs(1))
-        .with_multiplier(2.0)
-        .with_randomization_factor(0.0)
-        .with_max_interval(Duration::from_secs(4))
-        .with_max_elapsed_time(None)
-        .build();
-    (1..attempt).for_each(|_| {
-        schedule.next_backoff();
-    });
-    schedule.next_backoff()
+        Outcome::NeedsIsolation => return Next::RunIsolated,
+        Outcome::Orphaned(job_id) => return Next::RunAs(job_id),
+        Outcome::Misnumbered { attempt, replays } => return Next::RunAt { attempt, replays },
+    })
 }
 
 #[cfg(test)]
@@ -79,17 +66,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retries_come_after_one_two_and_four_seconds_and_then_no_more() {
-        let delays: Vec<_> = (1..=5).map(retry_delay).collect();
-        let seconds = |n| Some(Duration::from_secs(n));
-        assert_eq!(delays, [seconds(1), seconds(2), seconds(4), None, None]);
-    }
-
-    #[test]
     fn what_is_nobodys_fault_spends_no_attempt() {
         let outages = [Outage::Postgres(None), Outage::InputRoot(None), Outage::Local(None)];
         for outcome in outages.map(Outcome::Outage).into_iter().chain([Outcome::Busy]) {
-            assert!(matches!(settle(&outcome, 4), Settlement::Park(_)), "{outcome:?}");
+            let next = settle(outcome, 4, Uuid::nil());
+            assert!(matches!(next, Next::Settle(Settlement::Park { .. })), "{next:?}");
         }
     }
 }

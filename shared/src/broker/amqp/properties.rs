@@ -1,9 +1,6 @@
 //! The properties of a message as they stand in a content header frame, read within bounds.
 
-/// The header that marks a message of which something was left out, and says what.
-pub const MALFORMED: &str = "aura-malformed";
-/// The header that marks a message whose body was left out. It holds the body's length in bytes.
-pub const WITHHELD: &str = "aura-withheld";
+use crate::message::envelope::{MALFORMED, WITHHELD};
 
 /// What is read of properties.
 #[derive(Debug, Clone, Copy)]

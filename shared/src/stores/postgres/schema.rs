@@ -3,76 +3,19 @@
 use std::collections::BTreeMap;
 
 use deadpool_postgres::{Object, Pool};
-use refinery::{Migration, error::Kind};
 use tokio_postgres::{Client, error::SqlState};
 
-use super::{PostgresError, session};
-use crate::telemetry::chain;
+use super::{
+    error::{PostgresError, SchemaError},
+    session,
+    versions::{OLDEST_SCHEMA, embedded, newest},
+};
+use crate::{stores::locks, telemetry::chain};
 
-/// The oldest schema version that this program works with: it uses nothing that a later migration
-/// brought.
-pub const OLDEST_SCHEMA: i32 = 6;
-/// Names the lock under which the schema is brought up to date.
-const MIGRATION_LOCK: i64 = 0x6175_7261;
 /// What holds while migrations run, on a connection that is closed after them.
 const LIMITS: &str = "SET lock_timeout = '60s'; SET statement_timeout = '1h'; \
                       SET idle_in_transaction_session_timeout = 0";
 const ELSEWHERE: &str = include_str!("schema_elsewhere.sql");
-
-mod embedded {
-    refinery::embed_migrations!("../migrations");
-}
-
-/// A schema that this program cannot work with.
-#[derive(Debug, thiserror::Error)]
-pub enum SchemaError {
-    /// Its tables are not there, or too old.
-    #[error(
-        "the database has {}, and this program needs version {OLDEST_SCHEMA} to {}; have a role that owns the \
-         tables, or the database, run `aura-producer migrate`", version(*found), newest()
-    )]
-    TooOld {
-        /// The newest migration that was applied; 0 if none was.
-        found: i32,
-    },
-    /// The role may not bring it up to date.
-    #[error(
-        "the database has {}, and this role may not bring it to version {}; have a role that owns the tables, or \
-         the database, run `aura-producer migrate`", version(*found), newest()
-    )]
-    Forbidden {
-        /// The newest migration that was applied; 0 if none was.
-        found: i32,
-        /// What PostgreSQL said.
-        source: Box<PostgresError>,
-    },
-    /// It has been changed in a way that this program does not know.
-    #[error(
-        "the database has schema version {found}, which works with programs that know version {needed} or later, \
-         and this one knows none after {}; install a newer release of this program",
-        newest()
-    )]
-    TooNew {
-        /// The newest migration that was applied.
-        found: i32,
-        /// The oldest that a program must know.
-        needed: i32,
-    },
-    /// Its history is not one that these migrations lead to.
-    #[error("the database's history of migrations is not this program's: {0}; is it another program's database?")]
-    Divergent(String),
-    /// The ledger lies in a schema that is not looked into.
-    #[error(
-        "there is no ledger on the search path ({path}), but one in schema {found}; add \
-         ?options=-csearch_path%3D{found} to AURA_POSTGRES_URL"
-    )]
-    Elsewhere {
-        /// The search path.
-        path: String,
-        /// Where the ledger is.
-        found: String,
-    },
-}
 
 /// What was found, or done.
 #[derive(Debug, Default)]
@@ -139,7 +82,7 @@ async fn apply(client: &mut Client) -> Result<Migrated, PostgresError> {
     let lock = PostgresError::in_("lock the schema");
     client.batch_execute(LIMITS).await.map_err(lock)?;
     let lock = PostgresError::in_("lock the schema");
-    client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await.map_err(lock)?;
+    client.execute("SELECT pg_advisory_lock($1)", &[&locks::MIGRATION]).await.map_err(lock)?;
     // Another process may have done it meanwhile, one of a newer release, too.
     if let State::Current(migrated) = assess(client).await? {
         return Ok(migrated);
@@ -233,18 +176,4 @@ async fn elsewhere(client: &Client) -> Result<(), PostgresError> {
 fn is_forbidden(error: &PostgresError) -> bool {
     let forbidden = [SqlState::INSUFFICIENT_PRIVILEGE, SqlState::READ_ONLY_SQL_TRANSACTION];
     error.sql_state().is_some_and(|state| forbidden.contains(state))
-}
-
-/// The SQLSTATE of what stopped a migration, if PostgreSQL did.
-pub(super) fn sql_state(error: &refinery::Error) -> Option<&SqlState> {
-    let Kind::Connection(_, source) = error.kind() else { return None };
-    source.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code)
-}
-
-fn newest() -> i32 {
-    embedded::migrations::runner().get_migrations().iter().map(Migration::version).max().unwrap_or(0)
-}
-
-fn version(found: i32) -> String {
-    if found == 0 { "no schema".to_owned() } else { format!("schema version {found}") }
 }

@@ -36,7 +36,7 @@ const LONG_ROW: usize = 1 << 20;
 pub(crate) async fn deliver(pool: &Pool, mongo: &Mongo, walk: &mut Walk) -> Result<Progress, RelayError> {
     let from = &*walk;
     let (progress, halts, next) =
-        transaction(pool, |transaction, _| Box::pin(hand_over(transaction, mongo, from))).await?;
+        transaction(pool, "deliver_events", |transaction, _| Box::pin(hand_over(transaction, mongo, from))).await?;
     report(&halts);
     *walk = next;
     Ok(progress)

@@ -26,7 +26,8 @@ const SEQUENCED: i64 = 2_000;
 /// If PostgreSQL fails.
 pub(crate) async fn sequence(pool: &Pool, walk: &mut Walk) -> Result<Progress, PostgresError> {
     let from = &*walk;
-    let (progress, halts, next) = transaction(pool, |transaction, _| Box::pin(place(transaction, from))).await?;
+    let (progress, halts, next) =
+        transaction(pool, "place_events", |transaction, _| Box::pin(place(transaction, from))).await?;
     failpoint::reach("audit_sequenced");
     report(&halts);
     *walk = next;

@@ -10,5 +10,5 @@ SELECT EXISTS (SELECT FROM held)
         WHERE claim IS NOT NULL
            -- The failure of an earlier round is not the end of this one.
            OR finished_at IS NOT NULL AND NOT (status = 'failed' AND replays < $3)
-           OR finished_at IS NULL AND (replays <> $3 OR attempts >= $4)),
-    EXISTS (SELECT FROM run WHERE body_hash <> $5)
+           OR finished_at IS NULL AND (replays <> $3 OR attempts >= $4)) AS is_mine,
+    EXISTS (SELECT FROM run WHERE body_hash <> $5) AS is_other_body

@@ -1,0 +1,118 @@
+//! The conclusion of a job: what it leaves in PostgreSQL beside its rows.
+
+use deadpool_postgres::Transaction;
+use serde_json::json;
+use shared::{
+    file::trial_balance::CheckedSlice,
+    message::{
+        event::EventType,
+        failure::Stage,
+        receipt::{Receipt, Status},
+    },
+    stores::{outbox, postgres::PostgresError, storable::Storable},
+    timestamp,
+};
+use tokio_postgres::types::ToSql;
+
+use crate::{
+    attempt::{self, Attempt},
+    interruption::Interrupted,
+    ledger::Applied,
+    run::finish::Finish,
+    verdict::{self, Export, Verdict},
+};
+
+const SEEN: &str = include_str!("conclusion/seen.sql");
+const APPLIED: &str = include_str!("conclusion/applied.sql");
+const CACHE_TASK: &str = "INSERT INTO cache_tasks (entity, period, job_id) VALUES ($1, $2, $3)";
+const METADATA: &str = "INSERT INTO metadata_outbox (job_id, document) VALUES ($1, $2)";
+
+/// Writes everything that a success leaves beside its rows.
+///
+/// # Errors
+/// If PostgreSQL fails, or the claim is no longer this attempt's.
+pub(crate) async fn succeed(
+    tx: &Transaction<'_>,
+    attempt: &Attempt<'_>,
+    receipt: &Receipt,
+    checked: &CheckedSlice,
+    applied: &Applied,
+    export: &Export,
+) -> Result<(), Interrupted> {
+    let job = attempt.job;
+    let (entity, period) = (job.slice.entity.as_str(), job.slice.period.as_str());
+    mark_seen(tx, attempt).await?;
+    let Export { fingerprint, source, mapping_hash, mode } = export;
+    execute(tx, APPLIED, &[&entity, &period, &job.job_id, fingerprint, source, mapping_hash, mode]).await?;
+    let finish = Finish::of(job, attempt.claim, attempt.mapping_hash.as_deref(), receipt).with_slice(applied);
+    finish_run(tx, attempt, &finish).await?;
+    execute(tx, CACHE_TASK, &[&entity, &period, &job.job_id]).await?;
+    let metadata = Storable::of(&json!({
+        "_id": job.job_id,
+        "entity": entity,
+        "period": period,
+        "file_fingerprint": fingerprint,
+        "data_profile": checked.profile,
+        "ingestion_result": receipt,
+        "created_at": receipt.finished_at,
+    }));
+    execute(tx, METADATA, &[&job.job_id, &metadata]).await?;
+    Ok(outbox::record(tx, attempt.events()).await?)
+}
+
+/// Ends a job whose rows are not loaded, within the transaction that decided so.
+///
+/// # Errors
+/// If PostgreSQL fails, or the claim is no longer this attempt's.
+pub(crate) async fn end(
+    tx: &Transaction<'_>,
+    attempt: &Attempt<'_>,
+    status: Status,
+    verdict: Option<Verdict>,
+) -> Result<Receipt, Interrupted> {
+    attempt.enter(Stage::Verdict);
+    verdict::close_gates(tx, attempt.job).await?;
+    let cancelled = verdict::is_cancelled(tx, attempt.job).await?;
+    attempt.enter(Stage::Write);
+    let (event, receipt) = match verdict.filter(|_| !cancelled) {
+        Some(Verdict::Duplicate(earlier)) => {
+            mark_seen(tx, attempt).await?;
+            let event = attempt.event(EventType::DuplicateFileDetected).with("duplicate_of", earlier.to_string());
+            let warning = format!("the slice already holds this file, loaded by job {earlier}");
+            (event, Receipt { warnings: vec![warning], ..attempt.receipt(status, Some("duplicate")) })
+        }
+        Some(Verdict::Stale(newest)) => {
+            let event = attempt.event(EventType::Superseded).with("newest_export", timestamp::millis_text(newest));
+            let warning = format!("an export of {} has been seen", timestamp::micros_text(newest));
+            (event, Receipt { warnings: vec![warning], ..attempt.receipt(status, Some("stale")) })
+        }
+        Some(Verdict::Load) | None => {
+            let receipt = attempt.receipt(Status::Cancelled, Some("batch_cancelled"));
+            (attempt.event(EventType::JobCancelled), receipt)
+        }
+    };
+    let event = event.with_published_by(&attempt.published_by);
+    attempt::log(&event);
+    let finish = Finish::of(attempt.job, attempt.claim, attempt.mapping_hash.as_deref(), &receipt);
+    finish_run(tx, attempt, &finish).await?;
+    outbox::record(tx, &[event]).await?;
+    Ok(receipt)
+}
+
+async fn finish_run(tx: &Transaction<'_>, attempt: &Attempt<'_>, finish: &Finish<'_>) -> Result<(), Interrupted> {
+    if finish.write(tx).await? { Ok(()) } else { Err(Interrupted::ClaimLost(attempt.claim)) }
+}
+
+/// Notes that the slice has seen this export.
+async fn mark_seen(tx: &Transaction<'_>, attempt: &Attempt<'_>) -> Result<(), PostgresError> {
+    let fingerprint = attempt.fingerprint.map(|fingerprint| fingerprint.to_string()).unwrap_or_default();
+    let (entity, period) = (attempt.job.slice.entity.as_str(), attempt.job.slice.period.as_str());
+    let arrival = attempt.times.arrival;
+    let (from, intake) = (arrival.map(|arrival| arrival.from), arrival.map(|arrival| arrival.intake));
+    execute(tx, SEEN, &[&entity, &period, &attempt.times.order_at(), &fingerprint, &from, &intake]).await
+}
+
+async fn execute(tx: &Transaction<'_>, statement: &str, params: &[&(dyn ToSql + Sync)]) -> Result<(), PostgresError> {
+    let prepared = tx.prepare_cached(statement).await.map_err(PostgresError::in_("prepare a write"))?;
+    tx.execute(&prepared, params).await.map(|_| ()).map_err(PostgresError::in_("write the run"))
+}

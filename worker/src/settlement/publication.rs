@@ -1,0 +1,81 @@
+//! What a settlement publishes: the job again, to another queue, and its receipt.
+
+use chrono::Utc;
+use lapin::{message::Delivery, types::FieldTable};
+use shared::{
+    broker::{amqp::AmqpError, publisher::Outgoing},
+    message::{envelope::republished, receipt::Receipt},
+};
+
+use super::error::{RETRY_DELAY, SettlementError};
+use crate::{failpoint, services::Services};
+
+/// Publishes a delivery again, to a queue. A queue that somebody deleted is declared again.
+pub(super) async fn publish(
+    services: &Services,
+    delivery: &Delivery,
+    headers: FieldTable,
+    queue: &str,
+) -> Result<(), SettlementError> {
+    let (mut properties, _) = republished(&delivery.properties, false);
+    if queue != services.topology.dead
+        && let Some(user) = services.publisher.user()
+    {
+        // So that the next worker can believe whom it names as the first publisher.
+        properties = properties.with_user_id(user.into());
+    }
+    let message = Outgoing {
+        exchange: String::new(),
+        key: queue.to_owned(),
+        body: delivery.data.clone(),
+        properties,
+        headers,
+        mandatory: true,
+    };
+    match services.publisher.publish(&message).await {
+        Err(AmqpError::Unroutable { .. }) => {
+            tracing::warn!(queue, "the queue is gone; declaring the topology again");
+            services.publisher.declare(&services.topology).await?;
+            Ok(services.publisher.publish(&message).await?)
+        }
+        published => Ok(published?),
+    }
+}
+
+/// Sends a receipt, and waits as long as a queue that is bound to the receipts refuses it, but not for ever.
+pub(super) async fn send_receipt(services: &Services, receipt: &Receipt) -> Result<(), SettlementError> {
+    let body = serde_json::to_vec(receipt).unwrap_or_default();
+    let mut properties = lapin::BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_delivery_mode(2)
+        .with_type("aura.receipt.v1".into())
+        .with_message_id(receipt.job_id.to_string().into())
+        .with_timestamp(Utc::now().timestamp().unsigned_abs());
+    if let Some(batch) = receipt.batch_id {
+        properties = properties.with_correlation_id(batch.to_string().into());
+    }
+    let message = Outgoing {
+        exchange: services.topology.events.clone(),
+        key: receipt.routing_key(),
+        body,
+        properties,
+        headers: FieldTable::default(),
+        mandatory: false,
+    };
+    let mut sent = services.publisher.publish(&message).await;
+    while let Err(AmqpError::Refused) = sent {
+        services.progress.receipt_taken(false);
+        if services.progress.receipts_are_refused() {
+            // The broker hands it to every other queue that is bound. Whoever's queue takes nothing must not
+            // stop the fleet.
+            tracing::warn!("a queue that is bound to the receipts takes none; jobs no longer wait for it");
+            return Ok(());
+        }
+        tokio::select! { () = services.abort.cancelled() => break, () = tokio::time::sleep(RETRY_DELAY) => {} }
+        sent = services.publisher.publish(&message).await;
+    }
+    sent?;
+    services.progress.receipt_taken(true);
+    failpoint::reach("receipt_sent");
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! A failed attempt that is made again later.
+
+use chrono::Utc;
+use lapin::message::Delivery;
+use shared::{
+    broker::retry::Delay,
+    message::{
+        envelope::{self, republished, set, set_integer},
+        event::Event,
+        job::Job,
+    },
+    stores::postgres::transaction,
+    timestamp,
+};
+
+use super::{error::SettlementError, events::failure_events, publication::publish, writing::write_down};
+use crate::{attempt::log, failpoint, outcome::FailedAttempt, run::failure::note_retry, services::Services};
+
+/// Publishes a job for another attempt, and notes that this one is spent.
+pub(super) async fn retry(
+    services: &Services,
+    delivery: &Delivery,
+    job: &Job,
+    failed: &FailedAttempt,
+    delay: Delay,
+) -> Result<(), SettlementError> {
+    let (_, mut headers) = republished(&delivery.properties, false);
+    envelope::remember(&mut headers, job);
+    set_integer(&mut headers, envelope::ATTEMPT, job.attempt + 1);
+    set(&mut headers, envelope::FIRST_FAILED_AT, timestamp::micros_text(job.first_failed_at.unwrap_or_else(Utc::now)));
+    set(&mut headers, envelope::RETURNED_CLAIM, failed.claim);
+    publish(services, delivery, headers, services.topology.retry_queue(delay)).await?;
+    failpoint::reach_for("retry_published", &job.slice);
+    let event = |event_type| Event::of_job(event_type, &services.worker, job, failed.fingerprint);
+    let events = &failure_events(event, &failed.failure, Some(delay), &job.published_by);
+    let noted = write_down(services, move || {
+        Box::pin(transaction(&services.pool, "note_retry", move |tx, _| Box::pin(note_retry(tx, job, failed, events))))
+    });
+    if noted.await? {
+        events.iter().for_each(log);
+        services.metrics.failed(failed.failure.code);
+        services.metrics.retried();
+        services.relay.notify_one();
+    }
+    Ok(())
+}
