@@ -6,6 +6,7 @@ use tests::{
         book::{Export, Publication},
         clock::skewed,
         process::Worker,
+        proxy::Way,
         site::Site,
     },
     wait::until,
@@ -71,6 +72,30 @@ async fn a_worker_that_wakes_up_late_does_not_put_an_older_export_over_a_newer_o
     is_whole(&site).await;
     let stands = "SELECT count(*) FROM gl_accounts WHERE balance >= 2";
     assert_eq!(site.count(stands).await, Some(5), "the newer export stands");
+}
+
+#[tokio::test]
+async fn an_export_that_the_network_holds_back_does_not_come_over_a_newer_one() {
+    let (_hold, site) = site().await;
+    let proxies = site.proxies().await;
+    let far = site.worker_behind(&proxies, &[("AURA_CONCURRENCY", "1")]).await;
+    // The broker has delivered the first export, and neither it nor the worker can know that it is not there yet.
+    proxies.rabbitmq.set(Way::Hole);
+    let one = publish_undated(&site, 1).await;
+    until("the first export is on its way", SETTLED, async || {
+        (site.client.depth("aura.jobs").await == Some(0)).then_some(())
+    })
+    .await;
+    let _near = site.worker(&[]).await;
+    let two = publish_undated(&site, 2).await;
+    assert_eq!(status(&site, two).await, "success");
+    proxies.rabbitmq.set(Way::Open);
+    let receipt = site.client.receipt(one, SETTLED).await;
+    assert_eq!(receipt["error"]["code"], "ambiguous_order", "{receipt:#}");
+    is_whole(&site).await;
+    let stands = "SELECT count(*) FROM gl_accounts WHERE balance >= 2";
+    assert_eq!(site.count(stands).await, Some(5), "the newer export stands");
+    drop(far);
 }
 
 #[tokio::test]

@@ -3,6 +3,10 @@
 //! A worker knows it as an offset to its own monotonic clock, so that a delivery is stamped as it is
 //! taken, without asking. A stamp says when, and how much earlier the broker may have made the delivery:
 //! where two workers' stamps of one slice overlap, nothing tells which file is newer, and a person decides.
+//!
+//! How long a delivery was on its way, nothing here can measure: network, broker and this process may each have
+//! held it back. What is known is that the broker had not made it when it was asked something on the same
+//! channel, if its answer came first.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -20,12 +24,8 @@ use uuid::Uuid;
 
 /// How far two monotonic clocks may drift apart, in parts per million.
 const DRIFT_PPM: u32 = 200;
-/// What lies between a delivery's arrival on a socket and the loop that takes it, in a process that runs.
-const HANDOVER: Duration = Duration::from_millis(15);
-/// A loop that was not seen waiting for so long stood still.
-const STANDSTILL: Duration = Duration::from_millis(250);
-/// How long after a standstill a delivery may still be one that came during it.
-const AFTERMATH: Duration = Duration::from_secs(2);
+/// A clock that is known less exactly than this is not known.
+const MAX_ERROR: Duration = Duration::from_secs(2);
 /// A delivery that the broker repeats was first made at most so long ago: the broker takes a message back
 /// from a consumer after half an hour.
 const REPEATED: TimeDelta = TimeDelta::hours(1);
@@ -40,10 +40,8 @@ struct State {
     reading: Option<Reading>,
     /// The last stamp: no two are the same.
     last: DateTime<Utc>,
-    /// When the loop was last seen waiting for a delivery with none at hand.
-    waiting: Instant,
-    /// The last standstill.
-    stood: Option<(Instant, Instant)>,
+    /// The latest moment before which the broker has made no delivery that was not stamped yet.
+    since: Instant,
 }
 
 /// PostgreSQL's time at a moment, and by how much it may be wrong.
@@ -76,7 +74,7 @@ pub(crate) struct Stamp {
 impl Clock {
     /// A clock that is read before it is first needed.
     pub(crate) fn new() -> Self {
-        let state = State { reading: None, last: DateTime::UNIX_EPOCH, waiting: Instant::now(), stood: None };
+        let state = State { reading: None, last: DateTime::UNIX_EPOCH, since: Instant::now() };
         Self { intake: Uuid::new_v4(), state: Mutex::new(state) }
     }
 
@@ -103,36 +101,23 @@ impl Clock {
         Ok(())
     }
 
-    /// Notes that deliveries begin now: whatever stood still before does not matter to them.
-    pub(crate) fn begin(&self) {
+    /// Notes that every delivery which the broker made before a moment has been stamped.
+    pub(crate) fn none_is_left_from_before(&self, moment: Instant) {
         let mut state = self.state();
-        (state.waiting, state.stood) = (Instant::now(), None);
-    }
-
-    /// Notes that the loop waits for a delivery and has none at hand.
-    pub(crate) fn is_waiting(&self) {
-        let (now, mut state) = (Instant::now(), self.state());
-        if now.saturating_duration_since(state.waiting) > STANDSTILL {
-            state.stood = Some((state.waiting, now));
-        }
-        state.waiting = now;
+        state.since = state.since.max(moment);
     }
 
     /// Stamps a delivery that was just taken.
     pub(crate) fn stamp(&self, is_repeated: bool) -> Stamp {
         let (now, mut state) = (Instant::now(), self.state());
-        let since = match state.stood {
-            Some((began, ended)) if now.saturating_duration_since(ended) < AFTERMATH => began,
-            _ => state.waiting,
-        };
         let (time, error) = match state.reading {
             Some(reading) => (reading.time_at(now), reading.error_at(now)),
             None => (Utc::now(), Duration::MAX),
         };
         let at = to_micros(time).max(state.last + TimeDelta::microseconds(1));
         state.last = at;
-        let known = !is_repeated && error < AFTERMATH;
-        let earlier = delta(now.saturating_duration_since(since).max(HANDOVER) + error.min(AFTERMATH));
+        let known = !is_repeated && error < MAX_ERROR;
+        let earlier = delta(now.saturating_duration_since(state.since) + error.min(MAX_ERROR));
         let from = to_micros(time - if known { earlier } else { REPEATED });
         // An earlier delivery of a repeated one may have been anyone's.
         let intake = if known { self.intake } else { Uuid::new_v4() };
@@ -168,18 +153,21 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_reaches_back_to_when_the_loop_was_last_seen_waiting() {
+    fn a_stamp_reaches_back_to_the_last_moment_from_before_which_none_is_left() {
         let clock = clock(Duration::from_millis(1));
-        clock.is_waiting();
+        let ago = |seconds| Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+        clock.state().since = ago(9);
+        let late = clock.stamp(false);
+        assert!(late.at - late.arrival.from > TimeDelta::seconds(8));
+        clock.none_is_left_from_before(ago(4));
+        // An answer to an earlier question takes nothing back.
+        clock.none_is_left_from_before(ago(7));
+        let nearer = clock.stamp(false);
+        let reach = nearer.at - nearer.arrival.from;
+        assert!(reach > TimeDelta::seconds(3) && reach < TimeDelta::seconds(6), "{reach}");
+        clock.none_is_left_from_before(Instant::now());
         let quick = clock.stamp(false);
         assert!(quick.at - quick.arrival.from < TimeDelta::milliseconds(100));
-        clock.state().waiting = Instant::now().checked_sub(Duration::from_secs(5)).unwrap();
-        let late = clock.stamp(false);
-        assert!(late.at - late.arrival.from > TimeDelta::seconds(4));
-        // The loop waits again, before what came during the standstill has all been handed over.
-        clock.is_waiting();
-        let after = clock.stamp(false);
-        assert!(after.at - after.arrival.from > TimeDelta::seconds(4));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Consuming: a supervised connection, a permit for each job before it begins, and a drain at the end.
 
+mod horizon;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -32,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use self::horizon::Horizon;
 use crate::{
     attempt::{Attempt, CurrentStage},
     clock::Stamp,
@@ -54,8 +57,6 @@ const RECONNECT: Duration = Duration::from_millis(500);
 /// How long a busy slice is waited for, and how often is looked.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
 const BUSY_INTERVAL: Duration = Duration::from_millis(20);
-/// How often a loop that waits for deliveries is seen to do so.
-const TICK: Duration = Duration::from_millis(10);
 /// How long an attempt whose time is over may take to end, once its statements are cancelled.
 const CANCELLED: Duration = Duration::from_secs(5);
 const TAG: &str = "aura-worker";
@@ -201,14 +202,14 @@ impl Intake {
             }
             // The reading that there is goes on to hold, should PostgreSQL not answer just now.
             let _ = self.services.clock.read(&self.services.pool).await;
-            self.services.clock.begin();
+            self.services.clock.none_is_left_from_before(Instant::now());
             let queue = self.services.topology.jobs.as_str();
             let consume =
                 channel.basic_consume(queue.into(), TAG.into(), BasicConsumeOptions::default(), FieldTable::default());
             let mut consumer = within(REQUEST_TIMEOUT, "let jobs be consumed", consume).await?;
             self.consuming.send_replace(true);
             tracing::info!(queue, concurrency = self.settings.concurrency, "taking jobs");
-            let pause = self.consume_until_paused(&mut consumer, permits, isolation, stop).await?;
+            let pause = self.consume_until_paused(channel, &mut consumer, permits, isolation, stop).await?;
             self.consuming.send_replace(false);
             if let Pause::Cancelled = pause {
                 tracing::warn!(queue, "the broker cancelled the consumer; declaring the topology again");
@@ -228,18 +229,21 @@ impl Intake {
 
     async fn consume_until_paused(
         &self,
+        channel: &Channel,
         consumer: &mut Consumer,
         permits: &Arc<Semaphore>,
         isolation: &Isolation,
         stop: &CancellationToken,
     ) -> Result<Pause, IntakeError> {
+        let mut horizon = Horizon::new(channel);
         loop {
             let delivery = tokio::select! {
                 () = stop.cancelled() => return Ok(Pause::Stop),
                 () = self.services.outages.until_postgres_down() => return Ok(Pause::Postgres),
                 () = isolation.wanted() => return Ok(Pause::Isolation),
-                delivery = self.next(consumer) => delivery,
+                delivery = self.next(consumer, &mut horizon) => delivery,
             };
+            horizon.delivered();
             let Some(delivery) = delivery else { return Ok(Pause::Cancelled) };
             let taken = self.stamp(delivery?);
             let begin = async {
@@ -270,15 +274,20 @@ impl Intake {
         }
     }
 
-    /// The next delivery. That there is none at hand is noted as long as that is so.
-    async fn next(&self, consumer: &mut Consumer) -> Option<lapin::Result<Delivery>> {
+    /// The next delivery. As long as there is none, the horizon moves on.
+    async fn next(&self, consumer: &mut Consumer, horizon: &mut Horizon) -> Option<lapin::Result<Delivery>> {
         loop {
+            // What came before an answer is taken before the answer counts.
             if let Some(delivery) = consumer.next().now_or_never() {
                 return delivery;
             }
-            self.services.clock.is_waiting();
-            if let Ok(delivery) = tokio::time::timeout(TICK, consumer.next()).await {
-                return delivery;
+            if let Some(asked) = horizon.take_answer() {
+                self.services.clock.none_is_left_from_before(asked);
+            }
+            tokio::select! {
+                biased;
+                delivery = consumer.next() => return delivery,
+                () = horizon.answered() => {}
             }
         }
     }
