@@ -1,7 +1,6 @@
 //! The conclusion of a job: what it leaves in PostgreSQL beside its rows.
 
 use deadpool_postgres::Transaction;
-use serde_json::json;
 use shared::{
     file::trial_balance::CheckedSlice,
     message::{
@@ -9,7 +8,7 @@ use shared::{
         failure::Stage,
         receipt::{Receipt, Status},
     },
-    stores::{outbox, postgres::PostgresError, storable::Storable},
+    stores::{outbox, postgres::PostgresError},
     timestamp,
 };
 use tokio_postgres::types::ToSql;
@@ -18,14 +17,13 @@ use crate::{
     attempt::{self, Attempt},
     interruption::Interrupted,
     ledger::Applied,
+    relay::{SINKS, sink::Success},
     run::finish::Finish,
     verdict::{self, Export, Verdict},
 };
 
 const SEEN: &str = include_str!("conclusion/seen.sql");
 const APPLIED: &str = include_str!("conclusion/applied.sql");
-const CACHE_TASK: &str = "INSERT INTO cache_tasks (entity, period, job_id) VALUES ($1, $2, $3)";
-const METADATA: &str = "INSERT INTO metadata_outbox (job_id, document) VALUES ($1, $2)";
 
 /// Writes everything that a success leaves beside its rows.
 ///
@@ -46,18 +44,11 @@ pub(crate) async fn succeed(
     execute(tx, APPLIED, &[&entity, &period, &job.job_id, fingerprint, source, mapping_hash, mode]).await?;
     let finish = Finish::of(job, attempt.claim, attempt.mapping_hash.as_deref(), receipt).with_slice(applied);
     finish_run(tx, attempt, &finish).await?;
-    execute(tx, CACHE_TASK, &[&entity, &period, &job.job_id]).await?;
-    let metadata = Storable::of(&json!({
-        "_id": job.job_id,
-        "entity": entity,
-        "period": period,
-        "file_fingerprint": fingerprint,
-        "data_profile": checked.profile,
-        "ingestion_result": receipt,
-        "created_at": receipt.finished_at,
-    }));
-    execute(tx, METADATA, &[&job.job_id, &metadata]).await?;
-    Ok(outbox::record(tx, attempt.events()).await?)
+    let success = Success { job, receipt, profile: &checked.profile, export, events: attempt.events() };
+    for sink in &SINKS {
+        (sink.enqueue)(tx, &success).await?;
+    }
+    Ok(())
 }
 
 /// Ends a job whose rows are not loaded, within the transaction that decided so.

@@ -31,6 +31,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most bytes of a request's head.
 const HEAD_BYTES: usize = 16 << 10;
+/// The sinks whose entries go to MongoDB, and that of the cache, as the two figures of `/readyz` name them.
+const OUTBOX: [&str; 2] = ["audit_trail", "gl_metadata"];
+const CACHE: [&str; 1] = ["parquet_cache"];
 /// How long to wait after a connection could not be taken: there may be no descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -127,15 +130,16 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
     if !backlog.mongodb_ok {
         warnings.push(json!("MongoDB does not answer; audit events wait in PostgreSQL"));
     }
-    if backlog.outbox_oldest_seconds > health.outbox_warn.as_secs() {
-        let age = backlog.outbox_oldest_seconds;
+    let (outbox, cache) = (backlog.of(&OUTBOX), backlog.of(&CACHE));
+    if outbox.oldest_seconds > health.outbox_warn.as_secs() {
+        let age = outbox.oldest_seconds;
         warnings.push(json!(format!("the oldest audit event has waited for {age} s")));
     }
     if !backlog.cache_ok || health.services.cache_trouble.is_recent() {
         warnings.push(json!("the cache cannot be written; its files wait, as tasks in PostgreSQL"));
     }
-    if backlog.cache_oldest_seconds > health.outbox_warn.as_secs() {
-        let age = backlog.cache_oldest_seconds;
+    if cache.oldest_seconds > health.outbox_warn.as_secs() {
+        let age = cache.oldest_seconds;
         warnings.push(json!(format!("the oldest task of the cache has waited for {age} s")));
     }
     if health.services.progress.receipts_are_refused() {
@@ -151,8 +155,8 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
         "ready": is_ready,
         "checks": Value::Object(checks),
         "warnings": warnings,
-        "outbox": {"events": backlog.outbox_depth, "oldest_seconds": backlog.outbox_oldest_seconds},
-        "cache": {"tasks": backlog.cache_tasks, "oldest_seconds": backlog.cache_oldest_seconds},
+        "outbox": {"events": outbox.number, "oldest_seconds": outbox.oldest_seconds},
+        "cache": {"tasks": cache.number, "oldest_seconds": cache.oldest_seconds},
     });
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n"))
@@ -169,12 +173,8 @@ async fn metrics(State(health): State<Health>) -> impl IntoResponse {
         services.metrics.pause(&format!("input_root {root}"), away.contains(root));
     }
     services.metrics.progress(services.progress.stuck(), services.progress.is_neglecting());
-    services.metrics.backlog(
-        backlog.outbox_depth,
-        backlog.outbox_oldest_seconds,
-        backlog.cache_tasks,
-        backlog.halted_chains,
-    );
+    services.metrics.backlog(backlog.of(&OUTBOX), backlog.of(&CACHE), backlog.halted_chains);
+    services.metrics.sinks(&backlog.waiting);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], services.metrics.text())
 }

@@ -44,10 +44,7 @@ use shared::{
     },
     telemetry::{self, Console},
 };
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::Notify,
-};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
@@ -59,14 +56,14 @@ use crate::{
     outage::Outages,
     progress::Progress,
     publishers::Publishers,
-    relay::Relay,
+    relay::{Relay, wake::Wake},
     services::{CacheTrouble, JobLimits, Services},
 };
 
 /// Connections beside those of the jobs: the probes, and what is written after a job.
 const SPARE_CONNECTIONS: usize = 4;
 /// Connections of the relay, one for each of its parts.
-const RELAY_CONNECTIONS: usize = 4;
+const RELAY_CONNECTIONS: usize = 5;
 /// Connections that one job may need at once: its transaction, its claim, and the cache.
 const CONNECTIONS_PER_JOB: usize = 3;
 /// How long threads that work on files may take to end with the process.
@@ -194,7 +191,7 @@ fn build(settings: &Settings) -> anyhow::Result<Services> {
         metrics: Metrics::new(),
         cache_trouble: CacheTrouble::default(),
         abort: CancellationToken::new(),
-        relay: Arc::new(Notify::new()),
+        relay: Arc::new(Wake::new()),
     })
 }
 

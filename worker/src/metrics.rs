@@ -1,5 +1,7 @@
 //! What is counted, in Prometheus' terms.
 
+use std::collections::BTreeMap;
+
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{
@@ -14,6 +16,8 @@ use shared::{
     message::{failure::ErrorCode, receipt::Status},
     stores::postgres::transaction,
 };
+
+use crate::relay::backlog::Waiting;
 
 /// The status with which a job ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -39,6 +43,12 @@ pub(crate) struct TransactionLabel {
     transaction: &'static str,
 }
 
+/// The derived store that something waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct SinkLabel {
+    sink: &'static str,
+}
+
 /// The counters of one worker.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -56,6 +66,8 @@ pub(crate) struct Metrics {
     halted_chains: Gauge,
     stuck: Gauge,
     neglecting: Gauge,
+    sink_waiting: Family<SinkLabel, Gauge>,
+    sink_age: Family<SinkLabel, Gauge>,
     transactions: Family<TransactionLabel, Histogram>,
     transaction_retries: Family<TransactionLabel, Counter>,
 }
@@ -81,6 +93,8 @@ impl Metrics {
             neglecting: Gauge::default(),
             transactions: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 4.0, 8))),
             transaction_retries: Family::default(),
+            sink_waiting: Family::default(),
+            sink_age: Family::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("jobs", "Jobs that ended, by status", metrics.jobs.clone());
@@ -117,6 +131,10 @@ impl Metrics {
         registry.register("outcomes_stuck", help, metrics.stuck.clone());
         let help = "1 while jobs wait in the queue and none was taken for a minute";
         registry.register("jobs_neglected", help, metrics.neglecting.clone());
+        let help = "Commits and events that a derived store does not have yet; past 10,000 an estimate";
+        registry.register("sink_waiting", help, metrics.sink_waiting.clone());
+        let help = "Age of the oldest of them";
+        registry.register_with_unit("sink_age", help, Unit::Seconds, metrics.sink_age.clone());
         let help = "Time of transactions with PostgreSQL, by their name";
         registry.register_with_unit("transaction_duration", help, Unit::Seconds, metrics.transactions.clone());
         let help = "Transactions run again because another was in their way, by their name";
@@ -163,12 +181,20 @@ impl Metrics {
     }
 
     /// Notes what is on its way to the derived stores.
-    pub(crate) fn backlog(&self, outbox: u64, oldest_seconds: u64, cache_tasks: u64, halted_chains: u64) {
-        let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        self.outbox.set(whole(outbox));
-        self.outbox_age.set(whole(oldest_seconds));
-        self.cache_tasks.set(whole(cache_tasks));
+    pub(crate) fn backlog(&self, outbox: Waiting, cache: Waiting, halted_chains: u64) {
+        self.outbox.set(whole(outbox.number));
+        self.outbox_age.set(whole(outbox.oldest_seconds));
+        self.cache_tasks.set(whole(cache.number));
         self.halted_chains.set(whole(halted_chains));
+    }
+
+    /// Notes what waits for each sink.
+    pub(crate) fn sinks(&self, waiting: &BTreeMap<&'static str, Waiting>) {
+        for (sink, waiting) in waiting {
+            let label = SinkLabel { sink };
+            self.sink_waiting.get_or_create(&label).set(whole(waiting.number));
+            self.sink_age.get_or_create(&label).set(whole(waiting.oldest_seconds));
+        }
     }
 
     /// Has the transactions of this process counted here from now on.
@@ -194,6 +220,10 @@ impl Metrics {
         let _ = encode(&mut text, &self.registry);
         text
     }
+}
+
+fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// A job at work.

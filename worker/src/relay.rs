@@ -1,157 +1,97 @@
-//! The relay: carries what PostgreSQL has committed into the audit trail and the cache.
+//! The relay: carries what PostgreSQL has committed into the stores that are derived from it, the sinks.
 //!
-//! Jobs never wait for it. Each of its parts goes on whatever becomes of the others, so that
-//! without MongoDB events still get their places and cache files are still written.
+//! Jobs never wait for it. Each task goes on whatever becomes of the others, so that without MongoDB events still
+//! get their places and cache files are still written.
 
 mod audit;
 pub(crate) mod backlog;
+mod failure_log;
 mod metadata;
+mod mongo_link;
+mod parquet_cache;
+pub(crate) mod sink;
+mod statements;
+pub(crate) mod wake;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use deadpool_postgres::Pool;
+use futures_util::future::join_all;
 use shared::{
     settings::ServiceUrl,
-    stores::{
-        cache::CacheStore,
-        mongo::{self, Mongo, MongoError},
-        postgres::PostgresError,
-    },
+    stores::{cache::CacheStore, mongo::MongoError, postgres::PostgresError},
 };
 use tokio::{
-    sync::Notify,
-    time::{Instant, sleep, timeout},
+    sync::watch,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use self::{
-    audit::{Progress, RelayError, Walk, deliver, sequence},
-    backlog::RelayState,
+    backlog::{RelayState, Waiting},
+    failure_log::FailureLog,
+    mongo_link::MongoLink,
+    sink::{Resources, Sink, SinkError, Task},
+    wake::Wake,
 };
-use crate::cache::upkeep::{Cursor, catch_up, sweep};
 
-const GAUGES: &str = include_str!("relay/gauges.sql");
-/// How long a part waits for work, or until it looks at once again.
-const PAUSE: Duration = Duration::from_millis(500);
-/// How long a part waits after a failure.
+/// Every derived store. A new one is a module, and a line here.
+pub(crate) const SINKS: [Sink; 3] = [audit::SINK, metadata::SINK, parquet_cache::SINK];
+
+const HALTED: &str = "SELECT count(*) FROM (SELECT FROM audit_chains WHERE halted_at IS NOT NULL \
+                      ORDER BY entity, period LIMIT $1) AS chain";
+/// How long a task waits after a failure.
 const RETRY: Duration = Duration::from_secs(2);
-/// How often slices that were left are looked for, and how many are done at a time.
-const CACHE_PAUSE: Duration = Duration::from_secs(1);
-const CACHE_LIMIT: i64 = 64;
-/// How often the gauges are read, and an idle MongoDB is asked whether it answers.
+/// How often the gauges are read.
 const GAUGE_PAUSE: Duration = Duration::from_secs(2);
-const PING_PAUSE: Duration = Duration::from_secs(5);
 /// What the gauges count up to; more than that is estimated.
 const COUNTED: i64 = 10_000;
 /// How long the last round may take.
 const LAST_ROUND: Duration = Duration::from_secs(5);
 
-/// What the relay needs.
+/// Drives the sinks of one process.
 pub(crate) struct Relay {
-    pool: Pool,
-    mongodb_url: ServiceUrl,
-    cache: CacheStore,
-    state: Arc<RelayState>,
+    resources: Resources,
 }
 
-/// Logs a failure once when it begins and once when it is over.
-struct FailureLog {
-    what: &'static str,
-    going_on: bool,
-}
-
-impl FailureLog {
-    const fn with(what: &'static str) -> Self {
-        Self { what, going_on: false }
-    }
-
-    /// That PostgreSQL is away is told by one part for all.
-    fn begins_unless_away(&mut self, error: &PostgresError) {
-        if !is_away(error) {
-            self.begins(error);
-        }
-    }
-
-    fn begins(&mut self, error: &(dyn std::error::Error + 'static)) {
-        if !std::mem::replace(&mut self.going_on, true) {
-            tracing::error!(error, "{} fails; it is tried again until it works", self.what);
-        }
-    }
-
-    fn is_over(&mut self) {
-        if std::mem::take(&mut self.going_on) {
-            tracing::info!("{} works again", self.what);
-        }
-    }
-}
-
-fn is_away(error: &PostgresError) -> bool {
-    match error {
-        PostgresError::Connect(_) | PostgresError::Timeout { .. } => true,
-        PostgresError::Statement { source, .. } => {
-            source.is_closed() || source.code().is_some_and(|state| state.code().starts_with("57P"))
-        }
-        PostgresError::Url(_)
-        | PostgresError::Tls(_)
-        | PostgresError::Pool(_)
-        | PostgresError::Migrate(_)
-        | PostgresError::Schema(_) => false,
-    }
-}
-
-/// MongoDB refuses a document for what it is.
+/// A store refuses a document for what it is.
 #[derive(Debug, thiserror::Error)]
 #[error("MongoDB refuses a document: {0}")]
 struct RefusedDocument(String);
 
-/// The way to MongoDB, and what is known of it.
-struct Link {
-    mongo: Option<Mongo>,
-    answered: Option<Instant>,
-    unusable: BTreeSet<Uuid>,
-    walk: Walk,
-}
-
 impl Relay {
-    /// A relay between these stores. Its pool should be its own, of four connections: then jobs that
-    /// use up theirs do not hold it up.
+    /// A relay between these stores. Its pool should be its own: then jobs that use up theirs do not hold it up.
     ///
     /// # Errors
     /// If the URL of MongoDB cannot be used.
     pub(crate) fn new(pool: Pool, mongodb_url: &ServiceUrl, cache: CacheStore) -> Result<Self, MongoError> {
-        mongo::check(mongodb_url)?;
-        Ok(Self { pool, mongodb_url: mongodb_url.clone(), cache, state: Arc::new(RelayState::new()) })
+        let state = Arc::new(RelayState::new());
+        let mongo = Arc::new(MongoLink::new(mongodb_url, Arc::clone(&state))?);
+        Ok(Self { resources: Resources { pool, mongo, cache, state } })
     }
 
-    /// What health and metrics tell of it.
+    /// What health and metrics show of it.
     pub(crate) fn state(&self) -> Arc<RelayState> {
-        Arc::clone(&self.state)
+        Arc::clone(&self.resources.state)
     }
 
-    /// Runs until it is told to stop, and then delivers what it still can in a few seconds. Waking it
-    /// after a commit saves the events half a second.
-    pub(crate) async fn run(self, stop: CancellationToken, wake: Arc<Notify>) {
-        let sequenced = Notify::new();
-        let mut link = Link { mongo: None, answered: None, unusable: BTreeSet::new(), walk: Walk::default() };
-        let parts = async {
-            tokio::join!(
-                self.sequence(&wake, &sequenced),
-                self.deliver(&mut link, &sequenced),
-                self.keep_cache(),
-                self.read_gauges(),
-            )
-        };
+    /// Runs until it is told to stop, and then delivers what it still can in a few seconds.
+    pub(crate) async fn run(self, stop: CancellationToken, wake: Arc<Wake>) {
+        let mut tasks: Vec<Box<dyn Task>> = SINKS.iter().flat_map(|sink| (sink.tasks)(&self.resources)).collect();
+        let working = join_all(tasks.iter_mut().map(|task| drive(task.as_mut(), wake.subscribe())));
+        let parts = async { tokio::join!(working, self.read_gauges()) };
         stop.run_until_cancelled(parts).await;
         let last_round = async {
-            let mut walk = Walk::default();
-            while sequence(&self.pool, &mut walk).await?.more {}
-            while self.deliver_once(&mut link).await?.more {}
-            Ok::<_, RelayError>(())
+            for task in tasks.iter_mut().filter(|task| task.is_emptied_at_the_end()) {
+                while task.step().await?.more {}
+            }
+            Ok::<_, SinkError>(())
         };
         // What is left is on its way: another process, or this one's next life, delivers it.
         match timeout(LAST_ROUND, last_round).await {
-            Ok(Ok(())) => tracing::debug!(delivered = self.state.snapshot().delivered_total, "the relay ends"),
+            Ok(Ok(())) => {
+                tracing::debug!(delivered = self.resources.state.snapshot().delivered_total, "the relay ends");
+            }
             Ok(Err(error)) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the relay leaves events to the next one");
             }
@@ -159,139 +99,8 @@ impl Relay {
         }
     }
 
-    async fn sequence(&self, wake: &Notify, sequenced: &Notify) {
-        let mut failures = FailureLog::with("giving audit events their places");
-        let mut walk = Walk::default();
-        loop {
-            let pause = match sequence(&self.pool, &mut walk).await {
-                Ok(progress) => {
-                    failures.is_over();
-                    if progress.more { Duration::ZERO } else { PAUSE }
-                }
-                Err(error) => {
-                    failures.begins(&error);
-                    RETRY
-                }
-            };
-            // Metadata need no cursor, so whoever wakes this part wakes that one, too.
-            sequenced.notify_one();
-            if pause == RETRY {
-                sleep(pause).await;
-            } else {
-                let _ = timeout(pause, wake.notified()).await;
-            }
-        }
-    }
-
-    async fn deliver(&self, link: &mut Link, sequenced: &Notify) {
-        let mut failures = FailureLog::with("delivering to MongoDB");
-        let mut refusal = FailureLog::with("delivering some documents");
-        loop {
-            match self.deliver_once(link).await {
-                Ok(progress) => {
-                    failures.is_over();
-                    match progress.refused {
-                        Some(fault) => refusal.begins(&RefusedDocument(fault)),
-                        None => refusal.is_over(),
-                    }
-                    if !progress.more {
-                        let _ = timeout(PAUSE, sequenced.notified()).await;
-                    }
-                }
-                Err(RelayError::Postgres(error)) => {
-                    failures.begins_unless_away(&error);
-                    sleep(RETRY).await;
-                }
-                Err(RelayError::Mongo(error)) => {
-                    failures.begins(&error);
-                    sleep(RETRY).await;
-                }
-            }
-        }
-    }
-
-    async fn deliver_once(&self, link: &mut Link) -> Result<Progress, RelayError> {
-        let delivered = async {
-            let mongo = self.reach(link).await?.clone();
-            let events = deliver(&self.pool, &mongo, &mut link.walk).await?;
-            let metadata = metadata::deliver(&self.pool, &mongo, &mut link.unusable).await?;
-            Ok((events, metadata))
-        };
-        match delivered.await {
-            Ok((events, metadata)) => {
-                let done = events.done + metadata.done;
-                self.state.set(|backlog| backlog.delivered_total += done as u64);
-                if done > 0 {
-                    link.answered = Some(Instant::now());
-                }
-                let refused = events.refused.or(metadata.refused);
-                Ok(Progress { done, more: events.more || metadata.more, refused })
-            }
-            Err(error) => {
-                if let RelayError::Mongo(_) = error {
-                    link.answered = None;
-                    self.state.set(|backlog| backlog.mongodb_ok = false);
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// Makes sure that MongoDB answers before rows are locked for it, if that is not known already.
-    async fn reach<'a>(&self, link: &'a mut Link) -> Result<&'a Mongo, MongoError> {
-        let known = link.answered.is_some_and(|at| at.elapsed() < PING_PAUSE);
-        let mongo = match link.mongo.take() {
-            Some(mongo) => mongo,
-            None => {
-                let mongo = Mongo::open(&self.mongodb_url, "aura-worker").await?;
-                mongo.ping().await?;
-                mongo.ensure().await?;
-                mongo
-            }
-        };
-        let mongo = link.mongo.insert(mongo);
-        if !known {
-            mongo.ping().await?;
-            link.answered = Some(Instant::now());
-            self.state.set(|backlog| backlog.mongodb_ok = true);
-        }
-        Ok(mongo)
-    }
-
-    async fn keep_cache(&self) {
-        let mut failures = FailureLog::with("writing the cache");
-        if let Err(error) = sweep(&self.cache).await {
-            self.state.set(|backlog| backlog.cache_ok = false);
-            failures.begins(&error);
-        }
-        let mut cursor = Cursor::default();
-        loop {
-            let pause = match catch_up(&self.pool, &self.cache, &mut cursor, CACHE_LIMIT).await {
-                Ok(caught_up) if caught_up.failed.is_empty() => {
-                    self.state.set(|backlog| backlog.cache_ok = true);
-                    failures.is_over();
-                    if caught_up.more { Duration::ZERO } else { CACHE_PAUSE }
-                }
-                Ok(caught_up) => {
-                    self.state.set(|backlog| backlog.cache_ok = false);
-                    for (slice, error) in &caught_up.failed {
-                        let error = error as &dyn std::error::Error;
-                        tracing::debug!(entity = %slice.entity, period = %slice.period, error, "a cache file failed");
-                        failures.begins(error);
-                    }
-                    RETRY
-                }
-                Err(error) => {
-                    failures.begins_unless_away(&error);
-                    RETRY
-                }
-            };
-            sleep(pause).await;
-        }
-    }
-
     async fn read_gauges(&self) {
-        let mut failures = FailureLog::with("reading the outbox's depth");
+        let mut failures = FailureLog::of("reading the outbox's depth");
         loop {
             match self.gauges().await {
                 Ok(()) => failures.is_over(),
@@ -302,17 +111,48 @@ impl Relay {
     }
 
     async fn gauges(&self) -> Result<(), PostgresError> {
-        let failed = PostgresError::in_("tell the outbox's depth");
-        let client = self.pool.get().await?;
-        let row = client.query_one(GAUGES, &[&COUNTED]).await.map_err(failed)?;
-        let number = |name| u64::try_from(row.get::<_, i64>(name)).unwrap_or(0);
-        self.state.set(|backlog| {
-            backlog.outbox_depth = number("outbox_depth");
-            backlog.outbox_oldest_seconds = number("outbox_oldest_seconds");
-            backlog.cache_tasks = number("cache_tasks");
-            backlog.cache_oldest_seconds = number("cache_oldest_seconds");
-            backlog.halted_chains = number("halted_chains");
-        });
+        let client = self.resources.pool.get().await?;
+        let whole = |number: i64| u64::try_from(number).unwrap_or(0);
+        for sink in &SINKS {
+            let asked = async {
+                let statement = client.prepare_cached(sink.backlog).await?;
+                client.query_one(&statement, &[&COUNTED]).await
+            };
+            let row = asked.await.map_err(PostgresError::in_("tell the outbox's depth"))?;
+            let waiting =
+                Waiting { number: whole(row.get("waiting")), oldest_seconds: whole(row.get("oldest_seconds")) };
+            self.resources.state.set(|backlog| _ = backlog.waiting.insert(sink.name, waiting));
+        }
+        let halted = client.query_one(HALTED, &[&COUNTED]).await.map_err(PostgresError::in_("count halted chains"))?;
+        self.resources.state.set(|backlog| backlog.halted_chains = whole(halted.get(0)));
         Ok(())
+    }
+}
+
+/// Does a task's steps for ever: at once while there is more, else when it is woken or its pause is over.
+async fn drive(task: &mut dyn Task, mut wake: watch::Receiver<()>) {
+    let (mut failures, mut refusals) = (FailureLog::of(task.what()), FailureLog::of("delivering some documents"));
+    loop {
+        wake.mark_unchanged();
+        match task.step().await {
+            Ok(progress) => {
+                failures.is_over();
+                match progress.refused {
+                    Some(fault) => refusals.begins(&RefusedDocument(fault)),
+                    None => refusals.is_over(),
+                }
+                if !progress.more {
+                    // The sender outlives the relay.
+                    let _ = timeout(task.pause(), wake.changed()).await;
+                }
+            }
+            Err(error) => {
+                match &error {
+                    SinkError::Postgres(error) => failures.begins_unless_away(error),
+                    SinkError::Mongo(_) | SinkError::Cache(_) => failures.begins(&error),
+                }
+                sleep(RETRY).await;
+            }
+        }
     }
 }

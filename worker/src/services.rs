@@ -16,10 +16,11 @@ use shared::{
     sources::Sources,
     stores::cache::CacheStore,
 };
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock::Clock, metrics::Metrics, outage::Outages, progress::Progress, publishers::Publishers};
+use crate::{
+    clock::Clock, metrics::Metrics, outage::Outages, progress::Progress, publishers::Publishers, relay::wake::Wake,
+};
 
 /// The connections, names and limits with which this worker works.
 pub(crate) struct Services {
@@ -58,7 +59,7 @@ pub(crate) struct Services {
     /// Ends what still runs when the drain time is over.
     pub(crate) abort: CancellationToken,
     /// Wakes the relay.
-    pub(crate) relay: Arc<Notify>,
+    pub(crate) relay: Arc<Wake>,
 }
 
 /// How long the cache is left to the relay after it could not be written.

@@ -5,18 +5,32 @@ use std::collections::BTreeSet;
 use bson::{Bson, Decimal128, Document};
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Pool, Transaction};
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::{
     amount::Amount,
     stores::{
         mongo::{Mongo, insert},
-        postgres::transaction,
+        postgres::{PostgresError, transaction},
+        storable::Storable,
     },
 };
 use uuid::Uuid;
 
-use crate::relay::audit::{Progress, RelayError, execute, read};
+use super::{
+    sink::{Progress, Resources, Sink, SinkError, Success, Task, Work},
+    statements::{execute, read},
+};
 
+/// `gl_metadata`, as the list of sinks has it.
+pub(super) const SINK: Sink = Sink {
+    name: "gl_metadata",
+    enqueue: |tx, success| Box::pin(enqueue(tx, success)),
+    at_once: None,
+    tasks: |resources| vec![Box::new(Delivering { resources: resources.clone(), unusable: BTreeSet::new() })],
+    backlog: include_str!("metadata/backlog.sql"),
+};
+
+const PUT: &str = "INSERT INTO metadata_outbox (job_id, document) VALUES ($1, $2)";
 const TAKE: &str = include_str!("metadata/take.sql");
 const DELETE: &str = "DELETE FROM metadata_outbox WHERE job_id = ANY($1)";
 /// Documents that are delivered in one transaction.
@@ -49,11 +63,44 @@ pub(crate) struct InvalidMetadata {
     reason: &'static str,
 }
 
+async fn enqueue(tx: &Transaction<'_>, success: &Success<'_>) -> Result<(), PostgresError> {
+    let Success { job, receipt, profile, export, .. } = success;
+    let document = Storable::of(&json!({
+        "_id": job.job_id,
+        "entity": job.slice.entity,
+        "period": job.slice.period,
+        "file_fingerprint": export.fingerprint,
+        "data_profile": profile,
+        "ingestion_result": receipt,
+        "created_at": receipt.finished_at,
+    }));
+    execute(tx, PUT, "write metadata", &[&job.job_id, &document]).await.map(|_| ())
+}
+
+struct Delivering {
+    resources: Resources,
+    unusable: BTreeSet<Uuid>,
+}
+
+impl Task for Delivering {
+    fn what(&self) -> &'static str {
+        "delivering metadata to MongoDB"
+    }
+
+    fn step(&mut self) -> Work<'_, Result<Progress, SinkError>> {
+        Box::pin(async move {
+            let Resources { pool, mongo, .. } = &self.resources;
+            let step = async { deliver(pool, &mongo.reach().await?, &mut self.unusable).await };
+            mongo.note(step.await).await
+        })
+    }
+}
+
 /// Delivers documents, except those known to be unusable, to which it adds.
 ///
 /// # Errors
 /// If PostgreSQL or MongoDB fails.
-pub(crate) async fn deliver(pool: &Pool, mongo: &Mongo, unusable: &mut BTreeSet<Uuid>) -> Result<Progress, RelayError> {
+async fn deliver(pool: &Pool, mongo: &Mongo, unusable: &mut BTreeSet<Uuid>) -> Result<Progress, SinkError> {
     let known: Vec<Uuid> = unusable.iter().copied().collect();
     let known = known.as_slice();
     let (progress, invalid) =
@@ -70,7 +117,7 @@ async fn hand_over(
     transaction: &Transaction<'_>,
     mongo: &Mongo,
     known: &[Uuid],
-) -> Result<(Progress, Vec<(Uuid, InvalidMetadata)>), RelayError> {
+) -> Result<(Progress, Vec<(Uuid, InvalidMetadata)>), SinkError> {
     let (rows, more) = read(transaction, TAKE, "take metadata", &[&known], DELIVERED).await?;
     let (mut taken, mut documents, mut invalid) = (Vec::new(), Vec::new(), Vec::new());
     for row in rows {
@@ -170,7 +217,6 @@ fn rounded(text: &str) -> Option<Bson> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
 
     use super::*;
 

@@ -97,7 +97,7 @@ pub(super) async fn dead_letter(
     events.iter().for_each(log);
     services.metrics.failed(failed.failure.code);
     services.metrics.ended(Status::Failed, 0, failed.receipt.duration_seconds);
-    services.relay.notify_one();
+    services.relay.wake();
     send_receipt(services, &failed.receipt).await
 }
 

@@ -3,8 +3,6 @@
 //! The order is always: publish and have it confirmed, write it down in PostgreSQL, acknowledge. What
 //! dies in between leaves the message where it was, and a copy that the run tells apart.
 
-use std::time::Duration;
-
 use lapin::message::Delivery;
 use shared::{
     broker::retry::Delay,
@@ -25,10 +23,7 @@ use super::{
     retry::retry,
     writing::release,
 };
-use crate::{cache, failpoint, services::Services};
-
-/// How long a job waits for the cache file of its slice before it leaves it to the relay.
-const CACHE_TIMEOUT: Duration = Duration::from_secs(60);
+use crate::{failpoint, relay::SINKS, services::Services};
 
 /// Carries out what was decided about a delivery, whose attempt was made under this claim.
 pub(crate) async fn apply(services: &Services, delivery: &Delivery, job: &Job, claim: Uuid, settlement: Settlement) {
@@ -54,23 +49,14 @@ pub(crate) async fn apply(services: &Services, delivery: &Delivery, job: &Job, c
     }
 }
 
-/// What follows from a job's end: the cache of its slice, and its receipt.
+/// What follows from a job's end: what sinks do at once, and its receipt.
 async fn conclude(services: &Services, job: &Job, receipt: &Receipt) -> Result<(), SettlementError> {
     services.metrics.ended(receipt.status, receipt.rows, receipt.duration_seconds);
-    services.relay.notify_one();
-    if receipt.status == Status::Success && !services.cache_trouble.is_recent() {
+    services.relay.wake();
+    if receipt.status == Status::Success {
         // After the commit nothing fails the job: what is left undone here, the relay does.
-        let publish = cache::publish(&services.pool, &services.cache, &job.slice);
-        match tokio::time::timeout(CACHE_TIMEOUT, publish).await {
-            Ok(Ok(_)) => failpoint::reach_for("cached", &job.slice),
-            Ok(Err(error)) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the Parquet file is not written yet");
-                services.cache_trouble.note();
-            }
-            Err(_) => {
-                tracing::warn!("the Parquet file takes too long; it is left to the relay");
-                services.cache_trouble.note();
-            }
+        for at_once in SINKS.iter().filter_map(|sink| sink.at_once) {
+            at_once(services, job).await;
         }
     }
     send_receipt(services, receipt).await

@@ -63,7 +63,7 @@ async fn refused(services: &Services, delivery: &Delivery, refusal: &Refusal) ->
     events.iter().for_each(log);
     services.metrics.failed(failure.code);
     services.metrics.ended(Status::Failed, 0, 0.0);
-    services.relay.notify_one();
+    services.relay.wake();
     send_receipt(services, &refusal_receipt(refusal, &failure)).await
 }
 

@@ -40,7 +40,7 @@ pub(super) async fn retry(
         events.iter().for_each(log);
         services.metrics.failed(failed.failure.code);
         services.metrics.retried();
-        services.relay.notify_one();
+        services.relay.wake();
     }
     Ok(())
 }

@@ -14,7 +14,12 @@ use shared::stores::{
 use tokio_postgres::Row;
 
 use super::{
-    Chain, Halts, Progress, RelayError, Walk, chain_of, execute, halt, id, query, read, report, walk::columns,
+    super::{
+        sink::{Progress, SinkError},
+        statements::{execute, query, read},
+    },
+    chain::{Chain, Halts, chain_of, halt, id, report},
+    walk::{Walk, columns},
 };
 use crate::failpoint;
 
@@ -33,7 +38,7 @@ const LONG_ROW: usize = 1 << 20;
 ///
 /// # Errors
 /// If PostgreSQL or MongoDB fails.
-pub(crate) async fn deliver(pool: &Pool, mongo: &Mongo, walk: &mut Walk) -> Result<Progress, RelayError> {
+pub(super) async fn deliver(pool: &Pool, mongo: &Mongo, walk: &mut Walk) -> Result<Progress, SinkError> {
     let from = &*walk;
     let (progress, halts, next) =
         transaction(pool, "deliver_events", |transaction, _| Box::pin(hand_over(transaction, mongo, from))).await?;
@@ -46,7 +51,7 @@ async fn hand_over(
     transaction: &Transaction<'_>,
     mongo: &Mongo,
     walk: &Walk,
-) -> Result<(Progress, Halts, Walk), RelayError> {
+) -> Result<(Progress, Halts, Walk), SinkError> {
     let mut stretch = walk.step(transaction, PLACED, "find chains to deliver").await?;
     if stretch.chains.is_empty() {
         return Ok((stretch.progress(0, false), Halts::new(), stretch.next));
@@ -107,7 +112,7 @@ async fn look_before(
     mongo: &Mongo,
     ready: &[(&Row, Document)],
     halts: &mut Halts,
-) -> Result<BTreeSet<Chain>, RelayError> {
+) -> Result<BTreeSet<Chain>, SinkError> {
     let mut chains: BTreeMap<Chain, BTreeMap<i64, &str>> = BTreeMap::new();
     for (row, _) in ready {
         chains.entry(chain_of(row)).or_default().insert(row.get("seq"), row.get("hash"));

@@ -8,7 +8,14 @@ use shared::stores::{
     postgres::{PostgresError, transaction},
 };
 
-use super::{Chain, Halts, Progress, Walk, chain_of, chains, execute, halt, query, read, report, walk::columns};
+use super::{
+    super::{
+        sink::Progress,
+        statements::{execute, query, read},
+    },
+    chain::{Chain, Halts, chain_of, chains, halt, report},
+    walk::{Walk, columns},
+};
 use crate::failpoint;
 
 const WAITING: &str = include_str!("waiting.sql");
@@ -24,7 +31,7 @@ const SEQUENCED: i64 = 2_000;
 ///
 /// # Errors
 /// If PostgreSQL fails.
-pub(crate) async fn sequence(pool: &Pool, walk: &mut Walk) -> Result<Progress, PostgresError> {
+pub(super) async fn sequence(pool: &Pool, walk: &mut Walk) -> Result<Progress, PostgresError> {
     let from = &*walk;
     let (progress, halts, next) =
         transaction(pool, "place_events", |transaction, _| Box::pin(place(transaction, from))).await?;

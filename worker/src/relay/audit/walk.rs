@@ -3,7 +3,10 @@
 use deadpool_postgres::Transaction;
 use shared::stores::postgres::PostgresError;
 
-use super::{Chain, Progress, chain_of, query};
+use super::{
+    super::{sink::Progress, statements::query},
+    chain::{Chain, chain_of},
+};
 
 /// Chains that a step looks at, and that it takes up. Halted ones are looked at and not taken up.
 const STEPS: i64 = 1_000;
