@@ -10,6 +10,7 @@ pub mod dialect;
 #[expect(clippy::indexing_slicing, reason = "the places are those of the header that was read")]
 pub mod layout;
 pub mod mapping_profile;
+pub mod read;
 pub mod records;
 pub mod survey;
 pub mod trial_balance;

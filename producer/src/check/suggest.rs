@@ -6,7 +6,6 @@ mod headings;
 
 use std::{
     fmt::{self, Write},
-    io::Read,
     path::Path,
 };
 
@@ -18,6 +17,7 @@ use shared::{
         columns::{REQUIRED, key_of},
         dialect::FileLimits,
         mapping_profile::{AmountStyle, LineEnd, MappingProfile},
+        read::read_up_to,
         records::{RecordFormat, Records},
         unpack::{Packing, unpack},
         workbook::SheetRows,
@@ -28,7 +28,7 @@ use shared::{
 use self::headings::Heading;
 
 /// Bytes of the file that a draft rests on.
-const SAMPLE: u64 = 4 << 20;
+const SAMPLE: usize = 4 << 20;
 /// Records that a draft rests on.
 const RECORDS: usize = 5_000;
 /// Delimiters that are tried.
@@ -101,8 +101,8 @@ fn cells(path: &Path, limits: FileLimits) -> Result<Cells, Failure> {
         return Ok(Cells { encoding: None, delimiter: None, sheet: Some(rows.name), quotes_are_text: false, records });
     }
     let mut bytes = Vec::new();
-    let mut input = input.take(SAMPLE);
-    input.read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+    let mut input = input;
+    read_up_to(&mut input, SAMPLE, &mut bytes)?;
     let (text, encoding) = decoded(&bytes);
     let tried = DELIMITERS.map(|delimiter| (delimiter, records(&text, delimiter, limits)));
     let best = tried.into_iter().max_by_key(|(_, (_, records))| {

@@ -2,30 +2,28 @@
 
 #![expect(clippy::indexing_slicing, reason = "every count is what was read or written into that very buffer")]
 
-use std::io::{self, Cursor, Read};
-
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
-use crate::message::failure::{ErrorCode, Failure, Stage};
+use super::read::{AnyFile, FileRead, Prefixed, ReadError, read_up_to};
 
 const CHUNK: usize = 64 * 1024;
 
-/// Tells a file's encoding, by its byte order mark or else as the profile says, and reads it as UTF-8.
+/// Finds out a file's encoding, by its byte order mark or else as the profile says, and reads it as UTF-8.
 /// Text that is UTF-8 already passes unchecked.
 ///
 /// # Errors
-/// If the file cannot be read. What is found later is an [`io::Error`] that holds a [`Failure`].
+/// If the file cannot be read.
 pub fn decode<'a>(
-    mut input: Box<dyn Read + 'a>,
+    mut input: impl FileRead + 'a,
     expected: Option<&'static Encoding>,
-) -> io::Result<(&'static Encoding, bool, Box<dyn Read + 'a>)> {
+) -> Result<(&'static Encoding, bool, AnyFile<'a>), ReadError> {
     let mut head = Vec::with_capacity(3);
-    input.by_ref().take(3).read_to_end(&mut head)?;
+    read_up_to(&mut input, 3, &mut head)?;
     let (encoding, mark) = marked(&head).unwrap_or((expected.unwrap_or(UTF_8), 0));
     head.drain(..mark);
-    let input = Cursor::new(head).chain(input);
+    let input = Prefixed::new(head, input);
     if encoding == UTF_8 {
-        return Ok((encoding, mark > 0, Box::new(input)));
+        return Ok((encoding, mark > 0, AnyFile::new(input)));
     }
     let decoder = encoding.new_decoder_without_bom_handling();
     let decoding = Decoding {
@@ -39,7 +37,7 @@ pub fn decode<'a>(
         line: 1,
         column: 1,
     };
-    Ok((encoding, mark > 0, Box::new(decoding)))
+    Ok((encoding, mark > 0, AnyFile::new(decoding)))
 }
 
 /// The encoding that a byte order mark tells, and the mark's length.
@@ -66,8 +64,8 @@ struct Decoding<R> {
     column: u64,
 }
 
-impl<R: Read> Read for Decoding<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+impl<R: FileRead> FileRead for Decoding<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ReadError> {
         if buffer.len() < 64 {
             return self.read_little(buffer);
         }
@@ -90,13 +88,11 @@ impl<R: Read> Read for Decoding<R> {
             self.count(&buffer[..written]);
             self.finished = self.at_end && result == DecoderResult::InputEmpty;
             if let DecoderResult::Malformed(..) = result {
-                let reason = format!(
-                    "line {}, character {}: the bytes are no {}; name the right encoding in the mapping profile",
-                    self.line,
-                    self.column,
-                    self.decoder.encoding().name()
-                );
-                return Err(io::Error::other(Failure::new(ErrorCode::EncodingInvalid, Stage::Parse, reason)));
+                return Err(ReadError::Encoding {
+                    line: self.line,
+                    character: self.column,
+                    encoding: self.decoder.encoding().name(),
+                });
             }
             if written > 0 {
                 return Ok(written);
@@ -106,9 +102,9 @@ impl<R: Read> Read for Decoding<R> {
     }
 }
 
-impl<R: Read> Decoding<R> {
+impl<R: FileRead> Decoding<R> {
     /// Reads into a buffer that may be too small for one character.
-    fn read_little(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read_little(&mut self, buffer: &mut [u8]) -> Result<usize, ReadError> {
         if self.spare.is_empty() && !buffer.is_empty() {
             let mut more = [0; 256];
             let count = self.read(&mut more)?;
@@ -141,7 +137,7 @@ mod tests {
     use super::*;
 
     fn read(bytes: &[u8], expected: Option<&'static Encoding>, chunk: usize) -> Result<(String, String), String> {
-        let (encoding, _, mut input) = decode(Box::new(bytes), expected).unwrap();
+        let (encoding, _, mut input) = decode(bytes, expected).unwrap();
         let (mut all, mut part) = (Vec::new(), vec![0; chunk]);
         loop {
             match input.read(&mut part) {

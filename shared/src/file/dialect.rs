@@ -4,6 +4,7 @@ use std::{collections::HashSet, io::Read};
 
 use serde::Serialize;
 
+use super::read::AnyFile;
 use crate::{
     file::{
         columns::{REQUIRED, key_of},
@@ -81,14 +82,14 @@ pub struct Opened<'a> {
 }
 
 enum Table<'a> {
-    Text(Box<Records<Box<dyn Read + 'a>>>),
+    Text(Box<Records<AnyFile<'a>>>),
     Sheet(Box<SheetRows>),
 }
 
 impl Table<'_> {
     fn next(&mut self, strictly: bool) -> Result<Option<Record<'_>>, Failure> {
         match self {
-            Self::Text(records) => records.read_record(strictly),
+            Self::Text(records) => Ok(records.read_record(strictly)?),
             Self::Sheet(rows) => rows.next_record(),
         }
     }
@@ -126,8 +127,7 @@ impl<'a> Opened<'a> {
                 (Table::Sheet(Box::new(rows)), passed)
             }
             Packing::None | Packing::Gzip | Packing::Zstd => {
-                let (encoding, mark, input) =
-                    decode(input, text.encoding.map(|encoding| encoding.0)).map_err(|error| unreadable(&error))?;
+                let (encoding, mark, input) = decode(input, text.encoding.map(|encoding| encoding.0))?;
                 (dialect.encoding, dialect.byte_order_mark) = (Some(encoding.name()), mark);
                 if text.header == HeaderLine::Absent && text.delimiter.is_none() {
                     let reason = "the mapping profile has header = false and no delimiter, which only a header tells";
@@ -223,16 +223,6 @@ impl<'a> Opened<'a> {
             Table::Sheet(rows) => rows.skip_lines(text.skip_after_header)?,
         }
         Ok(())
-    }
-}
-
-fn unreadable(error: &std::io::Error) -> Failure {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<Failure>()) {
-        Some(failure) => failure.clone(),
-        None => {
-            let reason = format!("the file cannot be read: {error}");
-            Failure::new(ErrorCode::StorageUnavailable, Stage::Parse, reason)
-        }
     }
 }
 

@@ -6,14 +6,13 @@
     reason = "every place is one of csv-core's or memchr's in the very buffer that it was given"
 )]
 
-use std::io::Read;
-
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder, Terminator};
 
-use crate::{
-    file::mapping_profile::LineEnd,
-    message::failure::{ErrorCode, Failure, Stage},
-};
+mod error;
+
+pub use self::error::{Position, RecordError};
+use super::read::{FileRead, read_up_to};
+use crate::file::mapping_profile::LineEnd;
 
 const CHUNK: usize = 256 * 1024;
 
@@ -172,7 +171,7 @@ impl<'a> Record<'a> {
     }
 }
 
-impl<R: Read> Records<R> {
+impl<R: FileRead> Records<R> {
     /// Reads UTF-8 without a byte order mark.
     pub fn new(input: R, format: RecordFormat, limits: RecordLimits) -> Self {
         Self {
@@ -195,7 +194,7 @@ impl<R: Read> Records<R> {
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub fn peek(&mut self, bytes: usize) -> Result<&[u8], Failure> {
+    pub fn peek(&mut self, bytes: usize) -> Result<&[u8], RecordError> {
         while self.buffer.len() - self.next < bytes && !self.at_end {
             self.fill()?;
         }
@@ -212,7 +211,7 @@ impl<R: Read> Records<R> {
     ///
     /// # Errors
     /// If the file cannot be read, or a line is too long.
-    pub fn skip_lines(&mut self, lines: u64) -> Result<(), Failure> {
+    pub fn skip_lines(&mut self, lines: u64) -> Result<(), RecordError> {
         if lines > 0 && self.next > self.start && self.buffer[self.next - 1] == b'\r' {
             // The line that was read last may end with one more character.
             if self.peek(1)?.first() == Some(&b'\n') {
@@ -267,12 +266,12 @@ impl<R: Read> Records<R> {
     /// # Errors
     /// `csv_malformed`, `encoding_invalid` or `file_too_large` with line and column;
     /// `storage_unavailable` if the file cannot be read on.
-    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, Failure> {
+    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, RecordError> {
         self.read_record(true)
     }
 
     /// The next record, with quotes in their places or, among titles, in any.
-    pub(crate) fn read_record(&mut self, strictly: bool) -> Result<Option<Record<'_>>, Failure> {
+    pub(crate) fn read_record(&mut self, strictly: bool) -> Result<Option<Record<'_>>, RecordError> {
         // Lines end in the part of the buffer that the last record took in.
         self.take_in();
         let (mut text, mut count) = (0, 0);
@@ -315,10 +314,7 @@ impl<R: Read> Records<R> {
             self.ends[count - 1] -= 1;
         }
         self.check(raw, line, strictly)?;
-        let invalid = |column: usize| {
-            let reason = format!("line {line}, byte {column}: is not UTF-8; name the encoding in a mapping profile");
-            Failure::new(ErrorCode::EncodingInvalid, Stage::Parse, reason)
-        };
+        let invalid = |byte: usize| RecordError::NotUtf8(Position { line, byte });
         let raw = std::str::from_utf8(raw).map_err(|error| invalid(error.valid_up_to() + 1))?;
         let text = std::str::from_utf8(&self.fields[..text]).map_err(|error| invalid(error.valid_up_to() + 1))?;
         Ok(Some(Record {
@@ -334,59 +330,44 @@ impl<R: Read> Records<R> {
     }
 
     /// Reads on, keeping what the current record has taken in so far.
-    fn fill(&mut self) -> Result<(), Failure> {
+    fn fill(&mut self) -> Result<(), RecordError> {
         if self.start > 0 {
             self.buffer.drain(..self.start);
             self.next -= self.start;
             self.start = 0;
         }
-        self.buffer.reserve(CHUNK);
         // However little the input gives at a time, a chunk is gathered before anything is moved.
-        let read = self.input.by_ref().take(CHUNK as u64).read_to_end(&mut self.buffer);
-        let read = read.map_err(|error| {
-            // Whoever unpacks or decodes says what is wrong in the terms of a job.
-            if let Some(failure) = error.get_ref().and_then(|inner| inner.downcast_ref::<Failure>()) {
-                return failure.clone();
-            }
-            let reason = format!("the file cannot be read on after line {}: {error}", self.line);
-            Failure::new(ErrorCode::StorageUnavailable, Stage::Parse, reason)
-        })?;
+        let read = read_up_to(&mut self.input, CHUNK, &mut self.buffer)?;
         self.at_end = read < CHUNK;
         Ok(())
     }
 
-    fn too_wide(&self) -> Failure {
-        let reason = format!("line {}: has more than {} fields", self.line, self.limits.fields);
-        Failure::new(ErrorCode::FileTooLarge, Stage::Parse, reason)
+    fn too_wide(&self) -> RecordError {
+        RecordError::TooManyFields { line: self.line, most: self.limits.fields }
     }
 
-    fn too_long(&self) -> Failure {
+    fn too_long(&self) -> RecordError {
         let raw = &self.buffer[self.start..self.next];
         match self.format.quote.and_then(|quote| quote_fault(raw, self.format.delimiter, quote)) {
-            Some(QuoteFault::Unclosed(offset)) => self.unclosed(raw, offset, self.line),
+            Some(QuoteFault::Unclosed(offset)) => RecordError::UnclosedQuote(self.position(raw, offset, self.line)),
             Some(QuoteFault::Lone(_)) | None => self.longer(),
         }
     }
 
-    fn longer(&self) -> Failure {
-        let reason = format!("line {}: the record is longer than {} bytes", self.line, self.limits.bytes);
-        Failure::new(ErrorCode::FileTooLarge, Stage::Parse, reason)
+    fn longer(&self) -> RecordError {
+        RecordError::TooLong { line: self.line, most: self.limits.bytes }
     }
 
-    fn unclosed(&self, raw: &[u8], offset: usize, line: u64) -> Failure {
-        let (line, column) = place(raw, offset, line, self.format.line_end);
-        let reason = format!("line {line}, byte {column}: a quote is opened and never closed");
-        Failure::new(ErrorCode::CsvMalformed, Stage::Parse, reason)
+    fn position(&self, raw: &[u8], offset: usize, line: u64) -> Position {
+        let (line, byte) = place(raw, offset, line, self.format.line_end);
+        Position { line, byte }
     }
 
     /// Refuses what `csv` would take in silently: NUL characters and quotes out of place.
-    fn check(&self, raw: &[u8], line: u64, strictly: bool) -> Result<(), Failure> {
-        let malformed = |reason| Err(Failure::new(ErrorCode::CsvMalformed, Stage::Parse, reason));
+    fn check(&self, raw: &[u8], line: u64, strictly: bool) -> Result<(), RecordError> {
+        let at = |offset| self.position(raw, offset, line);
         if let Some(offset) = memchr::memchr(0, raw) {
-            let (line, column) = place(raw, offset, line, self.format.line_end);
-            return malformed(format!(
-                "line {line}, byte {column}: holds a NUL character; if the file is UTF-16, a mapping profile has to say so"
-            ));
+            return Err(RecordError::Nul(at(offset)));
         }
         // Among titles a quote may stand anywhere, as long as no line below is drawn into its field.
         let looked_at = strictly || memchr::memchr2(b'\n', b'\r', raw).is_some();
@@ -395,20 +376,12 @@ impl<R: Read> Records<R> {
         };
         match quote_fault(raw, self.format.delimiter, quote) {
             None => {}
-            Some(QuoteFault::Unclosed(offset)) => return Err(self.unclosed(raw, offset, line)),
-            Some(QuoteFault::Lone(offset)) => {
-                let (line, column) = place(raw, offset, line, self.format.line_end);
-                return malformed(format!(
-                    "line {line}, byte {column}: a quote stands neither around a field nor doubled within one"
-                ));
-            }
+            Some(QuoteFault::Unclosed(offset)) => return Err(RecordError::UnclosedQuote(at(offset))),
+            Some(QuoteFault::Lone(offset)) => return Err(RecordError::LoneQuote(at(offset))),
         }
         match end_of_line(raw, self.format.line_end).filter(|_| !self.format.line_breaks_in_quotes) {
             None => Ok(()),
-            Some(offset) => {
-                let (line, column) = place(raw, offset, line, self.format.line_end);
-                malformed(format!("line {line}, byte {column}: the line ends within quotes"))
-            }
+            Some(offset) => Err(RecordError::QuotedLineEnd(at(offset))),
         }
     }
 }

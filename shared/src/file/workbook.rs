@@ -11,7 +11,7 @@ mod rows;
 use std::{
     borrow::Cow,
     collections::VecDeque,
-    io::{self, BufReader, Read},
+    io::{self, BufReader},
     panic::{self, AssertUnwindSafe},
 };
 
@@ -22,6 +22,7 @@ use self::{
     parts::Parts,
     rows::{Cell, Row, Writer},
 };
+use super::read::FileRead;
 use crate::{
     file::{
         mapping_profile::Sheet,
@@ -75,7 +76,7 @@ impl SheetRows {
     /// # Errors
     /// `workbook_invalid` if it is none, or has no such sheet; `file_too_large` past the limits.
     pub fn read(
-        input: impl Read,
+        input: impl FileRead,
         sheet: Option<&Sheet>,
         most: WorkbookLimits,
         limits: RecordLimits,

@@ -1,6 +1,9 @@
+use std::io::Read;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::message::failure::Failure;
 
 const LIMITS: RecordLimits = RecordLimits { bytes: 1024, fields: 100 };
 

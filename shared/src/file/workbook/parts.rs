@@ -6,6 +6,7 @@ use std::io::{self, BufReader, Read, Seek};
 use tempfile::SpooledTempFile;
 use zip::{ZipArchive, ZipWriter, result::ZipError};
 
+use super::super::read::{FileRead, copy};
 use super::{
     WorkbookLimits, invalid,
     measure::{Footprint, Kind, PartLimits, look_through},
@@ -38,22 +39,22 @@ impl Parts {
     ///
     /// # Errors
     /// `workbook_invalid` if it is none, or `file_too_large`.
-    pub(super) fn read(input: impl Read, most: WorkbookLimits, limits: RecordLimits) -> Result<Self, Failure> {
-        let unreadable = |error: io::Error| {
+    pub(super) fn read(mut input: impl FileRead, most: WorkbookLimits, limits: RecordLimits) -> Result<Self, Failure> {
+        let unreadable = |error: &dyn std::fmt::Display| {
             let reason = format!("the workbook cannot be read, or no temporary file be kept for it: {error}");
             Failure::new(ErrorCode::StorageUnavailable, Stage::Parse, reason)
         };
         let mut packed = tempfile::spooled_tempfile(rows::HELD);
-        let bytes = io::copy(&mut input.take(most.bytes.saturating_add(1)), &mut packed).map_err(unreadable)?;
+        let bytes = copy(&mut input, most.bytes.saturating_add(1), &mut packed).map_err(|error| unreadable(&error))?;
         if bytes > most.bytes {
             let most = most.bytes;
             return Err(too_large(format!(
                 "the workbook has more than the {most} bytes that AURA_MAX_WORKBOOK_BYTES allows; export it as CSV"
             )));
         }
-        packed.rewind().map_err(unreadable)?;
-        check_directory(&mut packed, bytes).map_err(unreadable)??;
-        packed.rewind().map_err(unreadable)?;
+        packed.rewind().map_err(|error| unreadable(&error))?;
+        check_directory(&mut packed, bytes).map_err(|error| unreadable(&error))??;
+        packed.rewind().map_err(|error| unreadable(&error))?;
 
         let mut archive = ZipArchive::new(BufReader::new(packed)).map_err(|error| damaged(&error))?;
         let limits = PartLimits { token: limits.bytes.max(1 << 20) as u64, unpacked: most.unpacked };
@@ -81,7 +82,7 @@ impl Parts {
             only(archive, &kept).map_err(|error| damaged(&error))?
         };
         let mut parts = Self { archive, footprint, left_out };
-        parts.archive.rewind().map_err(unreadable)?;
+        parts.archive.rewind().map_err(|error| unreadable(&error))?;
         Ok(parts)
     }
 }
