@@ -40,7 +40,7 @@ use crate::errors::{CommandError, ExitStatus};
     version,
     after_help = "Exit codes: 0 done; 1 at least one job failed, or a finding; 2 usage or bad input; 3 a service \
                   is unreachable.\n\nExample:\n  aura-producer publish --file ABEX.csv --entity ABEX --period 2022-06 \
-                  --wait\n\n`--help` also lists the settings."
+                  --wait"
 )]
 struct Cli {
     #[command(subcommand)]

@@ -44,11 +44,12 @@ const SHOWN: usize = 20;
 #[command(
     group = ArgGroup::new("what").required(true).args(["file", "manifest", "scan", "split"]),
     after_help = "Examples:
-  aura-producer publish --file /data/in/ABEX.csv --entity ABEX --period 2022-06 --wait
-  aura-producer publish --scan /data/in --pattern '{entity}_{period}.csv' --mode replace --wait --timeout 900
+  aura-producer publish --file ABEX.csv --entity ABEX --period 2022-06 --wait
+  aura-producer publish --scan /in --pattern '{entity}_{period}.csv' --wait
   aura-producer publish --manifest jobs.csv
-  aura-producer publish --split /data/in/group.csv --source sap-acdoca --wait
-  echo '{\"file\": \"/data/in/ABEX.csv\", \"entity\": \"ABEX\", \"period\": \"2022-06\"}' | aura-producer publish --manifest -"
+  aura-producer publish --split group.csv --source sap-acdoca --wait
+  echo '{\"file\": \"/in/A.csv\", \"entity\": \"A\", \"period\": \"2022-06\"}' |
+    aura-producer publish --manifest -"
 )]
 pub(crate) struct Args {
     /// One file: a path, made absolute, or a URL that the workers read
