@@ -74,7 +74,7 @@ async fn main() -> ExitCode {
     let matches = read_command_line(Cli::command());
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match run(cli.verb, cli.json, from_flags(&matches)).await {
-        Ok(verdict) => verdict.into(),
+        Ok(exit_status) => exit_status.into(),
         Err(error) => {
             print_error(&error, cli.json);
             ExitCode::from(error.exit_code())

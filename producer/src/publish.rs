@@ -133,7 +133,7 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<E
         if let Some(inbox) = &inbox {
             inbox.close().await;
         }
-        return published.lament(json, settings);
+        return published.report_unpublished(json, settings);
     }
     let Some(inbox) = inbox else {
         output::print(json, &published)?;
@@ -143,10 +143,10 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<E
     let limit = Duration::from_secs(args.timeout);
     let summary = summary::follow(&inbox, &ended_runs, batch.id, expected, limit).await;
     inbox.close().await;
-    let verdict = summary.verdict();
+    let exit_status = summary.exit_status();
     published.summary = Some(summary);
     output::print(json, &published)?;
-    Ok(verdict)
+    Ok(exit_status)
 }
 
 async fn read(args: &Args, settings: &Settings) -> Result<Drafts, CommandError> {

@@ -88,7 +88,7 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<E
         );
     }
     output::print(json, &report)?;
-    Ok(report.verdict())
+    Ok(report.exit_status())
 }
 
 async fn verify(stores: &Stores<'_>, scope: &Scope, repair: bool) -> Result<Report, StoreError> {

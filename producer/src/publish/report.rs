@@ -76,8 +76,8 @@ impl Published {
         all
     }
 
-    /// Tells what was not published, and gives the messages back so that they can be.
-    pub(crate) fn lament(&self, json: bool, settings: &Settings) -> Result<ExitStatus, CommandError> {
+    /// Reports what was not published, and gives the messages back so that they can be.
+    pub(crate) fn report_unpublished(&self, json: bool, settings: &Settings) -> Result<ExitStatus, CommandError> {
         remark(&format!(
             "error: RabbitMQ at {} did not take {} of batch {}:",
             settings.amqp_url,
