@@ -17,7 +17,6 @@ mod receipts;
 mod schema;
 mod sources;
 mod status;
-mod summary;
 mod topology;
 mod verify;
 

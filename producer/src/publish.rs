@@ -1,5 +1,6 @@
 //! `publish`: files become messages.
 
+mod draft;
 mod fields;
 mod manifest;
 pub(crate) mod message;
@@ -7,11 +8,12 @@ mod report;
 mod scan;
 pub(crate) mod send;
 mod split;
+mod summary;
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::ArgGroup;
-use serde_json::{Map, Value};
+use serde_json::Map;
 use shared::{
     broker::{amqp::Publisher, topology::Topology},
     settings::Settings,
@@ -19,6 +21,7 @@ use shared::{
 use uuid::Uuid;
 
 use self::{
+    draft::{Draft, Drafts},
     fields::{Fields, set},
     message::Batch,
     report::Published,
@@ -27,7 +30,7 @@ use crate::{
     errors::{CommandError, ExitStatus},
     output::{self, count, remark},
     receipts::{Inbox, ended::EndedRuns},
-    summary, topology,
+    topology,
 };
 
 /// Files left aside that people are shown; programs get all.
@@ -76,26 +79,6 @@ pub(crate) struct Args {
     timeout: u64,
     #[command(flatten)]
     fields: Fields,
-}
-
-/// A job to be, with the place that faults are told at; or what could not be understood there.
-pub(crate) struct Draft {
-    place: String,
-    fields: Result<Map<String, Value>, Vec<String>>,
-}
-
-impl Draft {
-    /// The batch that it belongs to, if it says so.
-    fn batch_id(&self) -> Option<Uuid> {
-        self.fields.as_ref().ok()?.get("batch_id")?.as_str()?.parse().ok()
-    }
-}
-
-/// The drafts that a folder or manifest gives, and the files of the folder that are none.
-#[derive(Default)]
-pub(crate) struct Drafts {
-    drafts: Vec<Draft>,
-    unmatched: Vec<String>,
 }
 
 /// Publishes, and follows the batch if that is asked for.

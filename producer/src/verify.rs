@@ -5,6 +5,7 @@ mod finding;
 mod ledger;
 mod overdue;
 mod repair;
+mod repaired;
 mod report;
 mod runs;
 mod scope;

@@ -7,11 +7,10 @@ use serde_json::Value;
 use shared::settings::Settings;
 use uuid::Uuid;
 
-use super::{message::Prepared, send::Outcome};
+use super::{message::Prepared, send::Outcome, summary::Summary};
 use crate::{
     errors::{CommandError, ExitStatus},
     output::{self, count, remark},
-    summary::Summary,
 };
 
 /// A job that the broker has.
