@@ -1,15 +1,12 @@
 //! `check`: what the worker would make of a file, without any service.
 
+pub(crate) mod file;
 mod fit;
 mod preview;
 mod report;
 mod suggest;
 
-use std::{
-    fs::File,
-    io::{BufReader, ErrorKind, Read},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use shared::{
     file::{
@@ -18,7 +15,6 @@ use shared::{
         survey::{Survey, survey},
         trial_balance::{self, Assumptions, Request, Stopped, read_until_settled},
     },
-    fingerprint::Fingerprinter,
     message::{
         failure::Failure,
         job::{Control, OnError, SourceName},
@@ -29,9 +25,10 @@ use shared::{
 };
 
 use self::{
+    file::{FileFacts, facts, open},
     fit::Fit,
     preview::Preview,
-    report::{Checked, CheckedRows, FileFacts},
+    report::{Checked, CheckedRows},
 };
 use crate::{
     errors::{CommandError, ExitStatus},
@@ -106,41 +103,6 @@ fn placeholder(entity: Option<&Entity>, period: Option<&Period>) -> Result<Slice
         entity: entity.cloned().map_or_else(|| "X".parse().map_err(invalid), Ok)?,
         period: period.cloned().map_or_else(|| "2000-01".parse().map_err(invalid), Ok)?,
     })
-}
-
-/// Opens a file as the worker would: a regular one.
-pub(crate) fn open(path: &Path) -> Result<BufReader<File>, CommandError> {
-    let cannot = |reason: String| CommandError::Input(format!("{} {reason}", path.display()));
-    let metadata = std::fs::metadata(path).map_err(|error| {
-        let absent = error.kind() == ErrorKind::NotFound;
-        cannot(if absent { "is not there".to_owned() } else { format!("cannot be read: {error}") })
-    })?;
-    if !metadata.is_file() {
-        return Err(cannot("is not a regular file".to_owned()));
-    }
-    Ok(BufReader::new(File::open(path).map_err(|error| cannot(format!("cannot be read: {error}")))?))
-}
-
-/// The file itself: its size and its fingerprint.
-pub(crate) fn facts(path: &Path, most: u64) -> Result<FileFacts, CommandError> {
-    let mut input = open(path)?;
-    let (mut fingerprinter, mut bytes, mut chunk) = (Fingerprinter::default(), 0, vec![0; 1 << 20]);
-    loop {
-        let count = input
-            .read(&mut chunk)
-            .map_err(|error| CommandError::Input(format!("{} cannot be read: {error}", path.display())))?;
-        if count == 0 {
-            break;
-        }
-        bytes += count as u64;
-        fingerprinter.update(&chunk[..count]);
-    }
-    if bytes > most {
-        let reason =
-            format!("{} has {bytes} bytes, more than the {most} that AURA_MAX_FILE_BYTES allows", path.display());
-        return Err(CommandError::Input(reason));
-    }
-    Ok(FileFacts { path: path.display().to_string(), bytes, fingerprint: fingerprinter.finish().to_string() })
 }
 
 /// Surveys the file and looks at its slices, one after the other.

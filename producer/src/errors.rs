@@ -25,8 +25,8 @@ pub(crate) enum ExitStatus {
 }
 
 impl From<ExitStatus> for ExitCode {
-    fn from(verdict: ExitStatus) -> Self {
-        match verdict {
+    fn from(exit_status: ExitStatus) -> Self {
+        match exit_status {
             ExitStatus::Done => ExitCode::SUCCESS,
             ExitStatus::Failed => ExitCode::from(1),
             ExitStatus::Undone => ExitCode::from(3),

@@ -17,7 +17,6 @@ mod receipts;
 mod schema;
 mod sources;
 mod status;
-mod summary;
 mod topology;
 mod verify;
 
@@ -40,7 +39,7 @@ use crate::errors::{CommandError, ExitStatus};
     version,
     after_help = "Exit codes: 0 done; 1 at least one job failed, or a finding; 2 usage or bad input; 3 a service \
                   is unreachable.\n\nExample:\n  aura-producer publish --file ABEX.csv --entity ABEX --period 2022-06 \
-                  --wait\n\n`--help` also lists the settings."
+                  --wait"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -74,7 +73,7 @@ async fn main() -> ExitCode {
     let matches = read_command_line(Cli::command());
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match run(cli.verb, cli.json, from_flags(&matches)).await {
-        Ok(verdict) => verdict.into(),
+        Ok(exit_status) => exit_status.into(),
         Err(error) => {
             print_error(&error, cli.json);
             ExitCode::from(error.exit_code())

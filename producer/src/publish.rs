@@ -1,5 +1,6 @@
 //! `publish`: files become messages.
 
+mod draft;
 mod fields;
 mod manifest;
 pub(crate) mod message;
@@ -7,11 +8,12 @@ mod report;
 mod scan;
 pub(crate) mod send;
 mod split;
+mod summary;
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::ArgGroup;
-use serde_json::{Map, Value};
+use serde_json::Map;
 use shared::{
     broker::{publisher::Publisher, topology::Topology},
     settings::Settings,
@@ -19,6 +21,7 @@ use shared::{
 use uuid::Uuid;
 
 use self::{
+    draft::{Draft, Drafts},
     fields::{Fields, set},
     message::Batch,
     report::Published,
@@ -27,7 +30,7 @@ use crate::{
     errors::{CommandError, ExitStatus},
     output::{self, count, remark},
     receipts::{Inbox, ended::EndedRuns},
-    summary, topology,
+    topology,
 };
 
 /// Files left aside that people are shown; programs get all.
@@ -44,11 +47,12 @@ const SHOWN: usize = 20;
 #[command(
     group = ArgGroup::new("what").required(true).args(["file", "manifest", "scan", "split"]),
     after_help = "Examples:
-  aura-producer publish --file /data/in/ABEX.csv --entity ABEX --period 2022-06 --wait
-  aura-producer publish --scan /data/in --pattern '{entity}_{period}.csv' --mode replace --wait --timeout 900
+  aura-producer publish --file ABEX.csv --entity ABEX --period 2022-06 --wait
+  aura-producer publish --scan /in --pattern '{entity}_{period}.csv' --wait
   aura-producer publish --manifest jobs.csv
-  aura-producer publish --split /data/in/group.csv --source sap-acdoca --wait
-  echo '{\"file\": \"/data/in/ABEX.csv\", \"entity\": \"ABEX\", \"period\": \"2022-06\"}' | aura-producer publish --manifest -"
+  aura-producer publish --split group.csv --source sap-acdoca --wait
+  echo '{\"file\": \"/in/A.csv\", \"entity\": \"A\", \"period\": \"2022-06\"}' |
+    aura-producer publish --manifest -"
 )]
 pub(crate) struct Args {
     /// One file: a path, made absolute, or a URL that the workers read
@@ -75,26 +79,6 @@ pub(crate) struct Args {
     timeout: u64,
     #[command(flatten)]
     fields: Fields,
-}
-
-/// A job to be, with the place that faults are told at; or what could not be understood there.
-pub(crate) struct Draft {
-    place: String,
-    fields: Result<Map<String, Value>, Vec<String>>,
-}
-
-impl Draft {
-    /// The batch that it belongs to, if it says so.
-    fn batch_id(&self) -> Option<Uuid> {
-        self.fields.as_ref().ok()?.get("batch_id")?.as_str()?.parse().ok()
-    }
-}
-
-/// The drafts that a folder or manifest gives, and the files of the folder that are none.
-#[derive(Default)]
-pub(crate) struct Drafts {
-    drafts: Vec<Draft>,
-    unmatched: Vec<String>,
 }
 
 /// Publishes, and follows the batch if that is asked for.
@@ -132,7 +116,7 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<E
         if let Some(inbox) = &inbox {
             inbox.close().await;
         }
-        return published.lament(json, settings);
+        return published.report_unpublished(json, settings);
     }
     let Some(inbox) = inbox else {
         output::print(json, &published)?;
@@ -142,10 +126,10 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<E
     let limit = Duration::from_secs(args.timeout);
     let summary = summary::follow(&inbox, &ended_runs, batch.id, expected, limit).await;
     inbox.close().await;
-    let verdict = summary.verdict();
+    let exit_status = summary.exit_status();
     published.summary = Some(summary);
     output::print(json, &published)?;
-    Ok(verdict)
+    Ok(exit_status)
 }
 
 async fn read(args: &Args, settings: &Settings) -> Result<Drafts, CommandError> {

@@ -5,6 +5,7 @@ mod finding;
 mod ledger;
 mod overdue;
 mod repair;
+mod repaired;
 mod report;
 mod runs;
 mod scope;
@@ -88,7 +89,7 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<E
         );
     }
     output::print(json, &report)?;
-    Ok(report.verdict())
+    Ok(report.exit_status())
 }
 
 async fn verify(stores: &Stores<'_>, scope: &Scope, repair: bool) -> Result<Report, StoreError> {

@@ -1,9 +1,12 @@
 //! The settings: flags over environment over `aura.toml` over defaults; unknown keys are refused.
 
+mod command_line;
+mod definitions;
+mod service_url;
+
 use std::{
     collections::BTreeMap,
     fmt,
-    io::Write,
     net::SocketAddr,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -11,13 +14,16 @@ use std::{
     time::Duration,
 };
 
-use clap::{Arg, ArgMatches, Command};
 use url::Url;
 
+pub use self::{
+    command_line::{from_flags, read_command_line, with_settings},
+    definitions::{DEFINITIONS, Definition},
+    service_url::ServiceUrl,
+};
 use crate::{
     amount::Amount,
     message::published_by::{MAX_NAME, is_name},
-    printable,
     stores::{
         object_store::access::{CloudVariables, Secret, StoreAccess},
         postgres::lifetime::Lifetime,
@@ -31,80 +37,6 @@ const FOREIGN: [&str; 6] = ["LOCAL_", "TEST_", "DEMO_", "BENCH_", "CHAOS_", "COM
 
 /// What to do about a password that a URL does not hold as it is.
 const ENCODED: &str = "in a user or password, write / as %2F, @ as %40, # as %23, ? as %3F, : as %3A and % as %25";
-
-/// One setting: its key in `aura.toml`, its default and what it means.
-pub struct Definition {
-    /// The key; the variable is `AURA_` and the key in capitals, the flag has dashes.
-    pub key: &'static str,
-    /// The value if nobody gives one.
-    pub default: &'static str,
-    /// What it means, in one line.
-    pub meaning: &'static str,
-}
-
-const fn define(key: &'static str, default: &'static str, meaning: &'static str) -> Definition {
-    Definition { key, default, meaning }
-}
-
-/// Every setting there is.
-pub const DEFINITIONS: &[Definition] = &[
-    define("amqp_url", "amqp://guest:guest@127.0.0.1:5672/%2f", "RabbitMQ, with user, host, port and virtual host"),
-    define("postgres_url", "postgres://127.0.0.1:5432/aura", "PostgreSQL 15 or newer; sslmode=require for TLS"),
-    define("postgres_max_life_seconds", "1800", "age past which a connection to PostgreSQL is closed between two uses"),
-    define("postgres_idle_seconds", "300", "seconds after which an unused connection to PostgreSQL is closed"),
-    define("mongodb_url", "mongodb://127.0.0.1:27017/aura", "MongoDB 6 or newer, with the database"),
-    define(
-        "input_roots",
-        "data/input",
-        "comma-separated folders, and prefixes such as s3://bucket/in, from which files may be read",
-    ),
-    define("cache_url", "data/processed", "folder of the Parquet cache, or a prefix such as s3://bucket/cache"),
-    define("s3_endpoint", "", "address of an S3-compatible server, such as https://minio:9000; otherwise Amazon's own"),
-    define("s3_region", "", "region of the s3:// buckets; otherwise AWS_REGION"),
-    define("s3_access_key_id", "", "name of the access key for s3://; otherwise what the AWS_ variables say"),
-    define("s3_secret_access_key", "", "the access key for s3://; secret, so better not given as a flag"),
-    define("s3_session_token", "", "what a temporary access key for s3:// comes with; secret"),
-    define(
-        "gcs_service_account_path",
-        "",
-        "file of the service account for gs://; otherwise what GOOGLE_ variables say",
-    ),
-    define("azure_account", "", "storage account for az://; otherwise what the AZURE_ variables say"),
-    define("azure_key", "", "access key of the storage account for az://; secret"),
-    define("sources_dir", "deploy/sources", "folder of the mapping profiles"),
-    define(
-        "publishers_path",
-        "",
-        "file that says which RabbitMQ user may have what loaded; without it, whoever may publish may have everything loaded",
-    ),
-    define("log_dir", "logs", "folder of aura.log, rotated daily"),
-    define("log", "info", "which log lines are written: a level, or target=level pairs"),
-    define("namespace", "aura", "prefix of all exchanges and queues"),
-    define("concurrency", "4", "jobs that one worker runs at a time"),
-    define("http_addr", "127.0.0.1:9464", "address of /livez, /readyz and /metrics; port 0 takes a free one"),
-    define("drain_seconds", "30", "seconds that running jobs get to finish after SIGTERM"),
-    define(
-        "job_timeout_seconds",
-        "1200",
-        "seconds after which an attempt is given up; below RabbitMQ's consumer timeout",
-    ),
-    define("worker_name", "", "name of this worker in logs and events; otherwise host and process"),
-    define(
-        "actor",
-        "",
-        "who runs this command, for the audit trail and what it publishes; otherwise the user of the system",
-    ),
-    define("nil_tolerance", "0", "how far from zero a slice may sum and still count as balanced"),
-    define("max_rejected_rows", "1000", "bad rows that quarantine puts aside before it fails the job"),
-    define("max_file_bytes", "17179869184", "largest file that is read"),
-    define("max_record_bytes", "1048576", "longest record of a file"),
-    define("max_columns", "4096", "most columns of a file"),
-    define("max_expanded_bytes", "17179869184", "most bytes that a compressed file unpacks to"),
-    define("max_expansion_ratio", "200", "most times its size that a compressed file unpacks to, past 64 MiB"),
-    define("max_workbook_bytes", "33554432", "largest .xlsx workbook"),
-    define("max_workbook_unpacked_bytes", "268435456", "most bytes that the parts of a workbook unpack to"),
-    define("outbox_warn_seconds", "300", "age of what waits for MongoDB or the cache past which /readyz warns"),
-];
 
 /// A setting that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -141,41 +73,6 @@ pub enum SettingsError {
         /// What is wrong.
         reason: String,
     },
-}
-
-/// A URL that may hold a password, which neither `Display` nor `Debug` shows.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ServiceUrl(Url);
-
-impl ServiceUrl {
-    /// The URL with its password, for the client library.
-    pub fn expose(&self) -> &str {
-        self.0.as_str()
-    }
-
-    /// The path without its slash: the database or virtual host.
-    pub fn path(&self) -> &str {
-        self.0.path().trim_start_matches('/')
-    }
-
-    /// The value of a query parameter.
-    pub fn query(&self, name: &str) -> Option<String> {
-        self.0.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
-    }
-}
-
-impl fmt::Display for ServiceUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = self.0.host_str().unwrap_or("");
-        let port = self.0.port().map(|port| format!(":{port}")).unwrap_or_default();
-        write!(f, "{}://{host}{port}{}", self.0.scheme(), self.0.path())
-    }
-}
-
-impl fmt::Debug for ServiceUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
 }
 
 /// All settings, checked.
@@ -237,43 +134,6 @@ pub struct Settings {
     pub max_workbook_unpacked_bytes: u64,
     /// The age of the outbox past which readiness warns.
     pub outbox_warn: Duration,
-}
-
-/// Adds a flag for every setting to a command.
-fn with_flags(command: Command) -> Command {
-    DEFINITIONS.iter().fold(command, |command, setting| {
-        let default =
-            if setting.default.is_empty() { String::new() } else { format!(" [default: {}]", setting.default) };
-        command.arg(
-            Arg::new(setting.key)
-                .long(setting.key.replace('_', "-"))
-                .value_name("VALUE")
-                .global(true)
-                .hide_short_help(true)
-                .help_heading("Settings (also AURA_… in the environment, and aura.toml)")
-                .help(format!("{}{default}", setting.meaning)),
-        )
-    })
-}
-
-/// Reads the command line, with a flag for every setting. If it cannot be used, this says so and ends the process;
-/// clap itself would show what was given as it is.
-pub fn read_command_line(command: Command) -> ArgMatches {
-    with_flags(command).try_get_matches().unwrap_or_else(|error| {
-        if !error.use_stderr() {
-            error.exit();
-        }
-        let text = error.render().to_string();
-        // Nobody may be listening; the exit code says the same.
-        let _ = write!(std::io::stderr(), "{}", printable::lines(&printable::without_passwords(&text)));
-        std::process::exit(error.exit_code())
-    })
-}
-
-/// The settings that were given as flags.
-pub fn from_flags(matches: &ArgMatches) -> Vec<(String, String)> {
-    let given = |key: &str| matches.try_get_one::<String>(key).ok().flatten().cloned();
-    DEFINITIONS.iter().filter_map(|setting| Some((setting.key.to_owned(), given(setting.key)?))).collect()
 }
 
 struct Given {
@@ -556,118 +416,4 @@ fn of_kubernetes(rest: &str, value: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
-        list.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
-    }
-
-    #[test]
-    fn flags_win_over_environment_over_file() {
-        let file = || {
-            Some((
-                PathBuf::from("aura.toml"),
-                "concurrency = 2\nnamespace = \"f\"\ninput_roots = [\"a\", \"b\"]".into(),
-            ))
-        };
-        let environment = pairs(&[("AURA_CONCURRENCY", "3"), ("AURA_HTTP_ADDR", "0.0.0.0:0")]);
-        let settings = Settings::merge(file(), environment, pairs(&[("concurrency", "4")])).unwrap();
-        assert_eq!((settings.concurrency, settings.namespace.as_str()), (4, "f"));
-        assert_eq!(settings.input_roots, ["a", "b"]);
-        let settings = Settings::merge(file(), pairs(&[("AURA_CONCURRENCY", "3")]), vec![]).unwrap();
-        assert_eq!(settings.concurrency, 3);
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused_wherever_it_stands() {
-        let error = Settings::merge(None, pairs(&[("AURA_CONCURENCY", "3")]), vec![]).unwrap_err();
-        assert_eq!(error.to_string(), "AURA_CONCURENCY is not a setting; the nearest is concurrency");
-        let file = Some((PathBuf::from("aura.toml"), "cache = 1".into()));
-        let error = Settings::merge(file, vec![], vec![]).unwrap_err();
-        assert_eq!(error.to_string(), "cache in aura.toml is not a setting; the nearest is cache_url");
-        let kubernetes = [("AURA_WEB_SERVICE_HOST", "x"), ("AURA_WEB_PORT_80_TCP", "x"), ("AURA_WEB_PORT", "tcp://x")];
-        assert!(Settings::merge(None, pairs(&kubernetes), vec![]).is_ok());
-        let error = Settings::merge(None, pairs(&[("AURA_HTTP_PORT", "9000")]), vec![]).unwrap_err();
-        assert!(matches!(error, SettingsError::Unknown { .. }));
-    }
-
-    #[test]
-    fn a_password_is_never_shown() {
-        let environment =
-            pairs(&[("AURA_AMQP_URL", "amqp://u:hidden@h:1/v"), ("AURA_POSTGRES_URL", "mysql://u:hidden@h/d")]);
-        let error = Settings::merge(None, environment, vec![]).unwrap_err();
-        assert_eq!(error.to_string(), "AURA_POSTGRES_URL must start with postgres:// or postgresql://");
-        let settings =
-            Settings::merge(None, pairs(&[("AURA_AMQP_URL", "amqp://u:hidden@h:1/v?x=hidden")]), vec![]).unwrap();
-        assert!(!format!("{settings:?} {}", settings.amqp_url).contains("hidden"));
-        assert_eq!(settings.amqp_url.to_string(), "amqp://h:1/v");
-    }
-
-    #[test]
-    fn a_url_that_would_show_a_part_of_its_password_is_refused() {
-        for text in
-            ["amqp://u:12/hidden@h:1/v", "amqp://u:p@1/hidden@h/v", "amqp://u:1#hidden@h", "amqp://u:1?hidden@h"]
-        {
-            let error = Settings::merge(None, pairs(&[("AURA_AMQP_URL", text)]), vec![]).unwrap_err().to_string();
-            assert!(error.contains("write / as %2F") && !error.contains("hidden"), "{error}");
-        }
-        for text in ["amqp:u:hidden@h", "amqp://u:hid/den@h/v", "hidden", "amqp://u:hidden@h:x/v"] {
-            let error = Settings::merge(None, pairs(&[("AURA_AMQP_URL", text)]), vec![]).unwrap_err().to_string();
-            assert!(!error.contains("hid"), "{error}");
-        }
-        let fine = pairs(&[("AURA_AMQP_URL", "amqp://u:a%2Fb%40c@h:1/%2f?heartbeat=5")]);
-        assert!(Settings::merge(None, fine, vec![]).is_ok());
-    }
-
-    #[test]
-    fn a_mistake_in_the_file_is_told_by_its_line_and_without_its_text() {
-        for text in ["namespace = 'a'\namqp_url = \"amqp://u:hidden@h\n", "\namqp_url = amqp://u:hidden@h/\n"] {
-            let error = Settings::merge(Some((PathBuf::from("aura.toml"), text.to_owned())), vec![], vec![]);
-            let error = error.unwrap_err();
-            let told = format!("{error} {error:?}");
-            assert!(told.contains("line 2: ") && !told.contains("hidden"), "{told}");
-        }
-    }
-
-    #[test]
-    fn what_opens_an_object_store_is_never_shown() {
-        let environment = pairs(&[
-            ("AURA_S3_ENDPOINT", "http://127.0.0.1:9000/"),
-            ("AURA_S3_SECRET_ACCESS_KEY", "hidden"),
-            ("AURA_S3_SESSION_TOKEN", "hidden"),
-            ("AURA_AZURE_KEY", "hidden"),
-            ("AWS_SECRET_ACCESS_KEY", "hidden"),
-        ]);
-        let settings = Settings::merge(None, environment, vec![]).unwrap();
-        assert!(settings.stores.s3_secret_access_key.is_some() && settings.stores.s3_region.is_none());
-        let shown = format!("{settings:?}");
-        assert!(!shown.contains("hidden") && !shown.contains("9000"), "{shown}");
-        for text in ["127.0.0.1:9000", "ftp://host", "http://user:hidden@host", "http://host/?hidden"] {
-            let error = Settings::merge(None, pairs(&[("AURA_S3_ENDPOINT", text)]), vec![]).unwrap_err().to_string();
-            assert!(error.starts_with("AURA_S3_ENDPOINT is not an address") && !error.contains("hidden"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_url_without_its_database_is_refused() {
-        for (name, text) in [
-            ("AURA_POSTGRES_URL", "postgres://u:hidden@h:5432"),
-            ("AURA_POSTGRES_URL", "postgres://u:hidden@h:5432/?sslmode=require"),
-            ("AURA_MONGODB_URL", "mongodb://u:hidden@h:27017"),
-            ("AURA_MONGODB_URL", "mongodb://u:hidden@h:27017/?replicaSet=rs0"),
-        ] {
-            let error = Settings::merge(None, pairs(&[(name, text)]), vec![]).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("{name} lacks the database; it should look like ")), "{error}");
-            assert!(error.ends_with("://HOST:PORT/aura") && !error.contains("hidden"), "{error}");
-        }
-        let named = pairs(&[("AURA_POSTGRES_URL", "postgres:///?host=/run/postgresql&dbname=books")]);
-        assert!(Settings::merge(None, named, vec![]).is_ok());
-    }
-
-    #[test]
-    fn a_value_out_of_range_names_its_origin() {
-        let error = Settings::merge(None, pairs(&[("AURA_CONCURRENCY", "0")]), vec![]).unwrap_err();
-        assert_eq!(error.to_string(), "AURA_CONCURRENCY is not a whole number from 1 to 256");
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! `aura-producer publish`, `status`, `cancel` and what sets the services up.
 
 use serde_json::{Value, json};
+use shared::settings::DEFINITIONS;
 use tests::month_end::MonthEnd;
 use uuid::Uuid;
 
@@ -134,6 +135,65 @@ async fn an_unreachable_service_is_exit_code_3_and_bad_usage_2() {
     for verb in ["publish", "status", "cancel", "dead", "period", "migrate", "topology", "schema"] {
         let help = world.producer(&[verb, "--help"]).await.expect(0);
         assert!(help.stdout.contains("xample") || verb == "dead" || verb == "period", "{verb} --help has no example");
+    }
+}
+
+/// Lines that the help of a command may take at 80 columns. `publish` has 24 options of its own.
+fn most_lines(command: &[&str]) -> usize {
+    if command == ["publish"] { 60 } else { 40 }
+}
+
+#[tokio::test]
+async fn help_of_a_command_is_short_and_names_the_page_of_the_settings() {
+    const COMMANDS: [&[&str]; 21] = [
+        &[],
+        &["publish"],
+        &["check"],
+        &["sources"],
+        &["sources", "list"],
+        &["sources", "show"],
+        &["status"],
+        &["cancel"],
+        &["dead"],
+        &["dead", "list"],
+        &["dead", "show"],
+        &["dead", "replay"],
+        &["dead", "discard"],
+        &["period"],
+        &["period", "lock"],
+        &["period", "unlock"],
+        &["period", "list"],
+        &["verify"],
+        &["migrate"],
+        &["topology"],
+        &["schema"],
+    ];
+    let world = World::new().await;
+    let page_line = "Settings: aura-producer help settings";
+    let narrow = world.settings_with(&[("COLUMNS", "80")]);
+    let said = async |arguments: &[&str]| {
+        let mut asked = command("aura-producer", world.path(), &narrow);
+        asked.args(arguments);
+        run(asked, std::time::Duration::from_secs(60)).await.expect(0).stdout
+    };
+    for arguments in COMMANDS {
+        let help = said(&[arguments, &["--help"]].concat()).await;
+        assert_eq!(help.trim_end().lines().last(), Some(page_line), "{arguments:?}");
+        assert!(help.lines().count() <= most_lines(arguments), "{arguments:?}: {}", help.lines().count());
+        for setting in DEFINITIONS {
+            let flag = format!("--{} ", setting.key.replace('_', "-"));
+            let listed = help.lines().any(|line| line.trim_start().starts_with(&flag));
+            assert!(!listed, "{arguments:?} lists {flag}");
+        }
+        assert_eq!(said(&[&["help"][..], arguments].concat()).await, help, "{arguments:?}");
+    }
+    let page = said(&["help", "settings"]).await;
+    for setting in DEFINITIONS {
+        let head = format!("{}  --{} VALUE", setting.variable(), setting.key.replace('_', "-"));
+        assert_eq!(page.lines().filter(|line| *line == head).count(), 1, "{head}");
+    }
+    for other in [&["settings"][..], &["settings", "--help"], &["settings", "-h"]] {
+        assert_eq!(said(other).await, page, "{other:?}");
     }
 }
 

@@ -9,6 +9,7 @@ mod failure_log;
 mod metadata;
 mod mongo_link;
 mod parquet_cache;
+mod progress;
 pub(crate) mod sink;
 mod statements;
 pub(crate) mod wake;
@@ -31,7 +32,8 @@ use self::{
     backlog::{RelayState, Waiting},
     failure_log::FailureLog,
     mongo_link::MongoLink,
-    sink::{Resources, Sink, SinkError, Task},
+    progress::SinkError,
+    sink::{Resources, Sink, Task},
     wake::Wake,
 };
 

@@ -12,7 +12,7 @@ use shared::{
     sources::Sources,
 };
 
-use super::open;
+use super::file::open;
 use crate::errors::CommandError;
 
 /// Rows by which a profile is judged.

@@ -20,6 +20,7 @@ use shared::{
 };
 
 use super::{
+    file::FileFacts,
     fit::Fit,
     preview::{Preview, ShownRow},
 };
@@ -27,15 +28,6 @@ use crate::output::{count, or_dash, shortened, table};
 
 /// Bad rows that people are shown; programs get up to 1,000.
 const SHOWN: usize = 20;
-
-/// The file itself.
-#[derive(Debug, Serialize)]
-pub(crate) struct FileFacts {
-    pub(super) path: String,
-    pub(super) bytes: u64,
-    /// SHA-256 of its bytes.
-    pub(crate) fingerprint: String,
-}
 
 /// What the worker would make of a file.
 #[derive(Debug, Serialize)]

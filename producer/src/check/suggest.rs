@@ -93,7 +93,7 @@ fn cells(path: &Path, limits: FileLimits) -> Result<Cells, Failure> {
             format!("the file cannot be read: {error}"),
         )
     };
-    let input = super::open(path).map_err(|error| unreadable(&error))?;
+    let input = super::file::open(path).map_err(|error| unreadable(&error))?;
     let (packing, input) = unpack(input, limits.expansion)?;
     if packing == Packing::Zip {
         let mut rows = SheetRows::read(input, None, limits.workbook, limits.record)?;

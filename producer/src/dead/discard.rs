@@ -67,9 +67,9 @@ pub(crate) async fn run(mut args: Args, settings: &Settings, json: bool) -> Resu
     }
     report.not_tried = jobs.count();
     held.release().await;
-    let verdict = report.verdict();
+    let exit_status = report.exit_status();
     output::print(json, &report)?;
-    Ok(verdict)
+    Ok(exit_status)
 }
 
 async fn discard(

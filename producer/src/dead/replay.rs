@@ -97,9 +97,9 @@ pub(crate) async fn run(mut args: Args, settings: &Settings, json: bool) -> Resu
     replay.publisher.ensure_connected().await.map_err(CommandError::broker(settings))?;
     let report = replay.all(&args).await?;
     replay.publisher.close().await;
-    let verdict = report.verdict();
+    let exit_status = report.exit_status();
     output::print(json, &report)?;
-    Ok(verdict)
+    Ok(exit_status)
 }
 
 impl Replay<'_> {

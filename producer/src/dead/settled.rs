@@ -104,7 +104,7 @@ impl Report {
     }
 
     /// The exit code that this deserves.
-    pub(crate) fn verdict(&self) -> ExitStatus {
+    pub(crate) fn exit_status(&self) -> ExitStatus {
         if !self.left.is_empty() {
             ExitStatus::Undone
         } else if self.canary_failed || !self.refused.is_empty() || !self.missing.is_empty() || self.seen.is_partial() {
@@ -191,7 +191,7 @@ mod tests {
         let partial = report(4).to_string();
         assert!(partial.contains("only 4 of 9") && !partial.contains("holds no letter"), "{partial}");
         let nothing_missing = Report { missing: Vec::new(), ..report(4) };
-        assert_eq!(nothing_missing.verdict(), ExitStatus::Failed);
-        assert_eq!(Report { missing: Vec::new(), ..report(9) }.verdict(), ExitStatus::Done);
+        assert_eq!(nothing_missing.exit_status(), ExitStatus::Failed);
+        assert_eq!(Report { missing: Vec::new(), ..report(9) }.exit_status(), ExitStatus::Done);
     }
 }

@@ -12,6 +12,9 @@ use shared::{
 };
 use uuid::Uuid;
 
+/// What each job's slice must be.
+const CONTROLS: &str = "Controls";
+
 /// Message fields. With --manifest and --scan they hold for every job that does not say otherwise.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Message fields (for each job that a manifest or file name does not tell otherwise)")]
@@ -25,7 +28,7 @@ pub(crate) struct Fields {
     /// The mapping profile; otherwise `default`
     #[arg(long)]
     source: Option<SourceName>,
-    /// `upsert` or `replace`; otherwise the profile's, else upsert
+    /// `upsert` or `replace`; otherwise the profile's
     #[arg(long)]
     mode: Option<Mode>,
     /// `abort` or `quarantine`; otherwise abort
@@ -34,26 +37,26 @@ pub(crate) struct Fields {
     /// The SHA-256 that the file must have
     #[arg(long, requires = "file")]
     sha256: Option<Fingerprint>,
-    /// When the ERP wrote the file, RFC 3339; otherwise now. It orders the exports of a slice
+    /// When the file was written, RFC 3339; else now
     #[arg(long, value_name = "TIME")]
     exported_at: Option<DateTime<Utc>>,
     /// Loads a file even if the slice already holds it
     #[arg(long)]
     no_skip_duplicates: bool,
-    /// Overrides the guard against stale exports; needs --reason and is audited
+    /// Loads even a stale export; needs --reason
     #[arg(long, requires = "reason")]
     force: bool,
-    /// Why the job is forced
+    /// Why the job is forced, for the audit trail
     #[arg(long)]
     reason: Option<String>,
-    /// Fails the job unless the slice sums to nil
-    #[arg(long)]
+    /// Fails unless the slice sums to nil
+    #[arg(long, help_heading = CONTROLS)]
     require_balanced: bool,
     /// How many rows the slice must have
-    #[arg(long, value_name = "N", requires = "file")]
+    #[arg(long, help_heading = CONTROLS, value_name = "N", requires = "file")]
     control_rows: Option<u64>,
     /// What the slice's balances must sum to
-    #[arg(long, value_name = "AMOUNT", requires = "file", allow_hyphen_values = true)]
+    #[arg(long, help_heading = CONTROLS, value_name = "AMOUNT", requires = "file", allow_hyphen_values = true)]
     control_balance_sum: Option<Amount>,
     /// The identity of the job; otherwise a new one
     #[arg(long, value_name = "UUID", requires = "file")]

@@ -10,7 +10,7 @@ use csv::{ByteRecord, ReaderBuilder};
 use serde_json::{Map, Number, Value};
 use shared::message::receive::{CONTROL, FIELDS, fields_of};
 
-use super::{Draft, Drafts};
+use super::draft::{Draft, Drafts};
 use crate::errors::CommandError;
 
 /// Columns beside the plain fields; those of `control` are written either way.
@@ -19,7 +19,7 @@ const CONTROL_COLUMNS: [&str; 4] = ["control.rows", "control.balance_sum", "cont
 const BOOLEANS: [&str; 3] = ["skip_duplicates", "force", "require_balanced"];
 
 /// Reads the manifest, from stdin if its name is `-`.
-pub(crate) fn read(path: &Path) -> Result<Drafts, CommandError> {
+pub(super) fn read(path: &Path) -> Result<Drafts, CommandError> {
     let mut bytes = Vec::new();
     let (name, read) = if path == Path::new("-") {
         ("stdin".to_owned(), io::stdin().lock().read_to_end(&mut bytes).map(|_| ()))

@@ -27,7 +27,7 @@ use shared::{
 };
 use uuid::Uuid;
 
-use super::Draft;
+use super::draft::Draft;
 use crate::{
     errors::CommandError,
     output::{count, remark},
@@ -151,7 +151,7 @@ fn new_trace() -> String {
 ///
 /// # Errors
 /// Everything that is wrong with any of them, each with its place.
-pub(crate) fn prepare_all(drafts: Vec<Draft>, batch: &Batch) -> Result<Vec<Prepared>, Vec<String>> {
+pub(super) fn prepare_all(drafts: Vec<Draft>, batch: &Batch) -> Result<Vec<Prepared>, Vec<String>> {
     let (mut jobs, mut faults) = (Vec::with_capacity(drafts.len()), Vec::new());
     let (mut ids, mut exports) = (HashMap::new(), HashMap::new());
     for Draft { place, fields } in drafts {

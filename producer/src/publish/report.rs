@@ -7,11 +7,10 @@ use serde_json::Value;
 use shared::settings::Settings;
 use uuid::Uuid;
 
-use super::{message::Prepared, send::Outcome};
+use super::{message::Prepared, send::Outcome, summary::Summary};
 use crate::{
     errors::{CommandError, ExitStatus},
     output::{self, count, remark},
-    summary::Summary,
 };
 
 /// A job that the broker has.
@@ -76,8 +75,8 @@ impl Published {
         all
     }
 
-    /// Tells what was not published, and gives the messages back so that they can be.
-    pub(crate) fn lament(&self, json: bool, settings: &Settings) -> Result<ExitStatus, CommandError> {
+    /// Reports what was not published, and gives the messages back so that they can be.
+    pub(crate) fn report_unpublished(&self, json: bool, settings: &Settings) -> Result<ExitStatus, CommandError> {
         remark(&format!(
             "error: RabbitMQ at {} did not take {} of batch {}:",
             settings.amqp_url,

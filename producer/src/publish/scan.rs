@@ -13,7 +13,10 @@ use shared::{
     telemetry::chain,
 };
 
-use super::{Draft, Drafts, fields::set};
+use super::{
+    draft::{Draft, Drafts},
+    fields::set,
+};
 use crate::errors::CommandError;
 
 const ENTITY: &str = "{entity}";
@@ -104,7 +107,7 @@ impl<'a> Pattern<'a> {
 ///
 /// # Errors
 /// If the pattern is none, the folder or prefix cannot be read, or no file fits.
-pub(crate) async fn read(
+pub(super) async fn read(
     folder: &str,
     pattern: &str,
     given: &Map<String, Value>,

@@ -11,14 +11,20 @@ use shared::{
     sources::Sources,
 };
 
-use super::{Draft, Drafts, fields::set};
-use crate::{check, errors::CommandError};
+use super::{
+    draft::{Draft, Drafts},
+    fields::set,
+};
+use crate::{
+    check::file::{facts, open},
+    errors::CommandError,
+};
 
 /// Drafts a job for each slice of the file, in the order of entity and period.
 ///
 /// # Errors
 /// If the file cannot be read with its profile, or a row is of no slice.
-pub(crate) fn read(path: &Path, given: &Map<String, Value>, settings: &Settings) -> Result<Drafts, CommandError> {
+pub(super) fn read(path: &Path, given: &Map<String, Value>, settings: &Settings) -> Result<Drafts, CommandError> {
     let text = |name: &str| given.get(name).and_then(Value::as_str);
     let input = |reason: String| CommandError::Input(format!("{}: {reason}", path.display()));
     let name = text("source").map_or_else(|| Ok(SourceName::default()), str::parse);
@@ -34,7 +40,7 @@ pub(crate) fn read(path: &Path, given: &Map<String, Value>, settings: &Settings)
         entity: entity.parse().map_err(|error| input(format!("entity: {error}")))?,
         period: period.parse().map_err(|error| input(format!("period: {error}")))?,
     };
-    let found = survey(check::open(path)?, &profile, FileLimits::from_settings(settings), &message, u64::MAX)
+    let found = survey(open(path)?, &profile, FileLimits::from_settings(settings), &message, u64::MAX)
         .map_err(|failure| input(failure.to_string()))?;
     let mut faults: Vec<String> =
         found.unclear.iter().map(|(line, reason)| format!("line {line}: the {reason}")).collect();
@@ -42,7 +48,7 @@ pub(crate) fn read(path: &Path, given: &Map<String, Value>, settings: &Settings)
         faults.push("more than 100000 pairs of entity and period; is the right column named?".to_owned());
     }
     // The slices are those of these bytes: a file that grows meanwhile must not lose its new ones.
-    let facts = check::facts(path, settings.max_file_bytes)?;
+    let facts = facts(path, settings.max_file_bytes)?;
     let mut drafts = Vec::new();
     for ((of_entity, of_period), rows) in &found.slices {
         let slice = of_entity.parse::<Entity>().map_err(|error| error.to_string()).and_then(|entity| {

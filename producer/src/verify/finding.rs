@@ -48,6 +48,16 @@ macro_rules! codes {
     };
 }
 
+/// What makes a chain less than whole.
+pub(super) const CHAIN: [Code; 6] = [
+    Code::AuditChanged,
+    Code::AuditRemoved,
+    Code::AuditAdded,
+    Code::AuditReordered,
+    Code::AuditRewritten,
+    Code::OutboxChanged,
+];
+
 codes! {
     AuditChanged = "audit_changed",
         "find out who wrote to MongoDB, and compare with a backup; a chain is never rewritten, so this stays";

@@ -13,16 +13,11 @@ use shared::{
 };
 
 use super::{
-    finding::{Code, Finding, Findings},
-    slice::CHAIN,
+    finding::{CHAIN, Code, Finding, Findings},
+    repaired::{HALT, METADATA, PARQUET},
     stores::{StoreError, Stores},
 };
 use crate::actor_event;
-
-/// What an event of a repair says was put back.
-pub(super) const METADATA: &str = "gl_metadata";
-const PARQUET: &str = "parquet";
-const HALT: &str = "audit_chain";
 
 const PUT_FILE: &str = include_str!("put_file.sql");
 const PUT_METADATA: &str = include_str!("put_metadata.sql");

@@ -35,7 +35,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn verdict(&self) -> ExitStatus {
+    pub(super) fn exit_status(&self) -> ExitStatus {
         if self.findings.is_empty() { ExitStatus::Done } else { ExitStatus::Failed }
     }
 

@@ -8,7 +8,7 @@ use shared::stores::postgres::PostgresError;
 use tokio_postgres::IsolationLevel;
 
 use super::{
-    finding::{Code, Findings, Name},
+    finding::{CHAIN, Code, Findings, Name},
     ledger, overdue, runs,
     snapshot::{Snapshot, cache_waits, current},
     stores::{StoreError, Stores},
@@ -18,15 +18,7 @@ use super::{
 /// How long after something was found it is looked at once again.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
 
-/// What makes a chain less than whole.
-pub(super) const CHAIN: [Code; 6] = [
-    Code::AuditChanged,
-    Code::AuditRemoved,
-    Code::AuditAdded,
-    Code::AuditReordered,
-    Code::AuditRewritten,
-    Code::OutboxChanged,
-];
+/// What is found about a slice's cache file.
 const FILE: [Code; 6] = [
     Code::ParquetMissing,
     Code::ParquetStale,

@@ -80,7 +80,7 @@ impl Events {
         let job = self.of_jobs.entry(job_id).or_default();
         *job.counts.entry(kind.to_owned()).or_default() += 1;
         let details = event.get("metadata").cloned().unwrap_or_default();
-        if kind == "repaired" && details.get("what").and_then(Value::as_str) == Some(super::repair::METADATA) {
+        if kind == "repaired" && details.get("what").and_then(Value::as_str) == Some(super::repaired::METADATA) {
             job.metadata_repaired = true;
         }
         if kind == "file_ingested" && self.last_applied.is_none_or(|(before, _)| before < place) {

@@ -1,6 +1,6 @@
 //! The audit trail: events go from PostgreSQL's outbox to MongoDB, in two steps.
 //!
-//! [`sequence`] gives each event its place in the chain of its slice and commits that; [`deliver`]
+//! [`sequence()`] gives each event its place in the chain of its slice and commits that; [`deliver()`]
 //! inserts what has a place and deletes it here. So whoever dies wherever, the same event comes to
 //! the same place with the same hash, and an insert that happened is found to have happened.
 
@@ -12,7 +12,10 @@ mod walk;
 use shared::stores::outbox;
 
 use self::{deliver::deliver, sequence::sequence, walk::Walk};
-use super::sink::{Progress, Resources, Sink, SinkError, Task, Work};
+use super::{
+    progress::{Progress, SinkError},
+    sink::{Resources, Sink, Task, Work},
+};
 
 /// The audit trail, as the list of sinks has it.
 pub(super) const SINK: Sink = Sink {

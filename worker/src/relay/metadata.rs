@@ -17,7 +17,8 @@ use shared::{
 use uuid::Uuid;
 
 use super::{
-    sink::{Progress, Resources, Sink, SinkError, Success, Task, Work},
+    progress::{Progress, SinkError},
+    sink::{Resources, Sink, Success, Task, Work},
     statements::{execute, read},
 };
 

@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     backlog::RelayState,
-    sink::{Progress, SinkError},
+    progress::{Progress, SinkError},
 };
 
 /// How often an idle MongoDB is asked whether it answers.
@@ -57,7 +57,7 @@ impl MongoLink {
                 known.mongo.insert(mongo).clone()
             }
         };
-        if !known.answered.is_some_and(|at| at.elapsed() < PING_PAUSE) {
+        if known.answered.is_none_or(|at| at.elapsed() >= PING_PAUSE) {
             mongo.ping().await?;
             known.answered = Some(Instant::now());
             self.state.set(|backlog| backlog.mongodb_ok = true);

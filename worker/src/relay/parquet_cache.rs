@@ -6,7 +6,8 @@ use deadpool_postgres::Transaction;
 use shared::{message::job::Job, stores::postgres::PostgresError};
 
 use super::{
-    sink::{Progress, Resources, Sink, SinkError, Success, Task, Work},
+    progress::{Progress, SinkError},
+    sink::{Resources, Sink, Success, Task, Work},
     statements::execute,
 };
 use crate::{

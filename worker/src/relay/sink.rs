@@ -10,15 +10,15 @@ use deadpool_postgres::{Pool, Transaction};
 use shared::{
     file::data_profile::DataProfile,
     message::{event::Event, job::Job, receipt::Receipt},
-    stores::{
-        cache::CacheStore,
-        mongo::MongoError,
-        postgres::{AsConflict, PostgresError},
-    },
+    stores::{cache::CacheStore, postgres::PostgresError},
 };
 
-use super::{backlog::RelayState, mongo_link::MongoLink};
-use crate::{cache::CacheError, services::Services, verdict::Export};
+use super::{
+    backlog::RelayState,
+    mongo_link::MongoLink,
+    progress::{Progress, SinkError},
+};
+use crate::{services::Services, verdict::Export};
 
 /// What is done for a sink, and what comes of it.
 pub(crate) type Work<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -71,39 +71,5 @@ pub(crate) trait Task: Send {
     /// Whether it goes on at the end of the process until nothing is left, as far as there is time.
     fn is_emptied_at_the_end(&self) -> bool {
         true
-    }
-}
-
-/// What a step did.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Progress {
-    /// Rows that went on.
-    pub(crate) done: usize,
-    /// Whether there are more that can be done at once.
-    pub(crate) more: bool,
-    /// What the store has against a document that it did not take, if there is one.
-    pub(crate) refused: Option<String>,
-}
-
-/// A step failed; it is done again.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SinkError {
-    /// PostgreSQL failed.
-    #[error(transparent)]
-    Postgres(#[from] PostgresError),
-    /// MongoDB failed.
-    #[error(transparent)]
-    Mongo(#[from] MongoError),
-    /// A cache file failed.
-    #[error(transparent)]
-    Cache(#[from] CacheError),
-}
-
-impl AsConflict for SinkError {
-    fn is_conflict(&self) -> bool {
-        match self {
-            Self::Postgres(error) => error.is_conflict(),
-            Self::Mongo(_) | Self::Cache(_) => false,
-        }
     }
 }

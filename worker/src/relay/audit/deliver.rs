@@ -15,7 +15,7 @@ use tokio_postgres::Row;
 
 use super::{
     super::{
-        sink::{Progress, SinkError},
+        progress::{Progress, SinkError},
         statements::{execute, query, read},
     },
     chain::{Chain, Halts, chain_of, halt, id, report},

@@ -10,7 +10,7 @@ use shared::stores::{
 
 use super::{
     super::{
-        sink::Progress,
+        progress::Progress,
         statements::{execute, query, read},
     },
     chain::{Chain, Halts, chain_of, chains, halt, report},

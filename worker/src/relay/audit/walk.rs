@@ -4,7 +4,7 @@ use deadpool_postgres::Transaction;
 use shared::stores::postgres::PostgresError;
 
 use super::{
-    super::{sink::Progress, statements::query},
+    super::{progress::Progress, statements::query},
     chain::{Chain, chain_of},
 };
 

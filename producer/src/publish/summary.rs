@@ -135,7 +135,7 @@ pub(crate) async fn follow(
 
 impl Summary {
     /// Whether a job failed, or has not ended.
-    pub(crate) fn verdict(&self) -> ExitStatus {
+    pub(crate) fn exit_status(&self) -> ExitStatus {
         if self.failed == 0 && self.outstanding.is_empty() { ExitStatus::Done } else { ExitStatus::Failed }
     }
 }
@@ -245,7 +245,7 @@ mod tests {
         let all =
             summary(&[(3, "skipped"), (1, "failed"), (1, "success"), (1, "success"), (7, "failed"), (2, "superseded")]);
         assert_eq!((all.total, all.successful, all.skipped, all.superseded, all.failed), (3, 1, 1, 1, 0));
-        assert_eq!(all.verdict(), ExitStatus::Done);
+        assert_eq!(all.exit_status(), ExitStatus::Done);
         let order: Vec<u128> = all.results.iter().map(|receipt| receipt.job_id.as_u128()).collect();
         assert_eq!(order, [1, 2, 3], "in the order of publishing");
     }
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn what_failed_and_what_is_outstanding_is_told() {
         let some = summary(&[(1, "failed"), (2, "success")]);
-        assert_eq!(some.verdict(), ExitStatus::Failed);
+        assert_eq!(some.exit_status(), ExitStatus::Failed);
         let told = some.to_string();
         for part in [
             "1 successful, 1 failed, 1 outstanding of 3 jobs",

@@ -1,0 +1,110 @@
+//! What is refused, and what is never shown.
+
+use super::*;
+
+fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
+    list.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn flags_win_over_environment_over_file() {
+    let file = || {
+        Some((PathBuf::from("aura.toml"), "concurrency = 2\nnamespace = \"f\"\ninput_roots = [\"a\", \"b\"]".into()))
+    };
+    let environment = pairs(&[("AURA_CONCURRENCY", "3"), ("AURA_HTTP_ADDR", "0.0.0.0:0")]);
+    let settings = Settings::merge(file(), environment, pairs(&[("concurrency", "4")])).unwrap();
+    assert_eq!((settings.concurrency, settings.namespace.as_str()), (4, "f"));
+    assert_eq!(settings.input_roots, ["a", "b"]);
+    let settings = Settings::merge(file(), pairs(&[("AURA_CONCURRENCY", "3")]), vec![]).unwrap();
+    assert_eq!(settings.concurrency, 3);
+}
+
+#[test]
+fn an_unknown_key_is_refused_wherever_it_stands() {
+    let error = Settings::merge(None, pairs(&[("AURA_CONCURENCY", "3")]), vec![]).unwrap_err();
+    assert_eq!(error.to_string(), "AURA_CONCURENCY is not a setting; the nearest is concurrency");
+    let file = Some((PathBuf::from("aura.toml"), "cache = 1".into()));
+    let error = Settings::merge(file, vec![], vec![]).unwrap_err();
+    assert_eq!(error.to_string(), "cache in aura.toml is not a setting; the nearest is cache_url");
+    let kubernetes = [("AURA_WEB_SERVICE_HOST", "x"), ("AURA_WEB_PORT_80_TCP", "x"), ("AURA_WEB_PORT", "tcp://x")];
+    assert!(Settings::merge(None, pairs(&kubernetes), vec![]).is_ok());
+    let error = Settings::merge(None, pairs(&[("AURA_HTTP_PORT", "9000")]), vec![]).unwrap_err();
+    assert!(matches!(error, SettingsError::Unknown { .. }));
+}
+
+#[test]
+fn a_password_is_never_shown() {
+    let environment =
+        pairs(&[("AURA_AMQP_URL", "amqp://u:hidden@h:1/v"), ("AURA_POSTGRES_URL", "mysql://u:hidden@h/d")]);
+    let error = Settings::merge(None, environment, vec![]).unwrap_err();
+    assert_eq!(error.to_string(), "AURA_POSTGRES_URL must start with postgres:// or postgresql://");
+    let settings =
+        Settings::merge(None, pairs(&[("AURA_AMQP_URL", "amqp://u:hidden@h:1/v?x=hidden")]), vec![]).unwrap();
+    assert!(!format!("{settings:?} {}", settings.amqp_url).contains("hidden"));
+    assert_eq!(settings.amqp_url.to_string(), "amqp://h:1/v");
+}
+
+#[test]
+fn a_url_that_would_show_a_part_of_its_password_is_refused() {
+    for text in ["amqp://u:12/hidden@h:1/v", "amqp://u:p@1/hidden@h/v", "amqp://u:1#hidden@h", "amqp://u:1?hidden@h"] {
+        let error = Settings::merge(None, pairs(&[("AURA_AMQP_URL", text)]), vec![]).unwrap_err().to_string();
+        assert!(error.contains("write / as %2F") && !error.contains("hidden"), "{error}");
+    }
+    for text in ["amqp:u:hidden@h", "amqp://u:hid/den@h/v", "hidden", "amqp://u:hidden@h:x/v"] {
+        let error = Settings::merge(None, pairs(&[("AURA_AMQP_URL", text)]), vec![]).unwrap_err().to_string();
+        assert!(!error.contains("hid"), "{error}");
+    }
+    let fine = pairs(&[("AURA_AMQP_URL", "amqp://u:a%2Fb%40c@h:1/%2f?heartbeat=5")]);
+    assert!(Settings::merge(None, fine, vec![]).is_ok());
+}
+
+#[test]
+fn a_mistake_in_the_file_is_told_by_its_line_and_without_its_text() {
+    for text in ["namespace = 'a'\namqp_url = \"amqp://u:hidden@h\n", "\namqp_url = amqp://u:hidden@h/\n"] {
+        let error = Settings::merge(Some((PathBuf::from("aura.toml"), text.to_owned())), vec![], vec![]);
+        let error = error.unwrap_err();
+        let told = format!("{error} {error:?}");
+        assert!(told.contains("line 2: ") && !told.contains("hidden"), "{told}");
+    }
+}
+
+#[test]
+fn what_opens_an_object_store_is_never_shown() {
+    let environment = pairs(&[
+        ("AURA_S3_ENDPOINT", "http://127.0.0.1:9000/"),
+        ("AURA_S3_SECRET_ACCESS_KEY", "hidden"),
+        ("AURA_S3_SESSION_TOKEN", "hidden"),
+        ("AURA_AZURE_KEY", "hidden"),
+        ("AWS_SECRET_ACCESS_KEY", "hidden"),
+    ]);
+    let settings = Settings::merge(None, environment, vec![]).unwrap();
+    assert!(settings.stores.s3_secret_access_key.is_some() && settings.stores.s3_region.is_none());
+    let shown = format!("{settings:?}");
+    assert!(!shown.contains("hidden") && !shown.contains("9000"), "{shown}");
+    for text in ["127.0.0.1:9000", "ftp://host", "http://user:hidden@host", "http://host/?hidden"] {
+        let error = Settings::merge(None, pairs(&[("AURA_S3_ENDPOINT", text)]), vec![]).unwrap_err().to_string();
+        assert!(error.starts_with("AURA_S3_ENDPOINT is not an address") && !error.contains("hidden"), "{error}");
+    }
+}
+
+#[test]
+fn a_url_without_its_database_is_refused() {
+    for (name, text) in [
+        ("AURA_POSTGRES_URL", "postgres://u:hidden@h:5432"),
+        ("AURA_POSTGRES_URL", "postgres://u:hidden@h:5432/?sslmode=require"),
+        ("AURA_MONGODB_URL", "mongodb://u:hidden@h:27017"),
+        ("AURA_MONGODB_URL", "mongodb://u:hidden@h:27017/?replicaSet=rs0"),
+    ] {
+        let error = Settings::merge(None, pairs(&[(name, text)]), vec![]).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{name} lacks the database; it should look like ")), "{error}");
+        assert!(error.ends_with("://HOST:PORT/aura") && !error.contains("hidden"), "{error}");
+    }
+    let named = pairs(&[("AURA_POSTGRES_URL", "postgres:///?host=/run/postgresql&dbname=books")]);
+    assert!(Settings::merge(None, named, vec![]).is_ok());
+}
+
+#[test]
+fn a_value_out_of_range_names_its_origin() {
+    let error = Settings::merge(None, pairs(&[("AURA_CONCURRENCY", "0")]), vec![]).unwrap_err();
+    assert_eq!(error.to_string(), "AURA_CONCURRENCY is not a whole number from 1 to 256");
+}
