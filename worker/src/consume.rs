@@ -1,6 +1,8 @@
 //! Consuming: a supervised connection, a permit for each job before it begins, and a drain at the end.
 
+pub(crate) mod clock;
 mod horizon;
+mod isolation;
 
 use std::{
     sync::Arc,
@@ -37,10 +39,11 @@ use uuid::Uuid;
 use self::horizon::Horizon;
 use crate::{
     attempt::{Attempt, CurrentStage},
-    clock::Stamp,
-    diagnosis::failed,
-    ingest,
-    isolation::{Exclusive, Isolation},
+    consume::{
+        clock::Stamp,
+        isolation::{Exclusive, Isolation},
+    },
+    ingest::{self, diagnosis::failed},
     outcome::{Outage, Outcome},
     run::{claim::Claimant, finish, ownership},
     services::Services,

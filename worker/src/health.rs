@@ -1,5 +1,7 @@
 //! Health over HTTP: `/livez`, `/readyz` and `/metrics`.
 
+pub(crate) mod progress;
+
 use std::{collections::VecDeque, fs::File, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{

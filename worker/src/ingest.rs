@@ -4,6 +4,10 @@
 //! transaction that holds the slice's lock. The run, the rows and the outgoing events commit together;
 //! the audit trail, the metadata and the Parquet cache follow from what was committed.
 
+mod conclusion;
+pub(crate) mod diagnosis;
+pub(crate) mod publishers;
+
 use std::sync::Arc;
 
 use deadpool_postgres::Transaction;
@@ -27,9 +31,8 @@ use shared::{
 
 use crate::{
     attempt::{Attempt, CurrentStage},
-    conclusion,
-    diagnosis::diagnose,
     failpoint,
+    ingest::diagnosis::diagnose,
     interruption::{Interrupted, is_exhaustion},
     ledger::{self, Applied},
     outcome::Outcome,

@@ -5,22 +5,16 @@
 
 mod attempt;
 mod cache;
-mod clock;
-mod conclusion;
 mod consume;
-mod diagnosis;
 mod failpoint;
 mod health;
 mod ingest;
 mod interruption;
-mod isolation;
 mod ledger;
 mod metrics;
 mod outage;
 mod outcome;
 mod probes;
-mod progress;
-mod publishers;
 mod relay;
 mod run;
 mod services;
@@ -49,13 +43,11 @@ use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock::Clock,
-    consume::{Consuming, Intake},
-    health::Health,
+    consume::{Consuming, Intake, clock::Clock},
+    health::{Health, progress::Progress},
+    ingest::publishers::Publishers,
     metrics::Metrics,
     outage::Outages,
-    progress::Progress,
-    publishers::Publishers,
     relay::{Relay, wake::Wake},
     services::{CacheTrouble, JobLimits, Services},
 };

@@ -19,7 +19,8 @@ use shared::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock::Clock, metrics::Metrics, outage::Outages, progress::Progress, publishers::Publishers, relay::wake::Wake,
+    consume::clock::Clock, health::progress::Progress, ingest::publishers::Publishers, metrics::Metrics,
+    outage::Outages, relay::wake::Wake,
 };
 
 /// The connections, names and limits with which this worker works.

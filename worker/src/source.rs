@@ -21,8 +21,8 @@ use shared::{
 };
 
 use crate::{
+    ingest::publishers::link_leads_out,
     interruption::{Interrupted, is_exhaustion},
-    publishers::link_leads_out,
 };
 
 /// Files up to this size are held in memory, where hashing and parsing see the same bytes.

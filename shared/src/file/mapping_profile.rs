@@ -6,6 +6,7 @@
 mod amounts;
 mod balance;
 mod columns;
+mod pattern;
 mod period_format;
 mod rows;
 mod text;
@@ -18,8 +19,9 @@ pub use self::{
     amounts::{AmountStyle, DecimalMark, ThousandsMark},
     balance::BalanceRule,
     columns::{ColumnRef, ColumnRule, FromMessage, Target, ValueRule, Zeros},
+    pattern::Pattern,
     period_format::{InvalidPeriodFormat, PeriodFormat},
-    rows::{Condition, FilterColumn, Pattern, RowRules, Test, WithoutKey},
+    rows::{Condition, FilterColumn, RowRules, Test, WithoutKey},
     text::{
         CellRow, Delimiter, Encoding, HeaderLine, LineEnd, LongRecords, Quote, RepeatedHeaders, Sheet, ShortRecords,
         TextFormat,

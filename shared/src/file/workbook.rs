@@ -3,7 +3,9 @@
 //! A workbook cannot be read as a stream. Its parts are looked through before the library opens it, what that
 //! will hold is taken from the memory that all jobs share, and the sheet's rows go to a temporary file.
 
+mod fault;
 mod large;
+mod limits;
 mod measure;
 mod parts;
 mod rows;
@@ -18,7 +20,9 @@ use std::{
 use calamine::{Data, DataRef, ExcelDateTime, Reader, Xlsx, XlsxError};
 use tempfile::SpooledTempFile;
 
+pub use self::limits::WorkbookLimits;
 use self::{
+    fault::{invalid, too_large, unpacks_to_too_much},
     parts::Parts,
     rows::{Cell, Row, Writer},
 };
@@ -36,22 +40,6 @@ use crate::{
 const TITLES: usize = 1 << 20;
 /// What all workbooks that are being read hold at a time.
 static MEMORY: Budget = Budget::new();
-
-/// How large a workbook may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WorkbookLimits {
-    /// Bytes of the file.
-    pub bytes: u64,
-    /// Bytes of all its parts, unpacked.
-    pub unpacked: u64,
-}
-
-impl WorkbookLimits {
-    /// Bytes of memory that all workbooks share while they are opened.
-    pub fn memory(self) -> u64 {
-        self.unpacked / 2
-    }
-}
 
 /// The rows of a sheet that hold anything.
 #[derive(Debug)]
@@ -302,20 +290,6 @@ fn date(moment: &ExcelDateTime) -> String {
         Some(moment) => moment.format("%Y-%m-%dT%H:%M:%S").to_string(),
         None => moment.as_f64().to_string(),
     }
-}
-
-fn unpacks_to_too_much(most: u64) -> Failure {
-    too_large(format!(
-        "the workbook unpacks to more than the {most} bytes that AURA_MAX_WORKBOOK_UNPACKED_BYTES allows; export it as CSV"
-    ))
-}
-
-fn too_large(reason: String) -> Failure {
-    Failure::new(ErrorCode::FileTooLarge, Stage::Parse, reason)
-}
-
-fn invalid(reason: String) -> Failure {
-    Failure::new(ErrorCode::WorkbookInvalid, Stage::Parse, reason)
 }
 
 fn scratch(error: &io::Error) -> Failure {

@@ -7,7 +7,7 @@ use serde::{
     de::{Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use super::{period_format::PeriodFormat, rows::Pattern};
+use super::{pattern::Pattern, period_format::PeriodFormat};
 use crate::file::columns::{AMOUNTS, ERP_TEXTS, REVIEW_TEXTS};
 
 /// A column of the file: by its name, whatever its case and spaces, or by its place from 1.

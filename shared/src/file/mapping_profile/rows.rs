@@ -1,9 +1,8 @@
 //! Which rows of a file count.
 
-use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-use super::columns::ColumnRef;
+use super::{columns::ColumnRef, pattern::Pattern};
 
 /// Which rows of a file count.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -68,32 +67,6 @@ pub enum Test {
     MatchesNot(Pattern),
     /// It is blank, or it is not.
     Blank(bool),
-}
-
-/// A regular expression in the syntax of the regex crate, which is matched in linear time.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Pattern(pub Regex);
-
-impl PartialEq for Pattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.as_str() == other.0.as_str()
-    }
-}
-
-impl TryFrom<String> for Pattern {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let built = regex::RegexBuilder::new(&text).size_limit(1 << 20).build();
-        built.map(Self).map_err(|error| format!("{text:?} is not a regular expression: {error}"))
-    }
-}
-
-impl From<Pattern> for String {
-    fn from(value: Pattern) -> String {
-        value.0.as_str().to_owned()
-    }
 }
 
 /// The table as a profile has it.

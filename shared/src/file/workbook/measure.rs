@@ -9,7 +9,7 @@ use quick_xml::{
     events::{BytesStart, Event},
 };
 
-use super::{invalid, parts};
+use super::fault::{damaged, invalid, unpacks_to_too_much};
 use crate::message::failure::Failure;
 
 const CHUNK: usize = 64 * 1024;
@@ -120,9 +120,9 @@ pub(super) fn look_through(
     // A part is unpacked to its end whatever it is: so it is counted, and its sum is checked.
     let rest = io::copy(&mut counted, &mut io::sink());
     match counted.fault.take() {
-        Some(Fault::TooMuch) => return Err(parts::too_much(limits.unpacked)),
-        Some(Fault::Unreadable(error)) => return Err(parts::damaged(&error)),
-        None => rest.map_err(|error| parts::damaged(&error))?,
+        Some(Fault::TooMuch) => return Err(unpacks_to_too_much(limits.unpacked)),
+        Some(Fault::Unreadable(error)) => return Err(damaged(&error)),
+        None => rest.map_err(|error| damaged(&error))?,
     };
     looking.finish(counted.read, footprint)?;
     Ok(within)

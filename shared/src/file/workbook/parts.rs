@@ -8,9 +8,10 @@ use zip::{ZipArchive, ZipWriter, result::ZipError};
 
 use super::super::read::{FileRead, copy};
 use super::{
-    WorkbookLimits, invalid,
+    fault::{damaged, too_large},
+    limits::WorkbookLimits,
     measure::{Footprint, Kind, PartLimits, look_through},
-    rows, too_large, unpacks_to_too_much,
+    rows,
 };
 use crate::{
     file::records::RecordLimits,
@@ -138,15 +139,4 @@ fn check_directory(packed: &mut impl Read, size: u64) -> io::Result<Result<(), F
         return Ok(Err(too_large(reason)));
     }
     Ok(Ok(()))
-}
-
-/// What it means that an archive cannot be unpacked.
-pub(super) fn damaged(error: &dyn std::fmt::Display) -> Failure {
-    let error = clean(&error.to_string());
-    invalid(format!("the zip archive is damaged or cut off ({error}); save the workbook anew"))
-}
-
-/// The failure of a workbook that unpacks to more than it may.
-pub(super) fn too_much(most: u64) -> Failure {
-    unpacks_to_too_much(most)
 }

@@ -94,7 +94,7 @@ fn files_come_from_where_the_publisher_may_have_them_from() {
 
 #[test]
 fn the_example_that_the_guide_names_is_one() {
-    let example = include_str!("../../../deploy/publishers.example.toml").replace("/exports/berlin", "/in/berlin");
+    let example = include_str!("../../../../deploy/publishers.example.toml").replace("/exports/berlin", "/in/berlin");
     let publishers = publishers(&example).unwrap();
     let job = job("DE01", "2026-01", "");
     assert!(publishers.authority([Some("erp-berlin"); 2]).may_load(&job).is_ok());
