@@ -10,9 +10,12 @@ const PIECE: usize = 64 << 10;
 /// Why a file's bytes cannot be read on.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The storage does not give them, or takes no copy of them.
+    /// The storage does not give them.
     #[error("the file cannot be read on: {0}")]
     Storage(io::Error),
+    /// The temporary file that they are copied to does not take them: this machine's disk fails, not the file's.
+    #[error("{0}")]
+    Copy(io::Error),
     /// They are not what the compression says.
     #[error("the compressed file is damaged or cut off ({0}); export or copy it again")]
     Damaged(io::Error),
@@ -40,7 +43,7 @@ impl ReadError {
     /// The code of a job that fails for it.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Storage(_) => ErrorCode::StorageUnavailable,
+            Self::Storage(_) | Self::Copy(_) => ErrorCode::StorageUnavailable,
             Self::Damaged(_) => ErrorCode::ArchiveInvalid,
             Self::Expanded(_) | Self::Ratio(_) => ErrorCode::FileTooLarge,
             Self::Encoding { .. } => ErrorCode::EncodingInvalid,
@@ -148,8 +151,41 @@ pub(super) fn copy(input: &mut impl FileRead, most: u64, to: &mut impl Write) ->
         if count == 0 {
             break;
         }
-        to.write_all(&piece).map_err(ReadError::Storage)?;
+        to.write_all(&piece).map_err(ReadError::Copy)?;
         copied += count as u64;
     }
     Ok(copied)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Broken;
+
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("the share is gone"))
+        }
+    }
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::Error::other("the disk is full"))
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_copy_that_cannot_be_written_is_not_said_to_be_a_file_that_cannot_be_read() {
+        let failed = |failure: ReadError| Failure::from(failure);
+        let full = failed(copy(&mut b"a,b".as_slice(), 10, &mut Broken).unwrap_err());
+        assert_eq!((full.code, full.message.as_str()), (ErrorCode::StorageUnavailable, "the disk is full"));
+        let gone = failed(copy(&mut Broken, 10, &mut Vec::new()).unwrap_err());
+        let reason = "the file cannot be read on: the share is gone";
+        assert_eq!((gone.code, gone.message.as_str()), (ErrorCode::StorageUnavailable, reason));
+    }
 }
