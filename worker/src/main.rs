@@ -143,7 +143,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     // Should it fail now, it is read again before long, and until then little is known of when jobs came.
     let _ = services.clock.read(&services.pool).await;
     let watching = tokio::spawn(probes::watch(Arc::clone(&services), end.clone()));
-    let relaying = tokio::spawn(relay.run(end.clone(), Arc::clone(&services.relay)));
+    let relaying = tokio::spawn(relay.run(end.clone()));
     let taken = Intake { services: Arc::clone(&services), settings, consuming }.run(stop).await;
     end.cancel();
     let _ = tokio::join!(watching, relaying);
@@ -195,7 +195,8 @@ fn build_relay(settings: &Settings, services: &Services) -> anyhow::Result<Relay
         lifetime: settings.postgres_lifetime,
     };
     let pool = postgres::pool(&settings.postgres_url, "aura-worker relay", options)?;
-    Relay::new(pool, &settings.mongodb_url, services.cache.clone()).context("MongoDB's URL cannot be used")
+    Relay::new(pool, &settings.mongodb_url, services.cache.clone(), Arc::clone(&services.relay))
+        .context("MongoDB's URL cannot be used")
 }
 
 /// Brings the schema up to date, waiting for PostgreSQL as long as it is away.

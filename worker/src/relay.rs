@@ -22,10 +22,7 @@ use shared::{
     settings::ServiceUrl,
     stores::{cache::CacheStore, mongo::MongoError, postgres::PostgresError},
 };
-use tokio::{
-    sync::watch,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -66,10 +63,15 @@ impl Relay {
     ///
     /// # Errors
     /// If the URL of MongoDB cannot be used.
-    pub(crate) fn new(pool: Pool, mongodb_url: &ServiceUrl, cache: CacheStore) -> Result<Self, MongoError> {
+    pub(crate) fn new(
+        pool: Pool,
+        mongodb_url: &ServiceUrl,
+        cache: CacheStore,
+        committed: Arc<Wake>,
+    ) -> Result<Self, MongoError> {
         let state = Arc::new(RelayState::new());
         let mongo = Arc::new(MongoLink::new(mongodb_url, Arc::clone(&state))?);
-        Ok(Self { resources: Resources { pool, mongo, cache, state } })
+        Ok(Self { resources: Resources { pool, mongo, cache, state, committed, placed: Arc::new(Wake::new()) } })
     }
 
     /// What health and metrics show of it.
@@ -78,9 +80,9 @@ impl Relay {
     }
 
     /// Runs until it is told to stop, and then delivers what it still can in a few seconds.
-    pub(crate) async fn run(self, stop: CancellationToken, wake: Arc<Wake>) {
+    pub(crate) async fn run(self, stop: CancellationToken) {
         let mut tasks: Vec<Box<dyn Task>> = SINKS.iter().flat_map(|sink| (sink.tasks)(&self.resources)).collect();
-        let working = join_all(tasks.iter_mut().map(|task| drive(task.as_mut(), wake.subscribe())));
+        let working = join_all(tasks.iter_mut().map(|task| drive(task.as_mut())));
         let parts = async { tokio::join!(working, self.read_gauges()) };
         stop.run_until_cancelled(parts).await;
         let last_round = async {
@@ -132,10 +134,13 @@ impl Relay {
 }
 
 /// Does a task's steps for ever: at once while there is more, else when it is woken or its pause is over.
-async fn drive(task: &mut dyn Task, mut wake: watch::Receiver<()>) {
+async fn drive(task: &mut dyn Task) {
+    let mut wake = task.woken_by().map(Wake::subscribe);
     let (mut failures, mut refusals) = (FailureLog::of(task.what()), FailureLog::of("delivering some documents"));
     loop {
-        wake.mark_unchanged();
+        if let Some(wake) = &mut wake {
+            wake.mark_unchanged();
+        }
         match task.step().await {
             Ok(progress) => {
                 failures.is_over();
@@ -144,8 +149,14 @@ async fn drive(task: &mut dyn Task, mut wake: watch::Receiver<()>) {
                     None => refusals.is_over(),
                 }
                 if !progress.more {
-                    // The sender outlives the relay.
-                    let _ = timeout(task.pause(), wake.changed()).await;
+                    let woken = async {
+                        match &mut wake {
+                            // The sender outlives the relay.
+                            Some(wake) => _ = wake.changed().await,
+                            None => std::future::pending().await,
+                        }
+                    };
+                    let _ = timeout(task.pause(), woken).await;
                 }
             }
             Err(error) => {

@@ -15,6 +15,7 @@ use self::{deliver::deliver, sequence::sequence, walk::Walk};
 use super::{
     progress::{Progress, SinkError},
     sink::{Resources, Sink, Task, Work},
+    wake::Wake,
 };
 
 /// The audit trail, as the list of sinks has it.
@@ -42,7 +43,17 @@ impl Task for Sequencing {
     }
 
     fn step(&mut self) -> Work<'_, Result<Progress, SinkError>> {
-        Box::pin(async move { Ok(sequence(&self.resources.pool, &mut self.walk).await?) })
+        Box::pin(async move {
+            let progress = sequence(&self.resources.pool, &mut self.walk).await?;
+            if progress.done > 0 {
+                self.resources.placed.wake();
+            }
+            Ok(progress)
+        })
+    }
+
+    fn woken_by(&self) -> Option<&Wake> {
+        Some(&self.resources.committed)
     }
 }
 
@@ -62,5 +73,9 @@ impl Task for Delivering {
             let step = async { deliver(pool, &mongo.reach().await?, &mut self.walk).await };
             mongo.note(step.await).await
         })
+    }
+
+    fn woken_by(&self) -> Option<&Wake> {
+        Some(&self.resources.placed)
     }
 }

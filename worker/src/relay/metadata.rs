@@ -20,6 +20,7 @@ use super::{
     progress::{Progress, SinkError},
     sink::{Resources, Sink, Success, Task, Work},
     statements::{execute, read},
+    wake::Wake,
 };
 
 /// `gl_metadata`, as the list of sinks has it.
@@ -94,6 +95,10 @@ impl Task for Delivering {
             let step = async { deliver(pool, &mongo.reach().await?, &mut self.unusable).await };
             mongo.note(step.await).await
         })
+    }
+
+    fn woken_by(&self) -> Option<&Wake> {
+        Some(&self.resources.committed)
     }
 }
 

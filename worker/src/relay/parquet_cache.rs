@@ -9,6 +9,7 @@ use super::{
     progress::{Progress, SinkError},
     sink::{Resources, Sink, Success, Task, Work},
     statements::execute,
+    wake::Wake,
 };
 use crate::{
     cache::{
@@ -81,6 +82,11 @@ impl Task for CatchingUp {
             }
             step
         })
+    }
+
+    fn woken_by(&self) -> Option<&Wake> {
+        // A commit's file is its job's for the first seconds.
+        None
     }
 
     fn pause(&self) -> Duration {

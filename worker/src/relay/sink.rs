@@ -17,6 +17,7 @@ use super::{
     backlog::RelayState,
     mongo_link::MongoLink,
     progress::{Progress, SinkError},
+    wake::Wake,
 };
 use crate::{services::Services, verdict::Export};
 
@@ -53,6 +54,10 @@ pub(crate) struct Resources {
     pub(crate) mongo: Arc<MongoLink>,
     pub(crate) cache: CacheStore,
     pub(crate) state: Arc<RelayState>,
+    /// Wakes what waits for a commit.
+    pub(crate) committed: Arc<Wake>,
+    /// Wakes what waits for events that have their places.
+    pub(crate) placed: Arc<Wake>,
 }
 
 /// A part of a sink's work that goes on for ever, step by step.
@@ -62,6 +67,9 @@ pub(crate) trait Task: Send {
 
     /// Does what can be done now, up to a bound.
     fn step(&mut self) -> Work<'_, Result<Progress, SinkError>>;
+
+    /// What wakes it, if anything does.
+    fn woken_by(&self) -> Option<&Wake>;
 
     /// How long it waits where nothing is to be done, if nobody wakes it.
     fn pause(&self) -> Duration {

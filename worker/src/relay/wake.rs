@@ -1,8 +1,8 @@
-//! Wakes the relay after a commit, which saves what waits half a second.
+//! Wakes tasks of the relay, such as after a commit, which saves what waits half a second.
 
 use tokio::sync::watch;
 
-/// Wakes every task of the relay.
+/// Wakes the tasks that wait for one thing.
 #[derive(Debug)]
 pub(crate) struct Wake(watch::Sender<()>);
 

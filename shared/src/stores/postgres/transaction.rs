@@ -8,7 +8,7 @@ use std::{
 };
 
 use deadpool_postgres::{Pool, Transaction};
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::error::{AsConflict, PostgresError};
 use crate::stores::lease::Lease;
@@ -66,7 +66,8 @@ impl Drop for Measured {
 /// Runs a transaction, again if another one was in its way.
 ///
 /// The work must be such that it can run twice: nothing outside the transaction may follow from it
-/// before this returns. Duration and retries are reported under the transaction's name, and it has a span.
+/// before this returns. Duration and retries are reported under the transaction's name; within a job's or a
+/// command's span it has one of its own.
 ///
 /// # Errors
 /// What the work returned, or the third conflict in a row.
@@ -75,7 +76,13 @@ where
     W: for<'t> Fn(&'t Transaction<'t>, Scope<'t, 'env>) -> Work<'t, T, E>,
     E: From<PostgresError> + AsConflict,
 {
-    let span = tracing::info_span!("transaction", transaction.name = name, transaction.retries = tracing::field::Empty);
+    let span = match Span::current().is_none() {
+        // What goes on for ever in the background belongs to no trace, and would begin one each time.
+        true => Span::none(),
+        false => {
+            tracing::info_span!("transaction", transaction.name = name, transaction.retries = tracing::field::Empty)
+        }
+    };
     let mut measured = Measured::begin(name);
     let tries = async {
         loop {
