@@ -68,7 +68,7 @@ pub(crate) struct Args {
 /// Checks a file, or drafts a profile for it.
 pub(crate) fn run(args: &Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
     let sources = Sources::new(&settings.sources_dir);
-    let limits = FileLimits::from_settings(settings);
+    let limits = FileLimits::from(settings);
     let facts = facts(&args.file, settings.max_file_bytes)?;
     if args.suggest {
         let draft = suggest::draft(&args.file, limits).map_err(|failure| CommandError::Input(failure.to_string()))?;

@@ -23,6 +23,7 @@ pub use self::{
 };
 use crate::{
     amount::Amount,
+    file::{dialect::FileLimits, records::RecordLimits, unpack::Expansion, workbook::WorkbookLimits},
     message::published_by::{MAX_NAME, is_name},
     stores::{
         object_store::access::{CloudVariables, Secret, StoreAccess},
@@ -139,6 +140,19 @@ pub struct Settings {
 struct Given {
     value: String,
     origin: String,
+}
+
+impl From<&Settings> for FileLimits {
+    fn from(settings: &Settings) -> Self {
+        Self {
+            record: RecordLimits { bytes: settings.max_record_bytes, fields: settings.max_columns },
+            expansion: Expansion { bytes: settings.max_expanded_bytes, ratio: settings.max_expansion_ratio },
+            workbook: WorkbookLimits {
+                bytes: settings.max_workbook_bytes,
+                unpacked: settings.max_workbook_unpacked_bytes,
+            },
+        }
+    }
 }
 
 impl Settings {

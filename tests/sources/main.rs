@@ -1,6 +1,7 @@
-//! The mapping profiles that Aura ships, and their guide, against the code that reads files. Needs no service.
+//! The mapping profiles that Aura ships, their guide and the map of the code, against the code. Needs no service.
 
 mod guide;
+mod map;
 mod samples;
 
 use std::path::{Path, PathBuf};

@@ -73,7 +73,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Counters that start at nil.
+    /// Counters that start at zero.
     pub(crate) fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("aura"),

@@ -100,7 +100,7 @@ impl JobLimits {
     pub(crate) fn from_settings(settings: &Settings) -> Self {
         Self {
             file_bytes: settings.max_file_bytes,
-            file: FileLimits::from_settings(settings),
+            file: FileLimits::from(settings),
             max_rejected: settings.max_rejected_rows,
             nil_tolerance: settings.nil_tolerance,
         }

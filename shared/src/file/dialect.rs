@@ -16,7 +16,6 @@ use crate::{
         workbook::{SheetRows, WorkbookLimits},
     },
     message::failure::{ErrorCode, Failure, Stage},
-    settings::Settings,
 };
 
 /// Bytes by which a delimiter and a header are told.
@@ -37,20 +36,6 @@ pub struct FileLimits {
     pub expansion: Expansion,
     /// A workbook.
     pub workbook: WorkbookLimits,
-}
-
-impl FileLimits {
-    /// The limits that the settings give.
-    pub fn from_settings(settings: &Settings) -> Self {
-        Self {
-            record: RecordLimits { bytes: settings.max_record_bytes, fields: settings.max_columns },
-            expansion: Expansion { bytes: settings.max_expanded_bytes, ratio: settings.max_expansion_ratio },
-            workbook: WorkbookLimits {
-                bytes: settings.max_workbook_bytes,
-                unpacked: settings.max_workbook_unpacked_bytes,
-            },
-        }
-    }
 }
 
 /// How a file turned out to be written.

@@ -49,7 +49,7 @@ fn read(bytes: &[u8]) -> Result<(), Failure> {
         profile: &profile,
         on_error: OnError::Abort,
         max_rejected: settings.max_rejected_rows,
-        limits: FileLimits::from_settings(&settings),
+        limits: FileLimits::from(&settings),
         control: Control::default(),
         require_balanced: false,
         nil_tolerance: Amount::ZERO,
