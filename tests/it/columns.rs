@@ -1,6 +1,7 @@
 //! Columns: required, optional, unknown; and what stands in their cells.
 
 use serde_json::json;
+use shared::file::columns::{ColumnKind, row_columns};
 
 use crate::world::{World, csv, job};
 
@@ -105,4 +106,24 @@ async fn a_column_that_stands_there_twice_is_refused() {
     let receipt = world.ends("failed", job(&world.write("a.csv", text), "A", "2022-06")).await;
     assert_eq!(receipt["error"]["code"], "schema_invalid");
     assert!(receipt["error"]["message"].as_str().unwrap().contains("balance"), "{receipt:#}");
+}
+
+#[tokio::test]
+async fn the_table_holds_the_columns_of_the_list_and_what_a_job_adds() {
+    let world = World::new().await;
+    world.producer(&["migrate"]).await.expect(0);
+    let of_job = [("entity", "text"), ("period", "text"), ("job_id", "uuid")];
+    let times = [("created_at", "timestamp with time zone"), ("updated_at", "timestamp with time zone")];
+    let of_row = row_columns().map(|(name, kind)| match kind {
+        ColumnKind::Text => (name, "text"),
+        ColumnKind::Amount => (name, "numeric"),
+        ColumnKind::Line => (name, "bigint"),
+        ColumnKind::Json => (name, "jsonb"),
+    });
+    let mut expected: Vec<_> = of_row.chain(of_job).chain(times).collect();
+    expected.sort_unstable();
+    let table = "SELECT column_name::text AS name, data_type::text AS kind FROM information_schema.columns \
+                 WHERE table_name = 'gl_accounts' ORDER BY column_name";
+    let expected: Vec<_> = expected.iter().map(|(name, kind)| json!({"name": name, "kind": kind})).collect();
+    assert_eq!(world.rows(table).await, json!(expected));
 }

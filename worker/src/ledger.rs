@@ -5,6 +5,7 @@
 //! path; the staging table then tells their lines.
 
 mod copy_in;
+mod statements;
 
 use std::sync::Arc;
 
@@ -25,21 +26,19 @@ use tokio::sync::mpsc;
 
 use crate::{
     interruption::{Interrupted, is_exhaustion},
-    ledger::copy_in::{COLUMNS, JOB_COLUMNS, REJECTED_COLUMNS, Rejected, RowCopy},
+    ledger::{
+        copy_in::{JOB_COLUMNS, REJECTED_COLUMNS, Rejected, RowCopy},
+        statements::{INSERT, OVERFLOWN, ROW, SUM, WrittenColumns},
+    },
     services::JobLimits,
     source::Loaded,
 };
 
-/// Statements with which every connection begins.
-pub(crate) const SESSION: &str = include_str!("ledger/staging.sql");
+pub(crate) use statements::SESSION;
+
 const DUPLICATES: &str = include_str!("ledger/duplicates.sql");
-const SUM: &str = include_str!("ledger/sum.sql");
 const COLLAPSE: &str = include_str!("ledger/collapse.sql");
-const OVERFLOWN: &str = "SELECT min(source_line), count(*) FROM aura_staging WHERE abs(balance) >= 1e18 \
-    OR abs(balance_carryforward) >= 1e18 OR abs(debit_period) >= 1e18 OR abs(credit_period) >= 1e18";
 const CHANGES: &str = include_str!("ledger/changes.sql");
-const UPDATE: &str = include_str!("ledger/update.sql");
-const INSERT: &str = include_str!("ledger/insert.sql");
 const DELETE: &str = include_str!("ledger/delete.sql");
 const ABSENT: &str = include_str!("ledger/absent.sql");
 const FORGET_ABSENT: &str = "DELETE FROM gl_absent_accounts WHERE entity = $1 AND period = $2";
@@ -144,8 +143,8 @@ async fn copy(
     limits: &JobLimits,
 ) -> Result<(CheckedSlice, Rejected), CopyStopped> {
     let statement = match path {
-        LoadPath::Direct => format!("COPY gl_accounts ({JOB_COLUMNS}, {COLUMNS}) FROM STDIN (FORMAT binary)"),
-        LoadPath::Staged => format!("COPY aura_staging ({COLUMNS}) FROM STDIN (FORMAT binary)"),
+        LoadPath::Direct => format!("COPY gl_accounts ({JOB_COLUMNS}, {}) FROM STDIN (FORMAT binary)", *ROW),
+        LoadPath::Staged => format!("COPY aura_staging ({}) FROM STDIN (FORMAT binary)", *ROW),
     };
     let (sender, mut chunks) = mpsc::channel(CHUNKS);
     let mut rows = RowCopy::new(&job.slice, job.job_id, path == LoadPath::Direct, sender);
@@ -224,12 +223,12 @@ async fn collapse_repeated_keys(tx: &Transaction<'_>, repeated: RepeatedKeys, ro
         RepeatedKeys::Refuse => 0,
         RepeatedKeys::Last => execute(tx, COLLAPSE, &[&false]).await?,
         RepeatedKeys::Sum => {
-            execute(tx, SUM, &[]).await?;
+            execute(tx, &SUM, &[]).await?;
             execute(tx, COLLAPSE, &[&true]).await?
         }
     };
     if repeated == RepeatedKeys::Sum {
-        let overflown = tx.query_one(OVERFLOWN, &[]).await.map_err(PostgresError::in_("look at sums"))?;
+        let overflown = tx.query_one(OVERFLOWN.as_str(), &[]).await.map_err(PostgresError::in_("look at sums"))?;
         if let Some(line) = overflown.get::<_, Option<i64>>(0) {
             let reason = format!("the rows of the account on line {line} add up to more than 18 integer digits");
             return Err(Failure::new(ErrorCode::RowInvalid, Stage::Write, reason).into());
@@ -253,37 +252,18 @@ async fn merge(
         return Err(repeated_keys(&lines, keys, rows).into());
     }
     let replace = mode == Mode::Replace;
-    let writes = written_columns(checked, replace);
-    let [department, category, sub_category, report, forward, debit, credit, extra] = &writes;
+    let update = WrittenColumns::of(&checked.columns, replace).update();
     let (entity, period) = (&slice[0], &slice[1]);
     let applied = async {
         execute(tx, FORGET_ABSENT, &[entity, period]).await?;
         execute(tx, CHANGES, &[entity, period, &job.job_id]).await?;
-        let updated = execute(
-            tx,
-            UPDATE,
-            &[
-                entity,
-                period,
-                &job.job_id,
-                department,
-                category,
-                sub_category,
-                report,
-                forward,
-                debit,
-                credit,
-                extra,
-                &replace,
-            ],
-        )
-        .await?;
+        let updated = execute(tx, &update, &[entity, period, &job.job_id]).await?;
         let (deleted, absent) = if replace {
             (execute(tx, DELETE, &[entity, period, &job.job_id]).await?, 0)
         } else {
             (0, execute(tx, ABSENT, &[entity, period, &job.job_id]).await?)
         };
-        let inserted = execute(tx, INSERT, &[entity, period, &job.job_id]).await?;
+        let inserted = execute(tx, &INSERT, &[entity, period, &job.job_id]).await?;
         let totals = query_one(tx, TOTALS, slice).await?;
         Ok::<_, PostgresError>(Applied {
             inserted,
@@ -296,19 +276,6 @@ async fn merge(
         })
     };
     Ok(applied.await?)
-}
-
-/// Which of the optional columns are written: those that the file has, and in `replace` all.
-fn written_columns(checked: &CheckedSlice, replace: bool) -> [bool; 8] {
-    let columns = &checked.columns;
-    let optional = ["department", "account_category", "sub_category", "report_type"];
-    let amounts = ["balance_carryforward", "debit_period", "credit_period"];
-    let mut writes = [true; 8];
-    let present = optional.into_iter().chain(amounts).map(|name| columns.has(name)).chain([columns.keeps_extra]);
-    for (writes, is_present) in writes.iter_mut().zip(present) {
-        *writes = replace || is_present;
-    }
-    writes
 }
 
 fn repeated_keys(lines: &[Vec<i64>], total: i64, rows: i64) -> Failure {

@@ -164,7 +164,7 @@ fn build(settings: &Settings) -> anyhow::Result<Services> {
         statement_timeout: settings.job_timeout,
         lifetime: settings.postgres_lifetime,
     };
-    let pool = postgres::pool_with_session(&settings.postgres_url, "aura-worker", options, ledger::SESSION)?;
+    let pool = postgres::pool_with_session(&settings.postgres_url, "aura-worker", options, &ledger::SESSION)?;
     Ok(Services {
         pool,
         publisher,

@@ -1,4 +1,8 @@
-//! The ledger's columns: their names, kinds and owners.
+//! The ledger's columns: their names, kinds and owners. What copies, stages, merges, caches and compares rows takes
+//! them from here, and `tests/it/columns.rs` holds the table itself to them.
+
+/// The columns that tell a row from the others of its slice.
+pub const KEYS: [&str; 2] = ["company_code", "account_code"];
 
 /// Amount columns, in the order in which rows hold them.
 pub const AMOUNTS: [&str; 4] = ["balance", "balance_carryforward", "debit_period", "credit_period"];
@@ -26,6 +30,30 @@ pub const REVIEW_TEXTS: [&str; 11] = [
 /// How many text columns a row holds.
 pub const TEXTS: usize = ERP_TEXTS.len() + REVIEW_TEXTS.len();
 
+/// What a column of a row holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// Text.
+    Text,
+    /// An exact decimal.
+    Amount,
+    /// A line of the file, counted from 1.
+    Line,
+    /// A JSON object.
+    Json,
+}
+
+/// The columns of a ledger row that are not the same for all of a job, in the order in which rows are copied.
+pub fn row_columns() -> impl Iterator<Item = (&'static str, ColumnKind)> {
+    let texts = |names: &'static [&'static str]| names.iter().map(|name| (*name, ColumnKind::Text));
+    texts(&KEYS)
+        .chain([("source_line", ColumnKind::Line)])
+        .chain(texts(&ERP_TEXTS))
+        .chain(texts(&REVIEW_TEXTS))
+        .chain(AMOUNTS.map(|name| (name, ColumnKind::Amount)))
+        .chain([("extra", ColumnKind::Json)])
+}
+
 /// Columns without which a file is not a trial balance.
 pub const REQUIRED: [&str; 7] = ["account_code", "account_name", "balance", "entity", "period", "bs_pl", "status"];
 
@@ -48,6 +76,11 @@ impl FileColumns {
     /// Whether a column of the ledger is filled.
     pub fn has(&self, name: &str) -> bool {
         self.filled.contains(&name)
+    }
+
+    /// Columns that each export has, or not: a merge writes those that are filled.
+    pub fn optional() -> impl Iterator<Item = &'static str> {
+        ERP_TEXTS.into_iter().chain(AMOUNTS).filter(|name| !REQUIRED.contains(name))
     }
 
     /// The optional columns that are filled.

@@ -7,8 +7,35 @@ use std::{
 };
 
 use regex::Regex;
+use shared::file::columns::{ColumnKind, row_columns};
 
 use crate::stack::checkout;
+
+/// What a program fills in itself. Of the columns that a merge writes, each job has its own; they change no plan.
+static FILLED_IN: LazyLock<[(&str, String); 11]> = LazyLock::new(|| {
+    let list = |text: fn(&str, ColumnKind) -> String| -> String {
+        row_columns().map(|(name, kind)| text(name, kind)).collect::<Vec<_>>().join(", ")
+    };
+    let sql_type = |name: &str, kind| match kind {
+        ColumnKind::Text => format!("{name} text"),
+        ColumnKind::Amount => format!("{name} numeric"),
+        ColumnKind::Line => format!("{name} bigint"),
+        ColumnKind::Json => format!("{name} jsonb"),
+    };
+    [
+        ("{columns}", "account.*".to_owned()),
+        ("'{entity}'", "$1".to_owned()),
+        ("'{period}'", "$2".to_owned()),
+        ("{row}", list(|name, _| name.to_owned())),
+        ("{definitions}", list(sql_type)),
+        ("{written}", "balance = s.balance, department = s.department, extra = s.extra".to_owned()),
+        ("{before}", "g.balance, g.department, g.extra".to_owned()),
+        ("{after}", "s.balance, s.department, s.extra".to_owned()),
+        ("{summed}", "balance = t.balance".to_owned()),
+        ("{sums}", "sum(balance) AS balance".to_owned()),
+        ("{overflown}", "abs(balance) >= 1e18".to_owned()),
+    ]
+});
 
 /// A statement as it can be prepared.
 pub(super) struct Statement {
@@ -68,6 +95,9 @@ impl Statements {
     fn take(&mut self, place: String, text: &str) {
         let lines = text.lines().filter(|line| !line.trim_start().starts_with("--"));
         let mut sql = lines.collect::<Vec<_>>().join("\n").trim().to_owned();
+        for (name, value) in FILLED_IN.iter() {
+            sql = sql.replace(name, value);
+        }
         if sql.starts_with("SET ") {
             self.session.push(sql);
             return;
@@ -79,10 +109,6 @@ impl Statements {
                 None if copied.contains(" FROM STDIN") => return,
                 None => panic!("{place}: this COPY is not understood here"),
             }
-        }
-        // The places that a program fills in itself.
-        for (name, value) in [("{columns}", "account.*"), ("'{entity}'", "$1"), ("'{period}'", "$2")] {
-            sql = sql.replace(name, value);
         }
         self.list.push(Statement { place, sql });
     }

@@ -221,3 +221,25 @@ impl TableWriter {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use shared::file::columns::{ColumnKind, row_columns};
+
+    use super::*;
+
+    #[test]
+    fn a_file_holds_each_column_of_the_ledger_as_its_kind() {
+        let of_job = [("entity", DataType::Utf8), ("period", DataType::Utf8), ("job_id", DataType::Utf8)];
+        let of_row = row_columns().map(|(name, kind)| match kind {
+            ColumnKind::Text | ColumnKind::Json => (name, DataType::Utf8),
+            ColumnKind::Amount => (name, DataType::Decimal128(PRECISION, SCALE as i8)),
+            ColumnKind::Line => (name, DataType::Int64),
+        });
+        let ledger: BTreeMap<_, _> = of_row.chain(of_job).collect();
+        let file: BTreeMap<_, _> = columns().map(|(name, kind)| (name, kind.field(name).data_type().clone())).collect();
+        assert_eq!((&file, columns().count()), (&ledger, ledger.len()));
+    }
+}

@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use shared::{
     amount::{Amount, SCALE},
     file::{
-        columns::ERP_TEXTS,
+        columns::{ERP_TEXTS, row_columns},
         trial_balance::{LedgerRow, RowSink},
     },
     message::failure::{BadRow, ErrorCode, Failure, Stage},
@@ -16,13 +16,6 @@ use tempfile::SpooledTempFile;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-/// The columns of a row without those that are the same for the whole job, in the order of [`put_row`].
-pub(crate) const COLUMNS: &str = "company_code, account_code, source_line, account_name, bs_pl, status, department, \
-     account_category, sub_category, report_type, criticality, review_status, review_flag, reviewer_name, review_date, \
-     review_frequency, review_checkpoint, reconciliation_type, sla_deadline, analysis_required, variance_pct, balance, \
-     balance_carryforward, debit_period, credit_period, extra";
-/// How many they are.
-const COLUMN_COUNT: i16 = 26;
 /// The columns that are the same for the whole job, before those of the row.
 pub(crate) const JOB_COLUMNS: &str = "entity, period, job_id";
 const JOB_COLUMN_COUNT: i16 = 3;
@@ -62,9 +55,10 @@ impl RowCopy {
         put_field(&mut job, job_id.as_bytes());
         let mut buffer = BytesMut::with_capacity(CHUNK + CHUNK / 4);
         buffer.put_slice(SIGNATURE);
+        let columns = row_columns().count() as i16;
         Self {
             prefix: if whole { job.clone() } else { BytesMut::new() },
-            fields: if whole { JOB_COLUMN_COUNT + COLUMN_COUNT } else { COLUMN_COUNT },
+            fields: if whole { JOB_COLUMN_COUNT + columns } else { columns },
             buffer,
             chunks,
             rejected: Rejected { prefix: job, spool: SpooledTempFile::new(HELD), count: 0 },
@@ -134,7 +128,7 @@ impl Rejected {
     }
 }
 
-/// Puts the fields of [`COLUMNS`]. A new row's review starts with the defaults of the ledger; whether
+/// Puts the fields of [`row_columns`]. A new row's review starts with the defaults of the ledger; whether
 /// it is new is decided where it is written.
 #[expect(clippy::indexing_slicing, reason = "a row has all texts that there are names of")]
 fn put_row(buffer: &mut BytesMut, row: &LedgerRow<'_>) {

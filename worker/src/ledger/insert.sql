@@ -1,11 +1,5 @@
-INSERT INTO gl_accounts (entity, period, job_id, company_code, account_code, source_line, account_name, bs_pl, status,
-    department, account_category, sub_category, report_type, criticality, review_status, review_flag, reviewer_name,
-    review_date, review_frequency, review_checkpoint, reconciliation_type, sla_deadline, analysis_required,
-    variance_pct, balance, balance_carryforward, debit_period, credit_period, extra)
-SELECT $1::text, $2::text, $3::uuid, company_code, account_code, source_line, account_name, bs_pl, status,
-    department, account_category, sub_category, report_type, criticality, review_status, review_flag, reviewer_name,
-    review_date, review_frequency, review_checkpoint, reconciliation_type, sla_deadline, analysis_required,
-    variance_pct, balance, balance_carryforward, debit_period, credit_period, extra
+INSERT INTO gl_accounts (entity, period, job_id, {row})
+SELECT $1::text, $2::text, $3::uuid, {row}
 FROM aura_staging s
 WHERE NOT EXISTS (
     SELECT FROM gl_accounts g

@@ -1,0 +1,1 @@
+SELECT min(source_line), count(*) FROM aura_staging WHERE {overflown}
