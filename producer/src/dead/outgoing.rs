@@ -1,17 +1,9 @@
 //! The message that goes out for a dead letter.
 
-use lapin::types::FieldTable;
 use serde_json::Map;
 use shared::{
-    broker::{
-        publisher::Outgoing,
-        topology::{JOB_KEY, Topology},
-    },
-    message::{
-        envelope::{self, republished},
-        published_by::PublishedBy,
-        receive::fields_of,
-    },
+    broker::topology::{JOB_KEY, Topology},
+    message::{envelope, outgoing::Outgoing, published_by::PublishedBy, receive::fields_of},
 };
 use uuid::Uuid;
 
@@ -23,24 +15,18 @@ use crate::{
 
 /// The same job, as it was published, for a first attempt. Who replays it stands for it as well.
 pub(crate) fn again(dead: &Dead, number: u32, topology: &Topology, by: &PublishedBy) -> Outgoing {
-    let (mut properties, came_with) = republished(&dead.properties, false);
-    let of_the_past = [envelope::ATTEMPT, envelope::FIRST_FAILED_AT, envelope::FINGERPRINT, envelope::RETURNED_CLAIM];
-    let mut headers = FieldTable::default();
-    for (name, value) in came_with.inner() {
-        if !of_the_past.contains(&name.as_str()) {
-            headers.insert(name.clone(), value.clone());
-        }
-    }
+    let mut message = Outgoing::again(&dead.body, &dead.properties, JOB_KEY);
+    message.exchange.clone_from(&topology.jobs_exchange);
+    message.leave_out(&[envelope::ATTEMPT, envelope::FIRST_FAILED_AT, envelope::FINGERPRINT]);
     if let Some(user) = &by.user_id {
-        properties = properties.with_user_id(user.as_str().into());
+        message.user_id = Some(user.as_str().into());
     }
     if dead.letter.job_id.is_none() {
         // From here on it has one, whatever becomes of it.
-        envelope::set(&mut headers, envelope::JOB_ID, Uuid::now_v7());
+        message.set(envelope::JOB_ID, Uuid::now_v7());
     }
-    envelope::set_integer(&mut headers, envelope::REPLAYS, number);
-    let (exchange, key, body) = (topology.jobs_exchange.clone(), JOB_KEY.to_owned(), dead.body.clone());
-    Outgoing { exchange, key, body, properties, headers, mandatory: true }
+    message.set_integer(envelope::REPLAYS, number);
+    message
 }
 
 /// A new job with what the dead one asked for, except its file, identity, export time and SHA-256.

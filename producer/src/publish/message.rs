@@ -11,12 +11,12 @@ use serde_json::{Map, Value};
 use shared::{
     broker::{
         amqp::user_of,
-        publisher::Outgoing,
         topology::{JOB_KEY, Topology},
     },
     message::{
         envelope::{self, Envelope},
         job::{Job, MESSAGE_TYPE},
+        outgoing::Outgoing,
         published_by::PublishedBy,
         receive::receive,
     },
@@ -87,13 +87,21 @@ impl Batch {
         let forced_at = (fields.get("force") == Some(&Value::Bool(true))).then_some(self.now);
         let job_id = fields.get("job_id").and_then(Value::as_str).and_then(|text| text.parse().ok());
         let (properties, headers) = envelope_of(job_id.unwrap_or_default(), self.id, forced_at, self.now, &self.by);
-        let envelope = Envelope::read(&properties.clone().with_headers(headers.clone()));
-        let job = receive(&body, &envelope, self.now).map_err(|refusal| refusal.faults)?;
+        let outgoing = Outgoing {
+            exchange: self.exchange.clone(),
+            key: JOB_KEY.to_owned(),
+            body,
+            properties,
+            headers,
+            user_id: self.by.user_id.as_deref().map(Into::into),
+            mandatory: true,
+        };
+        let envelope = Envelope::read(&outgoing.all_properties(true));
+        let job = receive(&outgoing.body, &envelope, self.now).map_err(|refusal| refusal.faults)?;
         if job.batch_id != Some(self.id) {
             return Err(vec![format!("batch_id: is not {}, that of the others; one call is one batch", self.id)]);
         }
-        let (exchange, key) = (self.exchange.clone(), JOB_KEY.to_owned());
-        Ok(Prepared { job, fields, outgoing: Outgoing { exchange, key, body, properties, headers, mandatory: true } })
+        Ok(Prepared { job, fields, outgoing })
     }
 
     fn absolute(&self, file: &str) -> String {
@@ -126,10 +134,6 @@ pub(crate) fn envelope_of(
         .with_message_id(job_id.to_string().into())
         .with_correlation_id(batch_id.to_string().into())
         .with_timestamp(u64::try_from(now.timestamp()).unwrap_or_default());
-    let properties = match &by.user_id {
-        Some(user) => properties.with_user_id(user.as_str().into()),
-        None => properties,
-    };
     let mut headers = FieldTable::default();
     envelope::set(&mut headers, envelope::TRACEPARENT, telemetry::traceparent().unwrap_or_else(new_trace));
     if let Some(actor) = &by.actor {

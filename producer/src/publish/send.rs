@@ -7,10 +7,8 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use shared::{
-    broker::{
-        amqp::AmqpError,
-        publisher::{Outgoing, Publisher},
-    },
+    broker::{amqp::AmqpError, publisher::Publisher},
+    message::outgoing::Outgoing,
     telemetry::chain,
 };
 use tokio::time::sleep;

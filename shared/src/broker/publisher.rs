@@ -24,7 +24,7 @@ use crate::{
         amqp::{AmqpError, CONNECT_TIMEOUT, connect, user_of, within},
         topology::{Topology, TopologyError},
     },
-    message::envelope::without_user_id,
+    message::outgoing::Outgoing,
 };
 
 /// How long a publish and its confirm may take.
@@ -33,23 +33,6 @@ const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 const BLOCKED_INTERVAL: Duration = Duration::from_millis(200);
 /// Publishes under way at once; each needs a channel of its own.
 const CHANNELS: usize = 16;
-
-/// A message to publish.
-#[derive(Debug, Clone)]
-pub struct Outgoing {
-    /// The exchange; the empty name routes by queue.
-    pub exchange: String,
-    /// The routing key, or the queue's name.
-    pub key: String,
-    /// The body.
-    pub body: Vec<u8>,
-    /// The properties, without headers.
-    pub properties: BasicProperties,
-    /// The headers.
-    pub headers: FieldTable,
-    /// Whether a message that no queue takes is an error.
-    pub mandatory: bool,
-}
 
 /// Publishes with confirms over a connection of its own, and connects again when that is lost.
 pub struct Publisher {
@@ -88,7 +71,7 @@ impl Publisher {
     /// If the broker did not take it, nothing is bound for it, or no answer came in time; then
     /// it may nevertheless have arrived.
     pub async fn publish(&self, message: &Outgoing) -> Result<(), AmqpError> {
-        let names_user = self.vouched(&message.properties).user_id().is_some();
+        let names_user = self.names_user(message);
         match self.publish_once(message).await {
             Err(error) if names_user && error.is_about_user_id() => {
                 if !self.is_unknown.swap(true, Ordering::Relaxed) {
@@ -108,7 +91,7 @@ impl Publisher {
             let Ok(_permit) = self.permits.acquire().await else { return Err(AmqpError::Refused) };
             let channel = self.channel().await?;
             let options = BasicPublishOptions { mandatory: message.mandatory, ..BasicPublishOptions::default() };
-            let properties = self.vouched(&message.properties).with_headers(message.headers.clone());
+            let properties = message.all_properties(self.names_user(message));
             let (exchange, key) = (message.exchange.as_str().into(), message.key.as_str().into());
             let fail = |source| AmqpError::Broker { what: "take a message", source };
             let sent = channel.basic_publish(exchange, key, options, &message.body, properties).await.map_err(fail)?;
@@ -150,22 +133,18 @@ impl Publisher {
             exchange: String::new(),
             key: format!("aura-nowhere-{}", uuid::Uuid::new_v4()),
             body: Vec::new(),
-            properties: BasicProperties::default().with_user_id(user),
+            properties: BasicProperties::default(),
             headers: FieldTable::default(),
+            user_id: Some(user),
             mandatory: false,
         };
         self.publish(&nowhere).await?;
         Ok(!self.is_unknown.load(Ordering::Relaxed))
     }
 
-    /// The properties without a `user_id` that the broker refuses.
-    fn vouched(&self, properties: &BasicProperties) -> BasicProperties {
-        match properties.user_id() {
-            Some(user) if self.user.as_ref() != Some(user) || self.is_unknown.load(Ordering::Relaxed) => {
-                without_user_id(properties)
-            }
-            Some(_) | None => properties.clone(),
-        }
+    /// Whether the broker is asked to vouch for a message's user: it refuses any but its own.
+    fn names_user(&self, message: &Outgoing) -> bool {
+        message.user_id.is_some() && self.user == message.user_id && !self.is_unknown.load(Ordering::Relaxed)
     }
 
     /// Gives up a connection that does not answer, unless the broker has said that it takes nothing for now.

@@ -10,10 +10,10 @@ use uuid::Uuid;
 use crate::{
     broker::retry::MAX_ATTEMPTS,
     message::{
-        job::{Arrival, Job},
+        job::Arrival,
         published_by::{PublishedBy, is_name},
     },
-    timestamp::{micros_text, to_micros},
+    timestamp::to_micros,
 };
 
 /// The attempt, an integer from 1.
@@ -183,65 +183,6 @@ fn time(headers: &FieldTable, name: &str) -> Option<DateTime<Utc>> {
     Some(to_micros(at.to_utc()))
 }
 
-/// The properties with which a delivery is published again: those that it came with, less what the
-/// broker added on its way (a stale `x-death` makes the broker take a retry for a cycle and drop it)
-/// and less what an earlier failure left, or an earlier worker said of who published it. The `user_id` stays;
-/// who publishes as somebody else must leave it out, which [`amqp::Publisher`](crate::broker::publisher::Publisher) does.
-pub fn republished(properties: &BasicProperties, keep_failure: bool) -> (BasicProperties, FieldTable) {
-    let mut headers = FieldTable::default();
-    let came_with = properties.headers().clone().unwrap_or_default();
-    for (name, value) in came_with.inner() {
-        let key = name.as_str();
-        let of_guard = matches!(key, MALFORMED | WITHHELD);
-        let of_broker = of_guard
-            || key == "x-death"
-            || key.starts_with("x-first-death-")
-            || key.starts_with("x-last-death-")
-            || key == "x-delivery-count"
-            || key == "x-acquired-count";
-        let of_failure = matches!(key, ERROR_CODE | ERROR_STAGE | ERROR_MESSAGE | FAILED_AT | WORKER | RETURNED_CLAIM);
-        if !of_broker && key != USER_ID && (keep_failure || !of_failure) {
-            headers.insert(name.clone(), value.clone());
-        }
-    }
-    let kept = without_user_id(properties);
-    let kept = match properties.user_id() {
-        Some(user) => kept.with_user_id(user.clone()),
-        None => kept,
-    };
-    (kept, headers)
-}
-
-/// The properties of a delivery that go on with it, except the user that the broker vouched for.
-pub fn without_user_id(properties: &BasicProperties) -> BasicProperties {
-    // An expiration of the publisher's own would let the broker drop the message.
-    let kept = BasicProperties::default().with_delivery_mode(2);
-    let kept = match properties.message_id() {
-        Some(id) => kept.with_message_id(id.clone()),
-        None => kept,
-    };
-    let kept = match properties.correlation_id() {
-        Some(id) => kept.with_correlation_id(id.clone()),
-        None => kept,
-    };
-    let kept = match properties.kind() {
-        Some(kind) => kept.with_type(kind.clone()),
-        None => kept,
-    };
-    let kept = match properties.timestamp() {
-        Some(at) => kept.with_timestamp(*at),
-        None => kept,
-    };
-    let kept = match properties.content_type() {
-        Some(content_type) => kept.with_content_type(content_type.clone()),
-        None => kept,
-    };
-    match properties.app_id() {
-        Some(app) => kept.with_app_id(app.clone()),
-        None => kept,
-    }
-}
-
 /// Sets a header.
 pub fn set(headers: &mut FieldTable, name: &str, value: impl ToString) {
     headers.insert(name.into(), AMQPValue::LongString(value.to_string().into()));
@@ -250,27 +191,6 @@ pub fn set(headers: &mut FieldTable, name: &str, value: impl ToString) {
 /// Sets a header that is a whole number.
 pub fn set_integer(headers: &mut FieldTable, name: &str, value: u32) {
     headers.insert(name.into(), AMQPValue::LongInt(i32::try_from(value).unwrap_or(i32::MAX)));
-}
-
-/// Writes down what a worker decided about a job when it first saw it, so that every later delivery
-/// is the same job.
-pub fn remember(headers: &mut FieldTable, job: &Job) {
-    set(headers, JOB_ID, job.job_id);
-    remember_times(headers, job);
-}
-
-/// Writes down where a job stands among the exports, in which round it is, and who published it.
-pub fn remember_times(headers: &mut FieldTable, job: &Job) {
-    set(headers, EXPORTED_AT, micros_text(job.exported_at));
-    if let Some(at) = job.forced_at {
-        set(headers, FORCED_AT, micros_text(at));
-    }
-    if let Some(Arrival { from, intake }) = job.arrival {
-        set(headers, ARRIVAL_FROM, micros_text(from));
-        set(headers, ARRIVAL_INTAKE, intake);
-    }
-    set(headers, USER_ID, job.published_by.user_id.as_deref().unwrap_or_default());
-    set_integer(headers, REPLAYS, job.replays);
 }
 
 #[cfg(test)]
@@ -329,28 +249,5 @@ mod tests {
         assert_eq!(read("erp", Some("boss")).as_deref(), Some("erp"));
         let forged = with(vec![(USER_ID, AMQPValue::LongString("boss".into()))]);
         assert_eq!(Envelope::read(&forged).from_first_publisher(|_| true).published_by.user_id, None);
-        assert!(!republished(&forged, true).1.contains_key(USER_ID));
-    }
-
-    #[test]
-    fn republishing_drops_what_the_broker_added_and_keeps_what_the_publisher_said() {
-        let came = with(vec![
-            ("x-death", AMQPValue::LongInt(1)),
-            ("x-first-death-queue", AMQPValue::LongInt(1)),
-            ("x-delivery-count", AMQPValue::LongInt(1)),
-            (ERROR_CODE, AMQPValue::LongString("timeout".into())),
-            (TRACEPARENT, AMQPValue::LongString("00-1".into())),
-            ("tenant", AMQPValue::LongInt(7)),
-        ])
-        .with_message_id("m".into())
-        .with_expiration("5".into())
-        .with_timestamp(7);
-        let (properties, headers) = republished(&came, false);
-        let names: Vec<_> = headers.inner().keys().map(|k| k.as_str()).collect();
-        assert_eq!(names, ["tenant", TRACEPARENT]);
-        assert_eq!(properties.message_id().as_ref().unwrap().as_str(), "m");
-        assert_eq!(*properties.timestamp(), Some(7));
-        assert_eq!(*properties.expiration(), None, "a publisher's expiration would lose the job");
-        assert!(republished(&came, true).1.contains_key(ERROR_CODE));
     }
 }

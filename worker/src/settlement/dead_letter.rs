@@ -1,14 +1,10 @@
 //! A job that failed for good: it is published as a dead letter, and its run ends.
 
 use chrono::{DateTime, Utc};
-use lapin::{message::Delivery, types::FieldTable};
+use lapin::message::Delivery;
 use shared::{
     message::{
-        envelope::{self, republished, set, set_integer},
-        event::Event,
-        failure::Failure,
-        job::Job,
-        published_by::PublishedBy,
+        envelope, event::Event, failure::Failure, job::Job, outgoing::Outgoing, published_by::PublishedBy,
         receipt::Status,
     },
     stores::postgres::transaction,
@@ -60,13 +56,13 @@ pub(super) async fn dead_letter(
             }
         }
     }
-    let (_, mut headers) = republished(&delivery.properties, false);
-    envelope::remember(&mut headers, job);
-    describe(&mut headers, &failed.failure, job.attempt, job.first_failed_at, &services.worker);
+    let mut message = Outgoing::again(&delivery.data, &delivery.properties, &services.topology.dead);
+    message.remember(job);
+    describe(&mut message, &failed.failure, job.attempt, job.first_failed_at, &services.worker);
     if let Some(fingerprint) = failed.fingerprint {
-        set(&mut headers, envelope::FINGERPRINT, fingerprint);
+        message.set(envelope::FINGERPRINT, fingerprint);
     }
-    publish(services, delivery, headers, &services.topology.dead).await?;
+    publish(services, message).await?;
     failpoint::reach_for("dead_published", &job.slice);
     let failed = &failed;
     let (written, failed) = match write_failure(services, job, failed).await {
@@ -124,20 +120,20 @@ fn final_events(services: &Services, job: &Job, failed: &FailedAttempt) -> Vec<E
 
 /// Writes into the headers of a dead letter why it is one.
 pub(super) fn describe(
-    headers: &mut FieldTable,
+    message: &mut Outgoing,
     failure: &Failure,
     attempt: u32,
     first_failed_at: Option<DateTime<Utc>>,
     worker: &str,
 ) {
     let now = Utc::now();
-    set_integer(headers, envelope::ATTEMPT, attempt);
-    set(headers, envelope::ERROR_CODE, failure.code);
-    set(headers, envelope::ERROR_STAGE, failure.stage);
-    set(headers, envelope::ERROR_MESSAGE, cut(&failure.message));
-    set(headers, envelope::FIRST_FAILED_AT, timestamp::millis_text(first_failed_at.unwrap_or(now)));
-    set(headers, envelope::FAILED_AT, timestamp::millis_text(now));
-    set(headers, envelope::WORKER, worker);
+    message.set_integer(envelope::ATTEMPT, attempt);
+    message.set(envelope::ERROR_CODE, failure.code);
+    message.set(envelope::ERROR_STAGE, failure.stage);
+    message.set(envelope::ERROR_MESSAGE, cut(&failure.message));
+    message.set(envelope::FIRST_FAILED_AT, timestamp::millis_text(first_failed_at.unwrap_or(now)));
+    message.set(envelope::FAILED_AT, timestamp::millis_text(now));
+    message.set(envelope::WORKER, worker);
 }
 
 #[expect(clippy::string_slice, reason = "it is cut where a character begins")]

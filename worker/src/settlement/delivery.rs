@@ -7,8 +7,9 @@ use lapin::message::Delivery;
 use shared::{
     broker::retry::Delay,
     message::{
-        envelope::{self, republished, set, set_integer},
+        envelope,
         job::Job,
+        outgoing::Outgoing,
         receipt::{Receipt, Status},
     },
 };
@@ -70,21 +71,21 @@ async fn park(
     claim: Option<Uuid>,
     delay: Delay,
 ) -> Result<(), SettlementError> {
-    let (_, mut headers) = republished(&delivery.properties, false);
+    let mut message = Outgoing::again(&delivery.data, &delivery.properties, services.topology.retry_queue(delay));
     if job.id_is_made && claim.is_none() {
         // No run has that identity. The next delivery may find the one that a dead worker left.
-        envelope::remember_times(&mut headers, job);
+        message.remember_times(job);
     } else {
-        envelope::remember(&mut headers, job);
+        message.remember(job);
     }
-    set_integer(&mut headers, envelope::ATTEMPT, job.attempt);
+    message.set_integer(envelope::ATTEMPT, job.attempt);
     if let Some(claim) = claim {
         release(services, claim).await;
     }
     if let Some(claim) = claim.or(job.returned_claim) {
-        set(&mut headers, envelope::RETURNED_CLAIM, claim);
+        message.set(envelope::RETURNED_CLAIM, claim);
     }
-    publish(services, delivery, headers, services.topology.retry_queue(delay)).await?;
+    publish(services, message).await?;
     services.metrics.parked();
     Ok(())
 }

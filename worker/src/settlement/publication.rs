@@ -1,40 +1,26 @@
 //! What a settlement publishes: the job again, to another queue, and its receipt.
 
 use chrono::Utc;
-use lapin::{message::Delivery, types::FieldTable};
+use lapin::types::FieldTable;
 use shared::{
-    broker::{amqp::AmqpError, publisher::Outgoing},
-    message::{envelope::republished, receipt::Receipt},
+    broker::amqp::AmqpError,
+    message::{outgoing::Outgoing, receipt::Receipt},
 };
 
 use super::error::{RETRY_DELAY, SettlementError};
 use crate::{failpoint, services::Services};
 
 /// Publishes a delivery again, to a queue. A queue that somebody deleted is declared again.
-pub(super) async fn publish(
-    services: &Services,
-    delivery: &Delivery,
-    headers: FieldTable,
-    queue: &str,
-) -> Result<(), SettlementError> {
-    let (mut properties, _) = republished(&delivery.properties, false);
-    if queue != services.topology.dead
+pub(super) async fn publish(services: &Services, mut message: Outgoing) -> Result<(), SettlementError> {
+    if message.key != services.topology.dead
         && let Some(user) = services.publisher.user()
     {
         // So that the next worker can believe whom it names as the first publisher.
-        properties = properties.with_user_id(user.into());
+        message.user_id = Some(user.into());
     }
-    let message = Outgoing {
-        exchange: String::new(),
-        key: queue.to_owned(),
-        body: delivery.data.clone(),
-        properties,
-        headers,
-        mandatory: true,
-    };
     match services.publisher.publish(&message).await {
         Err(AmqpError::Unroutable { .. }) => {
-            tracing::warn!(queue, "the queue is gone; declaring the topology again");
+            tracing::warn!(queue = message.key, "the queue is gone; declaring the topology again");
             services.publisher.declare(&services.topology).await?;
             Ok(services.publisher.publish(&message).await?)
         }
@@ -60,6 +46,7 @@ pub(super) async fn send_receipt(services: &Services, receipt: &Receipt) -> Resu
         body,
         properties,
         headers: FieldTable::default(),
+        user_id: None,
         mandatory: false,
     };
     let mut sent = services.publisher.publish(&message).await;

@@ -4,9 +4,10 @@ use chrono::{SubsecRound, Utc};
 use lapin::message::Delivery;
 use shared::{
     message::{
-        envelope::{self, republished, set, set_integer},
+        envelope,
         event::Event,
         failure::Failure,
+        outgoing::Outgoing,
         receipt::{Receipt, Status},
         receive::Refusal,
     },
@@ -37,11 +38,11 @@ pub(crate) async fn refuse(services: &Services, delivery: &Delivery, refusal: &R
 
 async fn refused(services: &Services, delivery: &Delivery, refusal: &Refusal) -> Result<(), SettlementError> {
     let failure = refusal.failure();
-    let (_, mut headers) = republished(&delivery.properties, false);
-    set(&mut headers, envelope::JOB_ID, refusal.job_id);
-    set_integer(&mut headers, envelope::REPLAYS, refusal.replays);
-    describe(&mut headers, &failure, 1, refusal.first_failed_at, &services.worker);
-    publish(services, delivery, headers, &services.topology.dead).await?;
+    let mut message = Outgoing::again(&delivery.data, &delivery.properties, &services.topology.dead);
+    message.set(envelope::JOB_ID, refusal.job_id);
+    message.set_integer(envelope::REPLAYS, refusal.replays);
+    describe(&mut message, &failure, 1, refusal.first_failed_at, &services.worker);
+    publish(services, message).await?;
     let event = |event_type| Event {
         slice: refusal.slice.clone(),
         job_id: Some(refusal.job_id),

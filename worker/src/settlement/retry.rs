@@ -4,11 +4,7 @@ use chrono::Utc;
 use lapin::message::Delivery;
 use shared::{
     broker::retry::Delay,
-    message::{
-        envelope::{self, republished, set, set_integer},
-        event::Event,
-        job::Job,
-    },
+    message::{envelope, event::Event, job::Job, outgoing::Outgoing},
     stores::postgres::transaction,
     timestamp,
 };
@@ -24,12 +20,12 @@ pub(super) async fn retry(
     failed: &FailedAttempt,
     delay: Delay,
 ) -> Result<(), SettlementError> {
-    let (_, mut headers) = republished(&delivery.properties, false);
-    envelope::remember(&mut headers, job);
-    set_integer(&mut headers, envelope::ATTEMPT, job.attempt + 1);
-    set(&mut headers, envelope::FIRST_FAILED_AT, timestamp::micros_text(job.first_failed_at.unwrap_or_else(Utc::now)));
-    set(&mut headers, envelope::RETURNED_CLAIM, failed.claim);
-    publish(services, delivery, headers, services.topology.retry_queue(delay)).await?;
+    let mut message = Outgoing::again(&delivery.data, &delivery.properties, services.topology.retry_queue(delay));
+    message.remember(job);
+    message.set_integer(envelope::ATTEMPT, job.attempt + 1);
+    message.set(envelope::FIRST_FAILED_AT, timestamp::micros_text(job.first_failed_at.unwrap_or_else(Utc::now)));
+    message.set(envelope::RETURNED_CLAIM, failed.claim);
+    publish(services, message).await?;
     failpoint::reach_for("retry_published", &job.slice);
     let event = |event_type| Event::of_job(event_type, &services.worker, job, failed.fingerprint);
     let events = &failure_events(event, &failed.failure, Some(delay), &job.published_by);
