@@ -15,10 +15,12 @@ pub use self::{
 };
 use self::{finder::Finder, value::Value};
 use crate::{
+    amount::Amount,
     file::{
         columns::{AMOUNTS, ERP_TEXTS, FileColumns, REQUIRED, REVIEW_TEXTS, TEXTS, key_of},
         mapping_profile::{
-            BalanceRule, ColumnRef, ExtraColumns, KeepOrDrop, MappingProfile, RepeatedHeaders, Target, Test, ValueRule,
+            BalanceRule, ColumnRef, Condition, ExtraColumns, KeepOrDrop, MappingProfile, RepeatedHeaders, Target, Test,
+            ValueRule,
         },
         records::Record,
     },
@@ -55,6 +57,19 @@ struct Contra {
     account_code: Value,
     /// Those that differ from the first row's.
     texts: [Option<Value>; TEXTS],
+    /// Its own amounts, of which balances are those of the other side; otherwise it has the first row's.
+    amounts: Option<[Option<AmountSource>; AMOUNTS.len()]>,
+}
+
+/// What of a record a side of it is: the first row's, or the second's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// It has an account, or what is wrong with that is to be told.
+    Row,
+    /// It names no account.
+    Keyless,
+    /// There is nothing on it: no account, and no amount of its own.
+    Absent,
 }
 
 #[derive(Debug)]
@@ -71,10 +86,49 @@ struct Filter {
 pub enum Filtered {
     /// It counts.
     Kept,
-    /// The profile leaves it out.
-    Dropped,
-    /// It and all after it are a footer.
-    End,
+    /// The profile leaves it out, by one of its rules.
+    Dropped(Rule),
+    /// It and all after it are a footer, by one of the profile's rules.
+    End(Rule),
+}
+
+/// A rule of a profile by which rows are left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// A condition that rows that count fulfil, by its place.
+    Keep(usize),
+    /// A condition that leaves a row out, by its place.
+    Drop(usize),
+    /// A condition that ends the file, by its place.
+    End(usize),
+    /// A row has no account code.
+    WithoutKey,
+    /// The second row of a line has no account code, but something in its place.
+    ContraWithoutKey,
+    /// A line names no contra account, so that it makes one row.
+    WithoutContra,
+    /// A line has neither an account nor an amount on either side.
+    WithoutPosting,
+}
+
+impl Rule {
+    /// What it is in a profile.
+    pub fn described(self, profile: &MappingProfile) -> String {
+        let rows = &profile.rows;
+        let told = |name: &str, conditions: &[Condition], place: usize| match conditions.get(place) {
+            Some(condition) => format!("{name} {condition}"),
+            None => name.to_owned(),
+        };
+        match self {
+            Self::Keep(place) => told("keep", &rows.keep, place),
+            Self::Drop(place) => told("drop", &rows.drop, place),
+            Self::End(place) => told("end", &rows.end, place),
+            Self::WithoutKey => "without_key".to_owned(),
+            Self::ContraWithoutKey => "without_key of the contra account".to_owned(),
+            Self::WithoutContra => "no contra account".to_owned(),
+            Self::WithoutPosting => "no account and no amount".to_owned(),
+        }
+    }
 }
 
 impl Layout {
@@ -166,11 +220,15 @@ impl Layout {
     /// Holds a record against the profile's conditions, and remembers what later cells are filled from.
     pub fn filter(&mut self, record: &Record<'_>) -> Filtered {
         self.remember(record);
-        if self.end.iter().any(|filter| filter.holds(record)) {
-            return Filtered::End;
+        let first = |filters: &[Filter], holds| filters.iter().position(|filter| filter.holds(record) == holds);
+        if let Some(place) = first(&self.end, true) {
+            return Filtered::End(Rule::End(place));
         }
-        let dropped = self.drop.iter().any(|filter| filter.holds(record));
-        if dropped || !self.keep.iter().all(|filter| filter.holds(record)) { Filtered::Dropped } else { Filtered::Kept }
+        let dropped = first(&self.drop, true).map(Rule::Drop);
+        match dropped.or_else(|| first(&self.keep, false).map(Rule::Keep)) {
+            Some(rule) => Filtered::Dropped(rule),
+            None => Filtered::Kept,
+        }
     }
 
     fn remember(&mut self, record: &Record<'_>) {
@@ -198,9 +256,9 @@ impl Layout {
         Some(Values { layout: self, record, slice, contra: Some(contra) })
     }
 
-    /// Whether each record makes a second row.
-    pub fn has_contra(&self) -> bool {
-        self.contra.is_some()
+    /// Whether second rows have amounts of their own.
+    pub fn contra_has_amounts(&self) -> bool {
+        self.contra.as_ref().is_some_and(|contra| contra.amounts.is_some())
     }
 }
 
@@ -219,6 +277,30 @@ impl<'a> Values<'a> {
     pub fn account_code(&self) -> Result<Cow<'a, str>, String> {
         let value = self.contra.map_or(&self.layout.account_code, |contra| &contra.account_code);
         self.text(value).map(Option::unwrap_or_default)
+    }
+
+    /// Whether there is anything where the account code comes from.
+    fn names_account(&self) -> bool {
+        let value = self.contra.map_or(&self.layout.account_code, |contra| &contra.account_code);
+        !value.is_blank(self)
+    }
+
+    /// Whether this side of the record is a row.
+    pub fn side(&self, amounts: &mut AmountContext<'_>) -> Side {
+        if !self.account_code().is_ok_and(|code| code.trim().is_empty()) {
+            return Side::Row;
+        }
+        if self.names_account() {
+            return Side::Keyless;
+        }
+        // Where both sides have amounts of their own, a blank account beside a blank amount is no posting.
+        let has_own_amounts = self.layout.contra_has_amounts();
+        let mut is_posting = || {
+            let amount = self.amount_source(0).map(|source| source.read(self, amounts));
+            !matches!(amount, None | Some(Ok(None | Some(Amount::ZERO))))
+        };
+        let is_absent = if has_own_amounts { !is_posting() } else { self.is_contra() };
+        if is_absent { Side::Absent } else { Side::Keyless }
     }
 
     /// The company code; blank if the record has none.
@@ -243,9 +325,15 @@ impl<'a> Values<'a> {
         self.contra.is_some()
     }
 
+    /// Whether the row is the record's second and has amounts of its own.
+    pub fn has_own_amounts(&self) -> bool {
+        self.contra.is_some_and(|contra| contra.amounts.is_some())
+    }
+
     /// Where an amount comes from, by its place in [`AMOUNTS`].
     pub fn amount_source(&self, place: usize) -> Option<&'a AmountSource> {
-        self.layout.amounts[place].as_ref()
+        let own = self.contra.and_then(|contra| contra.amounts.as_ref());
+        own.unwrap_or(&self.layout.amounts)[place].as_ref()
     }
 
     /// How many columns the file has.

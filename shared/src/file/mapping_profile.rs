@@ -67,7 +67,8 @@ pub struct MappingProfile {
     /// Where the balance carried forward comes from, if it is more than one column.
     pub balance_carryforward: Option<BalanceRule>,
     /// Columns of a second row that each record makes, on the contra account and with the sign turned: those
-    /// that differ from the first row's, the account code among them.
+    /// that differ from the first row's, the account code among them. Amounts that stand here are the second row's
+    /// own; a balance is that of the other side, so that its sign is turned, too.
     pub contra: BTreeMap<Target, ColumnRule>,
     /// Where each column of the ledger comes from; one that is not named here has its own name in the file.
     pub columns: BTreeMap<Target, ColumnRule>,
@@ -249,9 +250,13 @@ impl MappingProfile {
 
 /// What is wrong with the columns of a contra row.
 fn contra_fault(contra: &BTreeMap<Target, ColumnRule>) -> Option<String> {
-    let allowed = |target: &Target| *target == Target::ACCOUNT_CODE || target.is_text();
+    let is_amount = |target: &Target| crate::file::columns::AMOUNTS.contains(&target.as_str());
+    let allowed = |target: &Target| *target == Target::ACCOUNT_CODE || target.is_text() || is_amount(target);
     if let Some(target) = contra.keys().find(|target| !allowed(target)) {
-        return Some(format!("{target} cannot stand under [contra], where account_code and texts can"));
+        return Some(format!("{target} cannot stand under [contra], where account_code, amounts and texts can"));
+    }
+    if contra.keys().any(is_amount) && !contra.contains_key(&Target::BALANCE) {
+        return Some("amounts under [contra] need the balance of the contra account".to_owned());
     }
     let lacks_code = !contra.is_empty() && !contra.contains_key(&Target::ACCOUNT_CODE);
     lacks_code.then(|| "[contra] needs the account_code of the contra account".to_owned())

@@ -6,7 +6,7 @@ use crate::{
     file::{
         columns::FileColumns,
         dialect::{Dialect, FileLimits, Opened},
-        layout::{Filtered, Layout},
+        layout::{Filtered, Layout, Values},
         mapping_profile::{MappingProfile, WithoutKey},
     },
     message::failure::Failure,
@@ -59,12 +59,13 @@ pub fn survey(
         }
         match layout.filter(&record) {
             Filtered::Kept => {}
-            Filtered::Dropped => continue,
-            Filtered::End => break,
+            Filtered::Dropped(_) => continue,
+            Filtered::End(_) => break,
         }
         let values = layout.values(record, slice);
-        let keyless = values.account_code().is_ok_and(|code| code.trim().is_empty());
-        if keyless && profile.rows.without_key == WithoutKey::Skip {
+        let is_keyless = |values: &Values<'_>| values.account_code().is_ok_and(|code| code.trim().is_empty());
+        let has_contra = layout.contra_values(record, slice).is_some_and(|values| !is_keyless(&values));
+        if is_keyless(&values) && !has_contra && profile.rows.without_key == WithoutKey::Skip {
             continue;
         }
         rows += 1;

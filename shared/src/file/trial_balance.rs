@@ -2,6 +2,7 @@
 //!
 //! Everything here is computed from the file's bytes alone; `check` and the worker share it.
 
+mod left_out;
 mod row;
 
 use std::{
@@ -10,7 +11,11 @@ use std::{
     io::Read,
 };
 
-use self::row::{Belongs, belongs, row};
+pub use self::left_out::LeftOut;
+use self::{
+    left_out::Tally,
+    row::{Belongs, belongs, row},
+};
 use crate::{
     amount::Amount,
     file::{
@@ -18,7 +23,7 @@ use crate::{
         columns::{AMOUNTS, FileColumns, TEXTS},
         data_profile::{DataProfile, Profiler},
         dialect::{Dialect, FileLimits, Opened},
-        layout::{AmountContext, Filtered, Layout},
+        layout::{AmountContext, Filtered, Layout, Rule, Side},
         mapping_profile::{DecimalMark, LongRecords, MappingProfile, ShortRecords, WithoutKey},
         records::Record,
     },
@@ -140,10 +145,12 @@ pub struct CheckedSlice {
     pub failed: u64,
     /// The sum of the good rows' balances.
     pub balance_sum: Amount,
-    /// Rows that the profile leaves out.
+    /// Rows that the profile leaves out by its conditions.
     pub left_out: u64,
-    /// Rows without an account code, which the profile leaves out.
+    /// Rows without an account code, which the profile leaves out, among them the second ones of lines.
     pub without_key: u64,
+    /// What each rule leaves out, in rows and in money.
+    pub left_out_by: Vec<LeftOut>,
     /// Statistics of the good rows.
     pub profile: DataProfile,
     /// What a person should look at.
@@ -177,8 +184,9 @@ struct Reading<'a> {
     blank_rows: u64,
     empty_rows: u64,
     other_rows: u64,
-    left_out: u64,
-    without_key: u64,
+    left_out: Tally,
+    /// Whether what follows the end of the rows cannot be told apart as rows.
+    is_footer_unread: bool,
     others: BTreeSet<(String, String)>,
     bad: Vec<BadRow>,
     bad_total: u64,
@@ -214,15 +222,27 @@ pub fn read(
         blank_rows: 0,
         empty_rows: 0,
         other_rows: 0,
-        left_out: 0,
-        without_key: 0,
+        left_out: Tally::default(),
+        is_footer_unread: false,
         others: BTreeSet::new(),
         bad: Vec::new(),
         bad_total: 0,
     };
-    while let Some(record) = opened.next_record()? {
-        if reading.take(record, sink)? == Filtered::End {
-            break;
+    let mut ended = None;
+    loop {
+        match (ended, opened.next_record()) {
+            (_, Ok(None)) => break,
+            (Some(rule), Ok(Some(record))) => reading.leave_out(rule, record),
+            (None, Ok(Some(record))) => match reading.take(record, sink)? {
+                Filtered::End(rule) => ended = Some(rule),
+                Filtered::Kept | Filtered::Dropped(_) => {}
+            },
+            // A footer may have any form.
+            (Some(_), Err(failure)) if !failure.code.is_transient() => {
+                reading.is_footer_unread = true;
+                break;
+            }
+            (_, Err(failure)) => return Err(failure.into()),
         }
     }
     reading.finish(opened.dialect)
@@ -247,11 +267,11 @@ impl Reading<'_> {
     fn take(&mut self, record: Record<'_>, sink: &mut impl RowSink) -> Result<Filtered, Stopped> {
         if record.iter().all(|cell| cell.trim().is_empty()) {
             self.empty_rows += 1;
-            return Ok(Filtered::Dropped);
+            return Ok(Filtered::Kept);
         }
         let filtered = self.layout.filter(&record);
-        if filtered != Filtered::Kept {
-            self.left_out += 1;
+        if let Filtered::Dropped(rule) | Filtered::End(rule) = filtered {
+            self.leave_out(rule, record);
             return Ok(filtered);
         }
         let (record, whole) = self.measured(record);
@@ -259,16 +279,19 @@ impl Reading<'_> {
         let profile = request.profile;
         let values = self.layout.values(record, request.slice);
         let line = record.line;
-        let skips = profile.rows.without_key == WithoutKey::Skip;
-        let keyless = skips && values.account_code().is_ok_and(|code| code.trim().is_empty());
         let contra = self.layout.contra_values(record, request.slice);
-        // A record whose contra account is blank makes one row.
-        let has_contra = contra.is_some_and(|values| !values.account_code().is_ok_and(|code| code.trim().is_empty()));
-        if keyless {
-            self.without_key += 1;
-            if !has_contra {
-                return Ok(Filtered::Dropped);
-            }
+        let mut amounts = AmountContext::quiet(&self.amounts, self.decimal);
+        let skips = profile.rows.without_key == WithoutKey::Skip;
+        // Most files have one account a line, and what is wrong with that is found as it is read.
+        let own_side = if skips || contra.is_some() { values.side(&mut amounts) } else { Side::Row };
+        let contra_side = contra.as_ref().map(|contra| contra.side(&mut amounts));
+        // Each side is judged for itself. What names no account and is not skipped is found to be bad below.
+        let is_row = |side| side == Side::Row || side == Side::Keyless && !skips;
+        let (has_own, has_contra) = (is_row(own_side), contra_side.is_some_and(is_row));
+        if !has_own && !has_contra {
+            // Of a total or a title, entity and period are not looked at.
+            self.leave_out_sides(record, own_side, contra_side);
+            return Ok(Filtered::Kept);
         }
         let belongs = belongs(&values, request.slice, whole);
         match belongs {
@@ -278,24 +301,23 @@ impl Reading<'_> {
                     self.others.insert((entity, period));
                 }
                 if self.assumptions.scan_other_slices {
-                    for place in 0..AMOUNTS.len() {
-                        if let Some(source) = values.amount_source(place) {
-                            let evidence = Some(&mut self.evidence);
-                            let mut reading = AmountContext {
-                                reader: &self.amounts,
-                                decimal: self.decimal,
-                                evidence,
-                                thorough: true,
-                            };
+                    let mut reading = AmountContext {
+                        evidence: Some(&mut self.evidence),
+                        thorough: true,
+                        ..AmountContext::quiet(&self.amounts, self.decimal)
+                    };
+                    for values in std::iter::once(&values).chain(contra.as_ref().filter(|side| side.has_own_amounts()))
+                    {
+                        for source in (0..AMOUNTS.len()).filter_map(|place| values.amount_source(place)) {
                             // What is not an amount there is the business of that slice's job.
-                            let _ = source.read(&values, &mut reading);
+                            let _ = source.read(values, &mut reading);
                         }
                     }
                 }
                 if self.blank_rows > 0 {
                     return Err(Stopped::Again(Assumptions { blanks: Blanks::Bad, ..self.assumptions }));
                 }
-                return Ok(Filtered::Dropped);
+                return Ok(Filtered::Kept);
             }
             Belongs::Nowhere(bad) => return self.refuse(bad, record.raw, sink),
             Belongs::HereIfAlone(column) if self.assumptions.blanks == Blanks::Bad || self.other_rows > 0 => {
@@ -306,7 +328,10 @@ impl Reading<'_> {
             Belongs::HereIfAlone(_) => self.blank_rows += 1,
             Belongs::Here => {}
         }
-        self.rows_of(record, !keyless, has_contra, sink)
+        if !has_own || contra_side.is_some() && !has_contra {
+            self.leave_out_sides(record, own_side, contra_side);
+        }
+        self.rows_of(record, has_own, has_contra, sink)
     }
 
     /// Takes the rows that a record makes, both of them or none: its own, and that of its contra account.
@@ -321,10 +346,9 @@ impl Reading<'_> {
         let own = own.then(|| self.layout.values(record, request.slice));
         let contra = if contra { self.layout.contra_values(record, request.slice) } else { None };
         let mut amounts = AmountContext {
-            reader: &self.amounts,
-            decimal: self.decimal,
             evidence: request.profile.amounts.decimal.is_none().then_some(&mut self.evidence),
             thorough: self.assumptions.amounts == DecimalAssumption::Mixed,
+            ..AmountContext::quiet(&self.amounts, self.decimal)
         };
         let mut made = [const { None }; 2];
         for (place, values) in [own, contra].iter().enumerate() {
@@ -360,6 +384,39 @@ impl Reading<'_> {
             }
         }
         Ok(Filtered::Kept)
+    }
+
+    /// Counts a row that a rule leaves out, and its balance if it can be read.
+    fn leave_out(&mut self, rule: Rule, record: Record<'_>) {
+        if record.iter().all(|cell| cell.trim().is_empty()) {
+            return;
+        }
+        let values = self.layout.values(record, self.request.slice);
+        self.left_out.add(rule, &values, &mut AmountContext::quiet(&self.amounts, self.decimal));
+    }
+
+    /// Counts the sides of a record that make no row.
+    fn leave_out_sides(&mut self, record: Record<'_>, own_side: Side, contra_side: Option<Side>) {
+        let own = self.layout.values(record, self.request.slice);
+        let contra = self.layout.contra_values(record, self.request.slice);
+        let skips = self.request.profile.rows.without_key == WithoutKey::Skip;
+        let mut amounts = AmountContext::quiet(&self.amounts, self.decimal);
+        let has_own_amounts = self.layout.contra_has_amounts();
+        if own_side == Side::Absent && contra_side.is_none_or(|side| side == Side::Absent) {
+            self.left_out.add(Rule::WithoutPosting, &own, &mut amounts);
+        }
+        if own_side == Side::Keyless && skips {
+            self.left_out.add(Rule::WithoutKey, &own, &mut amounts);
+        }
+        match (contra_side, &contra) {
+            (Some(Side::Keyless), Some(contra)) if skips => {
+                self.left_out.add(Rule::ContraWithoutKey, contra, &mut amounts);
+            }
+            (Some(Side::Absent), _) if !has_own_amounts && own_side == Side::Row => {
+                self.left_out.add(Rule::WithoutContra, &own, &mut amounts);
+            }
+            _ => {}
+        }
     }
 
     /// The record with as many fields as the header, where the profile allows for it, and whether it is that long.
@@ -430,7 +487,7 @@ impl Reading<'_> {
         if self.bad.len() < LISTED_ROWS {
             self.bad.push(bad);
         }
-        Ok(Filtered::Dropped)
+        Ok(Filtered::Kept)
     }
 
     fn bad_rows(&mut self, message: String) -> Failure {
@@ -477,12 +534,14 @@ impl Reading<'_> {
         if self.empty_rows > 0 {
             warnings.push(format!("rows without any value were left out: {}", self.empty_rows));
         }
-        if self.left_out > 0 {
-            warnings.push(format!("rows that the mapping profile does not choose were left out: {}", self.left_out));
+        let left_out_by = self.left_out.told(self.request.profile);
+        warnings.extend(left_out::warnings(&left_out_by));
+        if self.is_footer_unread {
+            warnings
+                .push("what follows the row that ends the file cannot be read as rows, and is not counted".to_owned());
         }
-        if self.without_key > 0 {
-            warnings.push(format!("rows without an account code were left out: {}", self.without_key));
-        }
+        let by_condition = |rule| matches!(rule, Rule::Keep(_) | Rule::Drop(_) | Rule::End(_));
+        let without_key = |rule| matches!(rule, Rule::WithoutKey | Rule::ContraWithoutKey);
         Ok(CheckedSlice {
             rows: self.rows,
             rows_other_slices: self.other_rows,
@@ -491,8 +550,9 @@ impl Reading<'_> {
             balance_sum: sum,
             profile,
             warnings,
-            left_out: self.left_out,
-            without_key: self.without_key,
+            left_out: self.left_out.rows(by_condition),
+            without_key: self.left_out.rows(without_key),
+            left_out_by,
             dialect,
             decimal: self.decimal,
             columns: self.layout.columns,

@@ -116,7 +116,12 @@ fn within(units: i128) -> Result<Amount, String> {
     Amount::from_units(units).ok_or_else(|| InvalidAmount::TooLarge.to_string())
 }
 
-impl AmountContext<'_> {
+impl<'a> AmountContext<'a> {
+    /// Reads amounts of which nothing is to be learnt.
+    pub fn quiet(reader: &'a AmountReader, decimal: DecimalMark) -> Self {
+        Self { reader, decimal, evidence: None, thorough: false }
+    }
+
     fn read(&mut self, text: &str, is_number: bool, line: u64) -> Result<Option<Amount>, InvalidAmount> {
         if is_number {
             let amount = Amount::parse(text.as_bytes())?;

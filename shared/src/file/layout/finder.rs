@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     file::{
-        columns::{ERP_TEXTS, FileColumns, REQUIRED, REVIEW_TEXTS, key_of},
+        columns::{AMOUNTS, ERP_TEXTS, FileColumns, REQUIRED, REVIEW_TEXTS, key_of},
         mapping_profile::{
             BalanceRule, ColumnRef, ColumnRule, Condition, FilterColumn, MappingProfile, Target, ValueRule,
         },
@@ -85,7 +85,14 @@ impl<'a> Finder<'a> {
             let (target, rule) = profile.contra.iter().find(|(target, _)| target.as_str() == *name)?;
             self.ruled(*target, rule)
         });
-        Some(Box::new(Contra { account_code, texts }))
+        let has_amounts = profile.contra.keys().any(|target| AMOUNTS.contains(&target.as_str()));
+        let amounts = has_amounts.then(|| {
+            AMOUNTS.map(|name| {
+                let (target, rule) = profile.contra.iter().find(|(target, _)| target.as_str() == name)?;
+                Some(AmountSource::Text { value: self.ruled(*target, rule)?, negate: false })
+            })
+        });
+        Some(Box::new(Contra { account_code, texts, amounts }))
     }
 
     fn cell(&self, place: usize) -> Value {

@@ -60,6 +60,21 @@ impl Value {
         }
     }
 
+    /// Whether there is nothing where it comes from.
+    pub(super) fn is_blank(&self, values: &Values<'_>) -> bool {
+        match self {
+            Self::Ruled(ruled) => {
+                let held = ruled.slot.is_some_and(|slot| !values.layout.held[slot].is_empty());
+                !held && ruled.origin.is_blank(values)
+            }
+            Self::Constant(text) => text.trim().is_empty(),
+            Self::Message(_) => false,
+            Self::Cell(_) | Self::Trimmed(_) | Self::Joined(..) => {
+                self.of_cells(&values.record).is_none_or(|text| text.trim().is_empty())
+            }
+        }
+    }
+
     /// Remembers a text that later blank cells are filled from.
     pub(super) fn remember(&self, record: &Record<'_>, held: &mut [String]) {
         let Self::Ruled(ruled) = self else { return };

@@ -21,8 +21,8 @@ const ENGLISH: [&str; 12] = [
 /// How a period or a date within it is written: `MM/YYYY`, `DD.MM.YYYY`, `MMM-YY`, `YYYYPPP`.
 ///
 /// `YYYY` is a year, `YY` one of 2000 to 2099, `Y` one of any length to which the year offset is added;
-/// `MM` and `M` are a month or closing period from 1 to 16, `PPP` the same in three digits; `MMM` is a
-/// month's name or its beginning; `DD` and `D` are a day; `*` is anything; letters in brackets, and all
+/// `MM` and `M` are a month from 1 to 12, or a closing period to 16 where the format has no day, `PPP` the same in
+/// three digits; `MMM` is a month's name or its beginning; `DD` and `D` are a day; `*` is anything; letters in brackets, and all
 /// other characters, stand for themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeriodFormat {
@@ -116,7 +116,9 @@ impl PeriodFormat {
             }
         }
         let (year, month) = (year?.checked_add(self.year_offset)?, month?);
-        let fits = rest.is_empty() && (1000..=9999).contains(&year) && (1..=16).contains(&month);
+        // A date is never one of a closing period: 15/01/2025 under MM/DD/YYYY has its day first.
+        let most = if self.tokens.iter().any(|token| matches!(token, Token::Day(..))) { 12 } else { 16 };
+        let fits = rest.is_empty() && (1000..=9999).contains(&year) && (1..=most).contains(&month);
         fits.then(|| format!("{year:04}-{month:02}"))
     }
 
@@ -230,6 +232,9 @@ mod tests {
             ("YYYY-MM", "2022-06-01"),
             ("DD.MM.YYYY", "2022-06-30"),
             ("DD.MM.YYYY", "32.06.2022"),
+            ("MM/DD/YYYY", "15/01/2022"),
+            ("YYYY-MM-DD", "2022-13-01"),
+            ("PPP/D/YYYY", "013/1/2022"),
             ("MMM-YY", "Ju-22"),
             ("MM/YYYY", "Total"),
             ("MM/YYYY", ""),

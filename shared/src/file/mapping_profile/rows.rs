@@ -1,5 +1,7 @@
 //! Which rows of a file count.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{columns::ColumnRef, pattern::Pattern};
@@ -144,6 +146,30 @@ impl From<Condition> for Written {
             Test::Blank(blank) => written.blank = Some(blank),
         }
         written
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.column {
+            FilterColumn::One(column) => write!(f, "{column} ")?,
+            FilterColumn::Any => f.write_str("* ")?,
+        }
+        let more = |texts: &[String]| match texts {
+            [first] => format!("{first:?}"),
+            [first, rest @ ..] => format!("{first:?} or {} more", rest.len()),
+            [] => "nothing".to_owned(),
+        };
+        match &self.test {
+            Test::Is(texts) => write!(f, "is {}", more(texts)),
+            Test::IsNot(texts) => write!(f, "is_not {}", more(texts)),
+            Test::StartsWith(text) => write!(f, "starts_with {text:?}"),
+            Test::EndsWith(text) => write!(f, "ends_with {text:?}"),
+            Test::Contains(text) => write!(f, "contains {text:?}"),
+            Test::Matches(pattern) => write!(f, "matches '{}'", pattern.0.as_str()),
+            Test::MatchesNot(pattern) => write!(f, "matches_not '{}'", pattern.0.as_str()),
+            Test::Blank(blank) => write!(f, "blank {blank}"),
+        }
     }
 }
 

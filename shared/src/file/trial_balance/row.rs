@@ -87,7 +87,8 @@ pub(super) fn row<'a>(
     };
     let account_code = code(values.account_code(), "account_code")?;
     if account_code.is_empty() {
-        return Err(bad("account_code", "is blank".to_owned()));
+        let reason = if values.is_contra() { "of the contra account is blank" } else { "is blank" };
+        return Err(bad("account_code", reason.to_owned()));
     }
     let company_code = code(values.company_code(), "company_code")?;
     let mut amounts = [None; AMOUNTS.len()];
@@ -99,7 +100,8 @@ pub(super) fn row<'a>(
     if values.is_contra() {
         let turned = |amount: Option<Amount>| amount.and_then(|amount| Amount::from_units(-amount.units()));
         let [balance, forward, debit, credit] = amounts;
-        amounts = [turned(balance), turned(forward), credit, debit];
+        let [debit, credit] = if values.has_own_amounts() { [debit, credit] } else { [credit, debit] };
+        amounts = [turned(balance), turned(forward), debit, credit];
     }
     let mut texts = [const { None }; TEXTS];
     for (place, (text, name)) in texts.iter_mut().zip(ERP_TEXTS.into_iter().chain(REVIEW_TEXTS)).enumerate() {

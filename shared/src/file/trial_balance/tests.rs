@@ -324,3 +324,84 @@ fn mistakes_of_a_profile_that_would_move_figures_are_refused() {
     let implied = format!("[amounts]\nthousands = '.'\n{BRIEF}");
     assert_eq!(through(&implied, "account_code;account_name;balance\n1;x;1.234\n").unwrap(), ["2:A/1=1234"]);
 }
+
+/// The slice A 2022-06 as a profile reads it, and its rows.
+fn checked(profile: &str, text: &str) -> (CheckedSlice, Vec<String>) {
+    let slice = slice();
+    let profile = MappingProfile::parse("erp".parse().unwrap(), profile).unwrap();
+    let request = request(&slice, &profile);
+    let mut sink = Collected::default();
+    let read = read_until_settled(|assumptions| {
+        sink = Collected::default();
+        read(text.as_bytes(), &request, assumptions, &mut sink)
+    });
+    (read.unwrap(), sink.0)
+}
+
+#[test]
+fn a_contra_account_that_has_no_such_part_is_bad_or_left_out_in_rows_and_money() {
+    let contra = "[contra]\naccount_code = { column = 'gegen', part = '^(\\d+)$' }\n";
+    let text = "account_code;account_name;gegen;balance\n1200;x;8400x;50,00\n1300;y;8401;7,00\n";
+    let refused = through(&format!("repeated_keys = 'sum'\n{contra}{BRIEF}"), text).unwrap_err();
+    assert!(refused.contains("line 2, account_code: of the contra account is blank"), "{refused}");
+    let skips = format!("repeated_keys = 'sum'\n[rows]\nwithout_key = 'skip'\n{contra}{BRIEF}");
+    let (read, rows) = checked(&skips, text);
+    assert_eq!(rows, ["2:A/1200=50", "3:A/1300=7", "3:A/8401=-7"]);
+    assert_eq!(read.warnings, ["rows left out by without_key of the contra account: 1; their balances sum to -50"]);
+    assert_eq!(read.without_key, 1);
+    let (read, rows) = checked(&skips, "account_code;account_name;gegen;balance\n;x;8400;50,00\n");
+    assert_eq!(rows, ["2:A/8400=-50"], "the other side of a line is judged for itself");
+    assert_eq!(read.warnings, ["rows left out by without_key: 1; their balances sum to 50"]);
+    let (read, rows) = checked(&skips, "account_code;account_name;gegen;balance\n1200;x;;50,00\n");
+    assert_eq!(rows, ["2:A/1200=50"]);
+    assert_eq!(read.warnings, ["lines with no contra account: 1; their balances sum to 50"]);
+}
+
+#[test]
+fn both_sides_of_a_line_have_amounts_of_their_own() {
+    let profile = format!(
+        "repeated_keys = 'sum'\n{BRIEF}account_code = '借方科目'\naccount_name = '借方科目'\nbalance = '借方金額'\n\
+         debit_period = '借方金額'\n\
+         [contra]\naccount_code = '貸方科目'\naccount_name = '貸方科目'\nbalance = '貸方金額'\ncredit_period = '貸方金額'\n"
+    );
+    let text = "借方科目,借方金額,貸方科目,貸方金額,摘要\n\
+                普通預金,93000,資本金,100000,x\n支払手数料,7000,,,x\n,,現金,5,\n旅費,5,,0,\n,,,,memo\n";
+    let (read, rows) = checked(&profile, text);
+    let rows: Vec<_> = rows.iter().filter(|row| !row.starts_with('{')).collect();
+    assert_eq!(rows, ["2:A/普通預金=93000", "2:A/資本金=-100000", "3:A/支払手数料=7000", "4:A/現金=-5", "5:A/旅費=5"]);
+    assert_eq!(read.warnings[1..], ["lines with no account and no amount: 1; their balances sum to 0"]);
+    for (line, told) in [
+        (",7000,資本金,100000,x\n", "line 2, account_code: is blank"),
+        ("普通預金,93000,,100000,x\n", "line 2, account_code: of the contra account is blank"),
+    ] {
+        let text = format!("借方科目,借方金額,貸方科目,貸方金額,摘要\n{line}");
+        let refused = through(&profile, &text).unwrap_err();
+        assert!(refused.contains(told), "{refused}");
+    }
+    let alone = "[contra]\naccount_code = 'a'\ncredit_period = 'b'";
+    assert!(through(alone, "").unwrap_err().contains("amounts under [contra] need the balance"));
+}
+
+#[test]
+fn whatever_a_rule_leaves_out_is_counted_in_rows_and_money() {
+    let profile = format!(
+        "[rows]\nkeep = [{{ column = 'account_code', matches = '^\\d+$' }}]\ndrop = [{{ column = 'account_name', is = 'old' }}]\n\
+         end = [{{ column = 'account_code', is = 'Total' }}]\n{BRIEF}"
+    )
+    .replace("[rows]", "extra_columns = 'drop'\n[rows]");
+    let text =
+        "account_code,account_name,balance\n1,x,5\nA,y,2.50\n2,old,7\nB,z,n/a\nTotal,,5\n3,x,10\n4,x,11\n\n\"open";
+    let (read, rows) = checked(&profile, text);
+    assert_eq!(rows, ["2:A/1=5"]);
+    assert_eq!(
+        read.warnings,
+        [
+            "rows left out by keep account_code matches '^\\d+$': 2; their balances sum to 2.5, not counting those of 1 \
+             that cannot be read",
+            "rows left out by drop account_name is \"old\": 1; their balances sum to 7",
+            "rows left out by end account_code is \"Total\": 3; their balances sum to 26",
+            "what follows the row that ends the file cannot be read as rows, and is not counted",
+        ]
+    );
+    assert_eq!(read.left_out, 6);
+}
