@@ -3,6 +3,7 @@
 
 pub mod amount_text;
 pub mod balance_stats;
+pub mod classes;
 pub mod columns;
 pub mod data_profile;
 pub mod decode;

@@ -152,6 +152,7 @@ async fn gl_metadata_has_one_document_for_each_job_that_loaded() {
         "zero_balance_percentage",
         "blank_balances",
         "unique_counts",
+        "class_counts",
         "nil_check",
     ] {
         assert!(profile.contains_key(field), "{field} is not in {profile}");

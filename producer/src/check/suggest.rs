@@ -222,7 +222,7 @@ fn write(
         }
         (None, Some(debit), Some(credit), _) => {
             writeln!(toml, "\n[balance]\ndebit = {}\ncredit = {}", named(debit), named(credit))?;
-            writeln!(toml, "signed = false                  # true if credits carry their minus already")?;
+            writeln!(toml, "# signed = true                 # if credits carry their minus already")?;
         }
         _ => writeln!(toml, "\n# [balance] or columns.balance is missing: name the column of the amount")?,
     }

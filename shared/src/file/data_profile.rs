@@ -13,6 +13,7 @@ use crate::{
     amount::Amount,
     file::{
         balance_stats::{BalanceStats, Balances},
+        classes::ClassCounts,
         columns::FileColumns,
         records::Record,
     },
@@ -49,6 +50,8 @@ pub struct DataProfile {
     pub blank_balances: u64,
     /// Distinct values, blank ones not counted; 0 where the file lacks the column.
     pub unique_counts: BTreeMap<&'static str, usize>,
+    /// Rows by their classes.
+    pub class_counts: ClassCounts,
     /// Whether the slice sums to nil.
     pub nil_check: NilCheck,
 }
@@ -166,7 +169,12 @@ impl Profiler {
     /// # Errors
     /// If the temporary file of a large slice cannot be read.
     #[expect(clippy::float_arithmetic, reason = "percentages and megabytes are no amounts")]
-    pub fn finish(self, columns: &FileColumns, tolerance: Amount) -> io::Result<DataProfile> {
+    pub fn finish(
+        self,
+        columns: &FileColumns,
+        tolerance: Amount,
+        class_counts: ClassCounts,
+    ) -> io::Result<DataProfile> {
         let rows = self.rows;
         let percent = |count: u64| if rows == 0 { 0.0 } else { (count as f64 / rows as f64 * 1e4).round() / 1e2 };
         let sum = self.balances.sum().unwrap_or_default();
@@ -184,6 +192,7 @@ impl Profiler {
             zero_balance_percentage: percent(near_zero),
             blank_balances: blank,
             unique_counts: COUNTED.into_iter().zip(self.distinct.iter().map(|column| column.seen.len())).collect(),
+            class_counts,
             nil_check: NilCheck { sum, tolerance, balanced: sum.units().abs() <= tolerance.units().abs() },
             balance_stats: self.balances.stats()?,
         })

@@ -2,6 +2,7 @@
 
 mod amount;
 mod finder;
+mod sides;
 mod value;
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
 
 pub use self::{
     amount::{AmountContext, AmountSource},
+    sides::{SideSigns, SidesOf},
     value::Values,
 };
 use self::{finder::Finder, value::Value};
@@ -20,7 +22,6 @@ use crate::{
         columns::{AMOUNTS, ERP_TEXTS, FileColumns, REQUIRED, REVIEW_TEXTS, TEXTS, key_of},
         mapping_profile::{
             BalanceRule, ColumnRef, Condition, ExtraColumns, KeepOrDrop, MappingProfile, RepeatedHeaders, Target, Test,
-            ValueRule,
         },
         records::Record,
     },
@@ -232,7 +233,7 @@ impl Layout {
     }
 
     fn remember(&mut self, record: &Record<'_>) {
-        let Self { entity, period, company_code, account_code, texts, contra, held, .. } = self;
+        let Self { entity, period, company_code, account_code, amounts, texts, contra, held, .. } = self;
         if held.is_empty() {
             return;
         }
@@ -240,7 +241,9 @@ impl Layout {
         let contra = contra.as_deref();
         let contra_texts = contra.iter().flat_map(|contra| contra.texts.iter().map(Option::as_ref));
         let contra = contra_texts.chain([contra.map(|contra| &contra.account_code)]);
-        for value in keys.into_iter().chain(texts.iter().map(Option::as_ref)).chain(contra).flatten() {
+        let indicators = amounts.iter().map(|amount| amount.as_ref().and_then(AmountSource::indicator));
+        for value in keys.into_iter().chain(texts.iter().map(Option::as_ref)).chain(indicators).chain(contra).flatten()
+        {
             value.remember(record, held);
         }
     }
@@ -254,6 +257,14 @@ impl Layout {
     pub fn contra_values<'a>(&'a self, record: Record<'a>, slice: &'a Slice) -> Option<Values<'a>> {
         let contra = self.contra.as_deref()?;
         Some(Values { layout: self, record, slice, contra: Some(contra) })
+    }
+
+    /// What the columns of two sides are called, of the balance or of the balance carried forward.
+    pub fn side_names(&self, of: SidesOf) -> Option<[&str; 2]> {
+        let [balance, forward, ..] = &self.amounts;
+        let source = if of == SidesOf::Balance { balance } else { forward };
+        let Some(AmountSource::Sides { debit, credit, .. }) = source else { return None };
+        Some([*debit, *credit].map(|place| self.columns.names[place].as_str()))
     }
 
     /// Whether second rows have amounts of their own.
@@ -441,23 +452,18 @@ pub fn expected_names(profile: &MappingProfile) -> Vec<String> {
         }));
     };
     for target in Target::all() {
-        match profile.columns.get(&target).map(|rule| &rule.value) {
-            Some(ValueRule::Column(columns) | ValueRule::Joined(columns, _)) => add(columns),
-            Some(ValueRule::Constant(_) | ValueRule::Message(_)) => {}
+        match profile.columns.get(&target) {
+            Some(rule) => add(rule.columns()),
             None => add(&[ColumnRef::Name(target.as_str().to_owned())]),
         }
     }
-    for rule in profile.contra.values() {
-        if let ValueRule::Column(columns) | ValueRule::Joined(columns, _) = &rule.value {
-            add(columns);
-        }
-    }
+    profile.contra.values().for_each(|rule| add(rule.columns()));
     for rule in [&profile.balance, &profile.balance_carryforward].into_iter().flatten() {
         match rule {
             BalanceRule::Column { column, .. } => add(column),
             BalanceRule::Sides { debit, credit, .. } => [debit, credit].into_iter().for_each(|columns| add(columns)),
             BalanceRule::Indicated { column, indicator, .. } => {
-                [column, indicator].into_iter().for_each(|columns| add(columns));
+                [column.as_slice(), indicator.columns()].into_iter().for_each(&mut add);
             }
         }
     }

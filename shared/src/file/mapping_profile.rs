@@ -182,6 +182,10 @@ impl MappingProfile {
                 let reason = format!("{target} is an amount, which fill_down would count again");
                 return Err(invalid(line_of(toml, target.as_str()), reason));
             }
+            if !rule.one_of.is_empty() && !target.is_text() {
+                let reason = format!("one_of is for texts beside the key, not for {target}");
+                return Err(invalid(line_of(toml, target.as_str()), reason));
+            }
             if !rule.format.is_empty() && *target != Target::PERIOD {
                 return Err(invalid(
                     line_of(toml, target.as_str()),
@@ -202,10 +206,7 @@ impl MappingProfile {
 
     /// How many names and conditions each of its keys has, where a header or each record is checked against all of them.
     fn most_names(&self) -> Vec<(&'static str, usize)> {
-        let columns = |rule: &ColumnRule| match &rule.value {
-            ValueRule::Column(columns) | ValueRule::Joined(columns, _) => columns.len().max(rule.format.len()),
-            ValueRule::Constant(_) | ValueRule::Message(_) => rule.format.len(),
-        };
+        let columns = |rule: &ColumnRule| rule.columns().len().max(rule.format.len()).max(rule.one_of.len());
         let rules = self.columns.iter().chain(&self.contra);
         let mut counts: Vec<_> = rules.map(|(target, rule)| (target.as_str(), columns(rule))).collect();
         let mut balance = |rule: &Option<BalanceRule>| match rule {
@@ -216,7 +217,7 @@ impl MappingProfile {
             }
             Some(BalanceRule::Indicated { column, indicator, debit_values, credit_values, .. }) => counts.extend([
                 ("column", column.len()),
-                ("indicator", indicator.len()),
+                ("indicator", columns(indicator)),
                 ("debit_values", debit_values.len()),
                 ("credit_values", credit_values.len()),
             ]),

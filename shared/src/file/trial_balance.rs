@@ -20,10 +20,11 @@ use crate::{
     amount::Amount,
     file::{
         amount_text::{AmountReader, Evidence},
+        classes::Classes,
         columns::{AMOUNTS, FileColumns, TEXTS},
         data_profile::{DataProfile, Profiler},
         dialect::{Dialect, FileLimits, Opened},
-        layout::{AmountContext, Filtered, Layout, Rule, Side},
+        layout::{AmountContext, Filtered, Layout, Rule, Side, SideSigns, SidesOf},
         mapping_profile::{DecimalMark, LongRecords, MappingProfile, ShortRecords, WithoutKey},
         records::Record,
     },
@@ -179,6 +180,9 @@ struct Reading<'a> {
     amounts: AmountReader,
     decimal: DecimalMark,
     evidence: Evidence,
+    /// The signs of sides, of the balance and the balance carried forward.
+    sides: [SideSigns; 2],
+    classes: Classes,
     profiler: Profiler,
     rows: u64,
     blank_rows: u64,
@@ -217,6 +221,8 @@ pub fn read(
         amounts: AmountReader::new(&profile.amounts),
         decimal,
         evidence: Evidence::default(),
+        sides: Default::default(),
+        classes: Classes::new(profile),
         profiler,
         rows: 0,
         blank_rows: 0,
@@ -348,6 +354,7 @@ impl Reading<'_> {
         let mut amounts = AmountContext {
             evidence: request.profile.amounts.decimal.is_none().then_some(&mut self.evidence),
             thorough: self.assumptions.amounts == DecimalAssumption::Mixed,
+            sides: Some(&mut self.sides),
             ..AmountContext::quiet(&self.amounts, self.decimal)
         };
         let mut made = [const { None }; 2];
@@ -376,6 +383,7 @@ impl Reading<'_> {
         }
         for (row, balance, counted) in made.iter().flatten() {
             self.rows += 1;
+            self.classes.add(&row.texts);
             let counted = counted.each_ref().map(AsRef::as_ref);
             self.profiler.add(&record, counted, *balance).map_err(|error| scratch(&error))?;
             // A job that will fail writes nothing more, but every bad row is still found.
@@ -473,6 +481,21 @@ impl Reading<'_> {
         Err(Failure::new(ErrorCode::AmbiguousAmounts, Stage::Map, reason).into())
     }
 
+    /// Makes sure that a minus on one of two sides has one meaning.
+    fn one_meaning_of_signs(&self) -> Result<(), Failure> {
+        for (signs, of, table) in self
+            .sides
+            .iter()
+            .zip([(SidesOf::Balance, "balance"), (SidesOf::Forward, "balance_carryforward")])
+            .map(|(signs, (of, table))| (signs, of, table))
+        {
+            let Some(reason) = self.layout.side_names(of).and_then(|names| signs.two_readings(names)) else { continue };
+            let reason = format!("{reason}; say which under [{table}] of the mapping profile");
+            return Err(Failure::new(ErrorCode::AmbiguousAmounts, Stage::Map, reason));
+        }
+        Ok(())
+    }
+
     fn refuse(&mut self, bad: BadRow, raw: &str, sink: &mut impl RowSink) -> Result<Filtered, Stopped> {
         self.bad_total += 1;
         if self.request.on_error == OnError::Quarantine {
@@ -499,6 +522,7 @@ impl Reading<'_> {
 
     fn finish(mut self, dialect: Dialect) -> Result<CheckedSlice, Stopped> {
         self.one_reading()?;
+        self.one_meaning_of_signs()?;
         if self.bad_total > 0 && (self.request.on_error == OnError::Abort || self.rows == 0) {
             let first = self.bad.first().map(described).unwrap_or_default();
             let message =
@@ -513,7 +537,8 @@ impl Reading<'_> {
             Failure::new(ErrorCode::RowInvalid, Stage::Control, reason)
         })?;
         self.control(sum)?;
-        let profile = self.profiler.finish(&self.layout.columns, self.request.nil_tolerance);
+        let classes = self.classes.counts();
+        let profile = self.profiler.finish(&self.layout.columns, self.request.nil_tolerance, classes);
         let profile = profile.map_err(|error| scratch(&error))?;
         if self.request.require_balanced && !profile.nil_check.balanced {
             let reason = format!("the slice sums to {sum}, not to nil within {}", self.request.nil_tolerance);
@@ -534,6 +559,7 @@ impl Reading<'_> {
         if self.empty_rows > 0 {
             warnings.push(format!("rows without any value were left out: {}", self.empty_rows));
         }
+        warnings.extend(self.classes.warnings());
         let left_out_by = self.left_out.told(self.request.profile);
         warnings.extend(left_out::warnings(&left_out_by));
         if self.is_footer_unread {

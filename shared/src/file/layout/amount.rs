@@ -1,6 +1,9 @@
 //! Amounts of a record, as the profile's rules make them.
 
-use super::value::{Value, Values};
+use super::{
+    sides::{SideSigns, SidesOf},
+    value::{Value, Values},
+};
 use crate::{
     amount::{Amount, InvalidAmount, SCALE},
     file::{
@@ -25,8 +28,10 @@ pub enum AmountSource {
         debit: usize,
         /// The cell of what is credited.
         credit: usize,
-        /// Whether credits carry their minus already.
-        signed: bool,
+        /// Whether credits carry their minus already, if the profile says.
+        signed: Option<bool>,
+        /// Whose sides they are.
+        of: SidesOf,
         /// Whether the sign of the result is turned.
         negate: bool,
     },
@@ -34,8 +39,8 @@ pub enum AmountSource {
     Indicated {
         /// The cell of the amount.
         column: usize,
-        /// The cell of the indicator.
-        indicator: usize,
+        /// The indicator.
+        indicator: Value,
         /// Indicators that mean debit.
         debit: Vec<String>,
         /// Indicators that mean credit.
@@ -56,9 +61,20 @@ pub struct AmountContext<'a> {
     pub evidence: Option<&'a mut Evidence>,
     /// Whether every text is weighed, even if enough is known to go on.
     pub thorough: bool,
+    /// The signs of sides, of the balance and the balance carried forward, where the profile does not say what a
+    /// minus among credits means.
+    pub sides: Option<&'a mut [SideSigns; 2]>,
 }
 
 impl AmountSource {
+    /// What stands beside the amount and says its side.
+    pub(super) fn indicator(&self) -> Option<&Value> {
+        match self {
+            Self::Indicated { indicator, .. } => Some(indicator),
+            Self::Text { .. } | Self::Sides { .. } => None,
+        }
+    }
+
     /// The amount of a record; none if it is blank.
     ///
     /// # Errors
@@ -79,10 +95,17 @@ impl AmountSource {
                 let is_number = value.place().is_some_and(|place| values.record.is_number(place));
                 (reading.read(&text, is_number, line).map_err(|error| error.to_string())?, *negate)
             }
-            Self::Sides { debit, credit, signed, negate } => {
+            Self::Sides { debit, credit, signed, of, negate } => {
                 let debit = cell(*debit).map_err(|error| format!("the debit side {error}"))?;
                 let credit = cell(*credit).map_err(|error| format!("the credit side {error}"))?;
-                let credit = credit.map(|credit| if *signed { credit.units() } else { -credit.units() });
+                if let (None, Some([balance, forward]), false) =
+                    (signed, reading.sides.as_deref_mut(), values.is_contra())
+                {
+                    let signs = if *of == SidesOf::Balance { balance } else { forward };
+                    signs.add(line, debit, credit);
+                }
+                let is_signed = signed.unwrap_or_default();
+                let credit = credit.map(|credit| if is_signed { credit.units() } else { -credit.units() });
                 let sum = match (debit, credit) {
                     (None, None) => None,
                     (debit, credit) => Some(debit.map_or(0, Amount::units) + credit.unwrap_or(0)),
@@ -92,7 +115,8 @@ impl AmountSource {
             Self::Indicated { column, indicator, debit, credit, negate } => {
                 let amount = cell(*column).map_err(|error| error.to_string())?;
                 let Some(amount) = amount else { return Ok(None) };
-                let indicator = values.record.get(*indicator).unwrap_or_default().trim();
+                let indicator = values.text(indicator).map_err(|reason| format!("has an indicator that {reason}"))?;
+                let indicator = indicator.as_deref().unwrap_or_default().trim();
                 if debit.iter().any(|text| text == indicator) {
                     (Some(amount), *negate)
                 } else if credit.iter().any(|text| text == indicator) {
@@ -119,7 +143,7 @@ fn within(units: i128) -> Result<Amount, String> {
 impl<'a> AmountContext<'a> {
     /// Reads amounts of which nothing is to be learnt.
     pub fn quiet(reader: &'a AmountReader, decimal: DecimalMark) -> Self {
-        Self { reader, decimal, evidence: None, thorough: false }
+        Self { reader, decimal, evidence: None, thorough: false, sides: None }
     }
 
     fn read(&mut self, text: &str, is_number: bool, line: u64) -> Result<Option<Amount>, InvalidAmount> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{
-    AmountSource, Contra, Filter,
+    AmountSource, Contra, Filter, SidesOf,
     value::{Ruled, Value},
 };
 use crate::{
@@ -146,10 +146,12 @@ impl<'a> Finder<'a> {
             }
             BalanceRule::Sides { debit, credit, signed, negate } => {
                 let (debit, credit) = (self.first(name, debit), self.first(name, credit));
-                Some(AmountSource::Sides { debit: debit?, credit: credit?, signed: *signed, negate: *negate })
+                let of = if name == "balance" { SidesOf::Balance } else { SidesOf::Forward };
+                Some(AmountSource::Sides { debit: debit?, credit: credit?, signed: *signed, of, negate: *negate })
             }
             BalanceRule::Indicated { column, indicator, debit_values, credit_values, negate } => {
-                let (column, indicator) = (self.first(name, column), self.first(name, indicator));
+                let target = Target::all().find(|target| target.as_str() == name)?;
+                let (column, indicator) = (self.first(name, column), self.ruled(target, indicator));
                 Some(AmountSource::Indicated {
                     column: column?,
                     indicator: indicator?,

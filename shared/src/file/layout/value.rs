@@ -111,7 +111,12 @@ impl<'a> Values<'a> {
             Value::Ruled(ruled) => {
                 let Some(text) = self.text(&ruled.origin)? else { return Ok(None) };
                 let held = ruled.slot.map(|slot| self.layout.held[slot].as_str());
-                ruled.apply(text, held).map(Some)
+                let text = ruled.apply(text, held)?;
+                let one_of = &ruled.rule.one_of;
+                if !one_of.is_empty() && !one_of.iter().any(|known| *known == text) {
+                    return Err(format!("is not one of {}", one_of.join(", ")));
+                }
+                Ok(Some(text))
             }
         }
     }

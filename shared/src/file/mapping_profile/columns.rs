@@ -71,6 +71,10 @@ impl Target {
     pub const PERIOD: Self = Self("period");
     /// The account code.
     pub const ACCOUNT_CODE: Self = Self("account_code");
+    /// Whether an account is one of the balance sheet or of profit and loss.
+    pub const BS_PL: Self = Self("bs_pl");
+    /// The class of an account.
+    pub const STATUS: Self = Self("status");
     /// The balance.
     pub const BALANCE: Self = Self("balance");
     /// The balance carried forward.
@@ -130,6 +134,9 @@ pub struct ColumnRule {
     pub format: Vec<PeriodFormat>,
     /// The text where the cell is blank.
     pub if_blank: Option<String>,
+    /// The texts that there may be; any other is bad.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub one_of: Vec<String>,
 }
 
 /// Where a column's text comes from.
@@ -180,6 +187,15 @@ impl ColumnRule {
             pad_to: None,
             format: Vec::new(),
             if_blank: None,
+            one_of: Vec::new(),
+        }
+    }
+
+    /// The columns of which it takes one, or all.
+    pub fn columns(&self) -> &[ColumnRef] {
+        match &self.value {
+            ValueRule::Column(columns) | ValueRule::Joined(columns, _) => columns,
+            ValueRule::Constant(_) | ValueRule::Message(_) => &[],
         }
     }
 
@@ -210,6 +226,8 @@ struct Written {
     months: Option<Vec<String>>,
     year_offset: i32,
     if_blank: Option<String>,
+    #[serde(with = "texts")]
+    one_of: Option<Vec<String>>,
 }
 
 impl TryFrom<Written> for ColumnRule {
@@ -249,6 +267,7 @@ impl TryFrom<Written> for ColumnRule {
             pad_to: written.pad_to,
             format: format.iter().map(read).collect::<Result<_, _>>()?,
             if_blank: written.if_blank,
+            one_of: written.one_of.unwrap_or_default(),
         })
     }
 }

@@ -126,7 +126,7 @@ fn quarantine_puts_bad_rows_aside_up_to_its_limit() {
 
 #[test]
 fn unknown_columns_are_kept_verbatim() {
-    let rows = "entity,period,account_code,account_name,balance,bs_pl,status,Segment\nA,2022-06,1,x,1,BS,A, \"\"\n";
+    let rows = "entity,period,account_code,account_name,balance,bs_pl,status,Segment\nA,2022-06,1,x,1,BS,Assets, \"\"\n";
     let rows = rows.replace("\"\"", "x\\y");
     let (read, sink) = read_with(&rows, |_| {});
     assert_eq!(sink.0[1], r#"{"Segment":" x\\y"}"#);
@@ -136,7 +136,7 @@ fn unknown_columns_are_kept_verbatim() {
 #[test]
 fn a_cell_that_a_short_record_lacks_is_blank_whatever_it_decides() {
     let toml = "[text]\nshort_records = 'pad'\n[columns]\nperiod = { message = 'period' }\nbs_pl = { value = 'BS' }\n\
-                status = { value = 'x' }\n";
+                status = { value = 'Assets' }\n";
     let text = "account_code,account_name,balance,entity\n1,a,5,A\n2,b,6\n";
     assert_eq!(rows_through(toml, text).unwrap(), ["2:A/1=5", "3:A/2=6"], "the file holds no other slice");
     let two = format!("{text}3,c,7,B\n");
@@ -158,7 +158,7 @@ fn more_lines_to_pass_over_than_a_file_has_leave_none() {
 #[test]
 fn columns_by_place_are_counted_between_the_delimiters_at_the_ends() {
     let columns = "[columns]\naccount_code = 1\naccount_name = 2\nbalance = 3\nentity = { message = 'entity' }\n\
-                   period = { message = 'period' }\nbs_pl = { value = 'BS' }\nstatus = { value = 'x' }\n";
+                   period = { message = 'period' }\nbs_pl = { value = 'BS' }\nstatus = { value = 'Assets' }\n";
     for (ends, text) in [
         ("leading_delimiter = true\ntrailing_delimiter = true", "|1|a|5|\n|2|b|6|\n"),
         ("leading_delimiter = true", "|1|a|5\n|2|b|6\n"),
@@ -207,7 +207,7 @@ fn through(profile: &str, text: &str) -> Result<Vec<String>, String> {
 
 /// A file's own columns except entity, period, bs_pl and status.
 const BRIEF: &str = "[columns]\nentity = { message = 'entity' }\nperiod = { message = 'period' }\nbs_pl = { value = 'BS' }\n\
-                     status = { value = 'x' }\n";
+                     status = { value = 'Assets' }\n";
 
 #[test]
 fn a_title_with_an_open_quote_draws_no_row_into_itself() {
@@ -404,4 +404,74 @@ fn whatever_a_rule_leaves_out_is_counted_in_rows_and_money() {
         ]
     );
     assert_eq!(read.left_out, 6);
+}
+
+#[test]
+fn a_side_that_is_negative_throughout_has_two_readings_unless_the_profile_says_which() {
+    let profile = format!("extra_columns = 'drop'\n[balance]\ndebit = 'D'\ncredit = 'C'\n{BRIEF}");
+    let text = "account_code,account_name,D,C\n1,Cash,150,\n2,Sales,0,-150.00\n";
+    assert_eq!(
+        through(&profile, text).unwrap_err(),
+        "ambiguous_amounts: every amount under C that is not zero is negative, the first on line 3 (-150): with signed = \
+         false, C is subtracted and the rows sum to 300; with signed = true it carries its minus already and they sum to 0; \
+         say which under [balance] of the mapping profile"
+    );
+    let debits = "account_code,account_name,D,C\n1,Cash,-150,\n2,Sales,,7\n";
+    assert!(through(&profile, debits).unwrap_err().contains("every amount under D"));
+    for (signed, rows) in [("true", ["2:A/1=150", "3:A/2=-150"]), ("false", ["2:A/1=150", "3:A/2=150"])] {
+        let said = profile.replace("credit = 'C'", &format!("credit = 'C'\nsigned = {signed}"));
+        assert_eq!(through(&said, text).unwrap(), rows);
+    }
+    let both = "account_code,account_name,D,C\n1,Cash,150,\n2,Sales,0,-150.00\n3,Fees,,5\n";
+    assert_eq!(through(&profile, both).unwrap(), ["2:A/1=150", "3:A/2=150", "4:A/3=-5"], "a posting taken back");
+}
+
+#[test]
+fn natural_signs_are_turned_by_whatever_column_tells_the_class() {
+    let profile = format!(
+        "[balance]\ncolumn = 'balance'\nindicator = {{ column = 'account_code', part = '^(\\d)' }}\n\
+         debit_values = ['1', '5']\ncredit_values = ['2', '4']\n{BRIEF}"
+    );
+    let text = "account_code,account_name,balance\n1000,Cash,100\n2000,Loan,60\n4000,Sales,70\n5000,Cost,30\n2100,Overpaid,-5\n";
+    let rows = ["2:A/1000=100", "3:A/2000=-60", "4:A/4000=-70", "5:A/5000=30", "6:A/2100=5"];
+    assert_eq!(through(&profile, text).unwrap(), rows);
+    let mapped = profile.replace(
+        "part = '^(\\d)' }\ndebit_values = ['1', '5']\ncredit_values = ['2', '4']",
+        "part = '^(\\d)', map = { 1 = 'D', 5 = 'D', 2 = 'C', 4 = 'C' } }\ndebit_values = ['D']\ncredit_values = ['C']",
+    );
+    assert_eq!(through(&mapped, text).unwrap(), rows);
+    let other = "account_code,account_name,balance\n9000,Stat,1\n";
+    assert!(through(&mapped, other).unwrap_err().contains("has an indicator that is in no entry"));
+}
+
+#[test]
+fn classes_and_names_that_are_blank_or_unknown_are_counted() {
+    let text = format!("{HEADER}A,2022-06,1,x,1,BS,Assets\nA,2022-06,2,,1,banana,Assets\nA,2022-06,3,z,1,,Stuff\n");
+    let (read, _) = checked("", &text);
+    assert_eq!(
+        read.warnings,
+        [
+            "rows without an account_name: 1",
+            "rows without a bs_pl: 1",
+            "rows whose bs_pl is none of BS, PL: 1",
+            "rows whose status is none of Assets, Liabilities, Equity, Income, Expense: 1",
+        ]
+    );
+    let counts = read.profile.class_counts;
+    assert_eq!(counts.bs_pl.rows, [("BS".to_owned(), 1), ("banana".to_owned(), 1)].into());
+    assert_eq!((counts.bs_pl.blank, counts.bs_pl.unknown), (1, vec!["banana".to_owned()]));
+    let declared = "[columns]\nbs_pl = { column = 'bs_pl', one_of = ['BS', 'banana', ''] }\n\
+                    status = { column = 'status', one_of = ['Assets', 'Stuff'] }";
+    assert_eq!(checked(declared, &text).0.warnings, ["rows without an account_name: 1", "rows without a bs_pl: 1"]);
+    let strict = "[columns]\nbs_pl = { column = 'bs_pl', one_of = ['BS', 'PL'] }";
+    let refused = through(strict, &text).unwrap_err();
+    assert!(
+        refused.starts_with("row_invalid: 2 of 3 rows are bad; the first: line 3, bs_pl: is not one of BS, PL"),
+        "{refused}"
+    );
+    assert!(
+        through("[columns]\naccount_code = { column = 'a', one_of = ['1'] }", "")
+            .unwrap_err()
+            .contains("one_of is for texts")
+    );
 }
