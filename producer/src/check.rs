@@ -115,7 +115,7 @@ fn look(
     limits: FileLimits,
     settings: &Settings,
 ) -> Result<Checked, CommandError> {
-    let surveyed = survey(open(&args.file)?, &profile, limits, message, u64::MAX);
+    let surveyed = survey(|| open(&args.file), &profile, limits, message, u64::MAX)?;
     let mut checked = Checked::new(file, &profile, fits);
     let surveyed = match surveyed {
         Ok(surveyed) => surveyed,

@@ -38,6 +38,8 @@ fn decimal(cents: i64, mark: char) -> String {
 /// The amount that a cell must give; none if it is more than an amount can hold.
 fn amount(figure: &Figure) -> Option<Amount> {
     match figure {
+        // From there on a double has lost digits.
+        Figure::Number(number) if number.abs() >= 2_f64.powi(53) => None,
         // The shortest decimal that stands for the double.
         Figure::Number(number) => format!("{number}").parse().ok(),
         Figure::Text(cents) => Amount::from_units(i128::from(*cents) * 10_i128.pow(14)),

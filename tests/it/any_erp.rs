@@ -40,7 +40,13 @@ async fn every_shipped_sample_reaches_the_ledger_with_the_figures_that_were_writ
     for slice in expected() {
         let text = |name: &str| slice[name].as_str().expect("a text").to_owned();
         let (source, entity, period) = (text("source"), text("entity"), text("period"));
-        let (name, bytes) = sample(&source);
+        let (name, bytes) = match slice.get("sample").and_then(toml::Value::as_str) {
+            Some(name) => {
+                let path = checkout().join("deploy/sources/samples").join(name);
+                (name.to_owned(), std::fs::read(path).expect("a sample"))
+            }
+            None => sample(&source),
+        };
         let file = world.write(&name, bytes);
         let receipt = world.ends("success", with(job(&file, &entity, &period), json!({"source": source}))).await;
         assert_eq!(receipt["rows"].as_i64(), slice["rows"].as_integer(), "{source}: {receipt:#}");

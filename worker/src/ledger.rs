@@ -249,7 +249,7 @@ async fn merge(
     if let Some(first) = repeated.first() {
         let lines: Vec<Vec<i64>> = repeated.iter().map(|row| row.get(0)).collect();
         let (keys, rows): (i64, i64) = (first.get(1), first.get(2));
-        return Err(repeated_keys(&lines, keys, rows).into());
+        return Err(repeated_keys(&lines, first.get(3), keys, rows).into());
     }
     let replace = mode == Mode::Replace;
     let update = WrittenColumns::of(&checked.columns, replace).update();
@@ -278,13 +278,17 @@ async fn merge(
     Ok(applied.await?)
 }
 
-fn repeated_keys(lines: &[Vec<i64>], total: i64, rows: i64) -> Failure {
+/// The failure of rows that have the same key; `account` is the first one's.
+fn repeated_keys(lines: &[Vec<i64>], account: &str, total: i64, rows: i64) -> Failure {
     let shown: Vec<_> = lines.iter().take(1).flatten().take(10).map(ToString::to_string).collect();
     let lines_of_first = shown.join(" and ");
+    let same = format!("account {account} stands on lines {lines_of_first}");
     let message = match total {
-        1 => format!("lines {lines_of_first} have the same company_code and account_code"),
-        _ => format!("{total} keys stand on several lines each; the first on lines {lines_of_first}"),
+        1 => format!("{same}, {rows} rows of the same company_code and account_code"),
+        _ => format!("{rows} rows share {total} keys of company_code and account_code; {same}"),
     };
+    let message =
+        format!("{message}; repeated_keys of the mapping profile says whether they are added up, or the last counts");
     let mut failure = Failure::new(ErrorCode::DuplicateKey, Stage::Write, message);
     for same in lines {
         for line in same {

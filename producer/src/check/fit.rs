@@ -80,7 +80,7 @@ fn judge(path: &Path, profile: &MappingProfile, limits: FileLimits, message: &Sl
         rows: 0,
         reason,
     };
-    let surveyed = match survey(open(path)?, profile, limits, message, ROWS) {
+    let surveyed = match survey(|| open(path), profile, limits, message, ROWS)? {
         Ok(surveyed) => surveyed,
         Err(failure) => return Ok(unfit(failure.message)),
     };

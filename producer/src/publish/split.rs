@@ -40,7 +40,7 @@ pub(super) fn read(path: &Path, given: &Map<String, Value>, settings: &Settings)
         entity: entity.parse().map_err(|error| input(format!("entity: {error}")))?,
         period: period.parse().map_err(|error| input(format!("period: {error}")))?,
     };
-    let found = survey(open(path)?, &profile, FileLimits::from(settings), &message, u64::MAX)
+    let found = survey(|| open(path), &profile, FileLimits::from(settings), &message, u64::MAX)?
         .map_err(|failure| input(failure.to_string()))?;
     let mut faults: Vec<String> =
         found.unclear.iter().map(|(line, reason)| format!("line {line}: the {reason}")).collect();

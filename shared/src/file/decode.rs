@@ -2,6 +2,8 @@
 
 #![expect(clippy::indexing_slicing, reason = "every count is what was read or written into that very buffer")]
 
+use std::{cell::RefCell, rc::Rc};
+
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
 use super::read::{AnyFile, FileRead, Prefixed, ReadError, read_up_to};
@@ -16,17 +18,20 @@ const CHUNK: usize = 64 * 1024;
 pub fn decode<'a>(
     mut input: impl FileRead + 'a,
     expected: Option<&'static Encoding>,
-) -> Result<(&'static Encoding, bool, AnyFile<'a>), ReadError> {
+) -> Result<Decoded<'a>, ReadError> {
     let mut head = Vec::with_capacity(3);
     read_up_to(&mut input, 3, &mut head)?;
     let (encoding, mark) = marked(&head).unwrap_or((expected.unwrap_or(UTF_8), 0));
     head.drain(..mark);
     let input = Prefixed::new(head, input);
     if encoding == UTF_8 {
-        return Ok((encoding, mark > 0, AnyFile::new(input)));
+        let (has_mark, text) = (mark > 0, AnyFile::new(input));
+        return Ok(Decoded { encoding, has_mark, text, is_utf_8: Watch::default() });
     }
     let decoder = encoding.new_decoder_without_bom_handling();
+    let is_utf_8 = Watch::default();
     let decoding = Decoding {
+        watch: is_utf_8.clone(),
         input,
         decoder,
         encoded: vec![0; CHUNK],
@@ -37,7 +42,59 @@ pub fn decode<'a>(
         line: 1,
         column: 1,
     };
-    Ok((encoding, mark > 0, AnyFile::new(decoding)))
+    Ok(Decoded { encoding, has_mark: mark > 0, text: AnyFile::new(decoding), is_utf_8 })
+}
+
+/// A file's text.
+pub struct Decoded<'a> {
+    /// Its encoding.
+    pub encoding: &'static Encoding,
+    /// Whether it has a byte order mark.
+    pub has_mark: bool,
+    /// Its text as UTF-8.
+    pub text: AnyFile<'a>,
+    /// What is seen of its bytes while it is read.
+    pub is_utf_8: Watch,
+}
+
+/// Whether bytes that are read in another encoding are UTF-8 beyond ASCII: then they hardly are that other one.
+#[derive(Debug, Clone, Default)]
+pub struct Watch(Rc<RefCell<Seen>>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// The bytes of a character that is not complete yet.
+    rest: Vec<u8>,
+    is_broken: bool,
+    is_beyond_ascii: bool,
+}
+
+impl Watch {
+    fn see(&self, bytes: &[u8]) {
+        let seen = &mut *self.0.borrow_mut();
+        if seen.is_broken || !seen.is_beyond_ascii && bytes.is_ascii() {
+            return;
+        }
+        seen.is_beyond_ascii = true;
+        let joined;
+        let bytes = if seen.rest.is_empty() {
+            bytes
+        } else {
+            joined = [seen.rest.as_slice(), bytes].concat();
+            joined.as_slice()
+        };
+        match std::str::from_utf8(bytes) {
+            Ok(_) => seen.rest.clear(),
+            Err(error) if error.error_len().is_none() => seen.rest = bytes[error.valid_up_to()..].to_vec(),
+            Err(_) => seen.is_broken = true,
+        }
+    }
+
+    /// Whether all bytes so far are.
+    pub fn says_so(&self) -> bool {
+        let seen = self.0.borrow();
+        seen.is_beyond_ascii && !seen.is_broken && seen.rest.is_empty()
+    }
 }
 
 /// The encoding that a byte order mark tells, and the mark's length.
@@ -51,6 +108,7 @@ pub fn marked(head: &[u8]) -> Option<(&'static Encoding, usize)> {
 }
 
 struct Decoding<R> {
+    watch: Watch,
     input: R,
     decoder: Decoder,
     encoded: Vec<u8>,
@@ -80,6 +138,7 @@ impl<R: FileRead> FileRead for Decoding<R> {
                 let count = self.input.read(&mut self.encoded)?;
                 self.at_end = count == 0;
                 self.range = 0..count;
+                self.watch.see(&self.encoded[..count]);
             }
             let encoded = &self.encoded[self.range.clone()];
             let (result, taken, written) =
@@ -137,7 +196,7 @@ mod tests {
     use super::*;
 
     fn read(bytes: &[u8], expected: Option<&'static Encoding>, chunk: usize) -> Result<(String, String), String> {
-        let (encoding, _, mut input) = decode(bytes, expected).unwrap();
+        let Decoded { encoding, text: mut input, .. } = decode(bytes, expected).unwrap();
         let (mut all, mut part) = (Vec::new(), vec![0; chunk]);
         loop {
             match input.read(&mut part) {
@@ -159,6 +218,19 @@ mod tests {
         assert_eq!(read(b"\xe9", Some(encoding_rs::WINDOWS_1252)), ("windows-1252".into(), "é".into()));
         assert_eq!(read(b"\x8c\xbb\x8b\xe0", Some(encoding_rs::SHIFT_JIS)), ("Shift_JIS".into(), "現金".into()));
         assert_eq!(read(b"", Some(UTF_16LE)).1, "");
+    }
+
+    #[test]
+    fn utf_8_that_is_read_as_something_else_is_noticed_however_it_is_cut() {
+        for (bytes, says_so) in
+            [("Associés €".as_bytes(), true), (b"Associ\xe9s", false), (b"plain", false), (b"half \xc3", false)]
+        {
+            for chunk in 1..=bytes.len() {
+                let watch = Watch::default();
+                bytes.chunks(chunk).for_each(|part| watch.see(part));
+                assert_eq!(watch.says_so(), says_so, "{bytes:?} {chunk}");
+            }
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::read::AnyFile;
 use crate::{
     file::{
         columns::{REQUIRED, key_of},
-        decode::decode,
+        decode::{Watch, decode},
         layout::expected_names,
         mapping_profile::{Delimiter, HeaderLine, MappingProfile, TextFormat},
         records::{Record, RecordFormat, RecordLimits, Records},
@@ -62,6 +62,7 @@ pub struct Opened<'a> {
     /// The header's cells.
     pub header: Vec<String>,
     table: Table<'a>,
+    is_utf_8: Watch,
     leading: bool,
     trailing: bool,
 }
@@ -81,12 +82,18 @@ impl Table<'_> {
 }
 
 impl<'a> Opened<'a> {
-    /// Tells how a file is written and reads up to its header.
+    /// Tells how a file is written and reads up to its header. The profile's encoding is the one after those that
+    /// were tried, see [`next_encoding`].
     ///
     /// # Errors
     /// `archive_invalid`, `workbook_invalid`, `encoding_invalid`, `csv_malformed`, `file_too_large`,
     /// `schema_invalid` if the header is not found, or `storage_unavailable`.
-    pub fn new(input: impl Read + 'a, profile: &MappingProfile, limits: FileLimits) -> Result<Self, Failure> {
+    pub fn new(
+        input: impl Read + 'a,
+        profile: &MappingProfile,
+        limits: FileLimits,
+        tried_encodings: usize,
+    ) -> Result<Self, Failure> {
         let text = &profile.text;
         let (packing, input) = unpack(input, limits.expansion)?;
         let mut dialect = Dialect {
@@ -97,6 +104,7 @@ impl<'a> Opened<'a> {
             sheet: None,
             header_line: None,
         };
+        let mut is_utf_8 = Watch::default();
         let (table, passed) = match packing {
             Packing::Compound => {
                 let reason = "the file is an old .xls workbook or a protected one; save it as .xlsx without a password";
@@ -112,8 +120,10 @@ impl<'a> Opened<'a> {
                 (Table::Sheet(Box::new(rows)), passed)
             }
             Packing::None | Packing::Gzip | Packing::Zstd => {
-                let (encoding, mark, input) = decode(input, text.encoding.map(|encoding| encoding.0))?;
-                (dialect.encoding, dialect.byte_order_mark) = (Some(encoding.name()), mark);
+                let decoded = decode(input, text.encoding.nth(tried_encodings))?;
+                (dialect.encoding, dialect.byte_order_mark) = (Some(decoded.encoding.name()), decoded.has_mark);
+                is_utf_8 = decoded.is_utf_8;
+                let input = decoded.text;
                 if text.header == HeaderLine::Absent && text.delimiter.is_none() {
                     let reason = "the mapping profile has header = false and no delimiter, which only a header tells";
                     return Err(Failure::new(ErrorCode::SchemaInvalid, Stage::ValidateSchema, reason));
@@ -131,11 +141,12 @@ impl<'a> Opened<'a> {
             dialect,
             header: Vec::new(),
             table,
+            is_utf_8,
             leading: text.leading_delimiter && packing != Packing::Zip,
             trailing: text.trailing_delimiter && packing != Packing::Zip,
         };
         match text.header {
-            HeaderLine::Present => opened.read_header(text, passed)?,
+            HeaderLine::Present | HeaderLine::Assumed => opened.read_header(text, passed)?,
             HeaderLine::Absent => {
                 let (names, most) = (text.column_names.len(), limits.record.fields);
                 if names > most {
@@ -161,6 +172,11 @@ impl<'a> Opened<'a> {
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, Failure> {
         let (leading, trailing) = (self.leading, self.trailing);
         Ok(self.table.next(true)?.map(|record| without_edges(record, leading, trailing)))
+    }
+
+    /// Whether the bytes that were read so far are UTF-8 beyond ASCII, and were read as something else.
+    pub fn reads_utf_8_otherwise(&self) -> bool {
+        self.is_utf_8.says_so()
     }
 
     fn read_header(&mut self, text: &TextFormat, passed: usize) -> Result<(), Failure> {
@@ -209,6 +225,12 @@ impl<'a> Opened<'a> {
         }
         Ok(())
     }
+}
+
+/// How many of a profile's encodings were tried, if a failure is one of the encoding and another is left.
+pub fn next_encoding(failure: &Failure, profile: &MappingProfile, tried: usize) -> Option<usize> {
+    let another = profile.text.encoding.nth(tried + 1);
+    (failure.code == ErrorCode::EncodingInvalid && another.is_some()).then_some(tried + 1)
 }
 
 fn format(text: &TextFormat, found: u8) -> RecordFormat {
@@ -301,12 +323,12 @@ fn sniff(sample: &[u8], profile: &MappingProfile) -> (u8, usize) {
                 let alike = records.iter().take(20).filter(|record| record.len() == width).count();
                 (if width > 1 { width * alike } else { 0 }, columns)
             }
-            HeaderLine::Present if !text.header_contains.is_empty() => {
+            HeaderLine::Present | HeaderLine::Assumed if !text.header_contains.is_empty() => {
                 let wanted: Vec<String> = text.header_contains.iter().map(|cell| key_of(cell)).collect();
                 let found = |cells: &Vec<String>| holds_all(cells.iter().map(String::as_str), &wanted);
                 (usize::from(records.iter().any(found)) * 1000, 0)
             }
-            HeaderLine::Present => {
+            HeaderLine::Present | HeaderLine::Assumed => {
                 let place = header_place(profile, &records);
                 let mut rows = records.iter().skip(place).take(text.header_rows.0.into());
                 let first = rows.next().cloned().unwrap_or_default();
@@ -327,8 +349,8 @@ fn sniff(sample: &[u8], profile: &MappingProfile) -> (u8, usize) {
 fn header_place(profile: &MappingProfile, records: &[Vec<String>]) -> usize {
     match profile.text.header {
         HeaderLine::Absent => return records.first().map_or(0, |cells| columns_of(cells, &profile.text)),
-        HeaderLine::Present if !profile.is_default() => return 0,
-        HeaderLine::Present => {}
+        HeaderLine::Present | HeaderLine::Assumed if !profile.is_default() => return 0,
+        HeaderLine::Present | HeaderLine::Assumed => {}
     }
     let required = REQUIRED.map(str::to_owned);
     records.iter().position(|cells| holds_all(cells.iter().map(String::as_str), &required)).unwrap_or(0)

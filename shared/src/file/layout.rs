@@ -21,7 +21,8 @@ use crate::{
     file::{
         columns::{AMOUNTS, ERP_TEXTS, FileColumns, REQUIRED, REVIEW_TEXTS, TEXTS, key_of},
         mapping_profile::{
-            BalanceRule, ColumnRef, Condition, ExtraColumns, KeepOrDrop, MappingProfile, RepeatedHeaders, Target, Test,
+            BalanceRule, ColumnRef, Condition, ExtraColumns, HeaderLine, KeepOrDrop, MappingProfile, RepeatedHeaders,
+            Target, Test,
         },
         records::Record,
     },
@@ -189,6 +190,17 @@ impl Layout {
             return Err(Failure::new(ErrorCode::FileTooLarge, Stage::ValidateSchema, reason));
         }
         let held = vec![String::new(); finder.fills];
+        if profile.text.header == HeaderLine::Assumed && profile.text.header_contains.is_empty() {
+            let codes = account_code.place().into_iter().map(|place| (place, true));
+            let places = amounts.iter().flatten().flat_map(|source| source.places().map(|place| (place, false)));
+            if let Some(name) = finder.looks_like_row(&columns.names, codes.chain(places)) {
+                let reason = format!(
+                    "the first record is taken for the headings, and looks like a row: where {name} stands it has a \
+                     figure; say header = false, or header = true if these are headings"
+                );
+                return Err(Failure::new(ErrorCode::SchemaInvalid, Stage::ValidateSchema, reason));
+            }
+        }
         Ok(Self {
             columns,
             entity,
@@ -291,7 +303,7 @@ impl<'a> Values<'a> {
     }
 
     /// Whether there is anything where the account code comes from.
-    fn names_account(&self) -> bool {
+    pub fn names_account(&self) -> bool {
         let value = self.contra.map_or(&self.layout.account_code, |contra| &contra.account_code);
         !value.is_blank(self)
     }
@@ -355,6 +367,13 @@ impl<'a> Values<'a> {
     /// Whether the row has columns that Aura does not know and that are kept.
     pub fn has_extra(&self) -> bool {
         !self.layout.extra.is_empty()
+    }
+
+    /// The first column that Aura does not know and that is kept whose cell is a formula without a value, and why
+    /// that is bad.
+    pub fn extra_fault(&self) -> Option<(&'a str, String)> {
+        let names = &self.layout.columns.names;
+        self.layout.extra.iter().find_map(|place| Some((names[*place].as_str(), self.has_value(*place).err()?)))
     }
 
     /// The columns that Aura does not know and that are kept: their names and cells.

@@ -88,12 +88,34 @@ pub struct Record<'a> {
     ends: &'a [usize],
     /// Where the first field starts.
     start: usize,
-    /// Which fields are numbers of a workbook; none in a text.
-    numbers: &'a [bool],
+    /// What the cells of a workbook are; none in a text.
+    kinds: &'a [CellKind],
     /// Whether its fields do not stand where the header has them.
     shifted: bool,
     /// Blank fields behind those.
     padding: usize,
+}
+
+/// What a cell of a workbook is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CellKind {
+    /// A text, or nothing.
+    #[default]
+    Text,
+    /// A number, which is always written with a decimal point.
+    Number,
+    /// A formula whose value is not in the file.
+    Unvalued,
+}
+
+/// The letters of a workbook's column: A, B, … Z, AA.
+fn column_letters(place: usize) -> String {
+    let (mut letters, mut rest) = (Vec::new(), place + 1);
+    while rest > 0 {
+        letters.push(char::from(b'A' + ((rest - 1) % 26) as u8));
+        rest = (rest - 1) / 26;
+    }
+    letters.iter().rev().collect()
 }
 
 impl<'a> Record<'a> {
@@ -116,12 +138,23 @@ impl<'a> Record<'a> {
 
     /// Whether a field is a number of a workbook, which is always written with a decimal point.
     pub fn is_number(&self, place: usize) -> bool {
-        self.numbers.get(place).copied().unwrap_or_default()
+        self.kinds.get(place) == Some(&CellKind::Number)
+    }
+
+    /// Whether there is nothing in any field. A formula is something, even where its value is not there.
+    pub fn is_blank(&self) -> bool {
+        self.iter().all(|field| field.trim().is_empty()) && !self.kinds.contains(&CellKind::Unvalued)
+    }
+
+    /// The name of a cell whose formula has no value, such as `C12`, if a field is one.
+    pub fn unvalued(&self, place: usize) -> Option<String> {
+        let is_unvalued = self.kinds.get(place) == Some(&CellKind::Unvalued);
+        is_unvalued.then(|| format!("{}{}", column_letters(place), self.line))
     }
 
     /// Whether it is a row of a workbook, which ends at its last cell that holds anything.
     pub fn is_of_sheet(&self) -> bool {
-        !self.numbers.is_empty()
+        !self.kinds.is_empty()
     }
 
     /// All fields.
@@ -148,9 +181,7 @@ impl<'a> Record<'a> {
     /// The record without its first field.
     pub(crate) fn without_first(self) -> Self {
         match self.ends {
-            [first, rest @ ..] => {
-                Self { ends: rest, start: *first, numbers: self.numbers.get(1..).unwrap_or(&[]), ..self }
-            }
+            [first, rest @ ..] => Self { ends: rest, start: *first, kinds: self.kinds.get(1..).unwrap_or(&[]), ..self },
             [] => self,
         }
     }
@@ -166,8 +197,8 @@ impl<'a> Record<'a> {
     }
 
     /// A record of parts that were cut elsewhere.
-    pub(crate) fn of_parts(line: u64, raw: &'a str, text: &'a str, ends: &'a [usize], numbers: &'a [bool]) -> Self {
-        Self { line, raw, text, ends, start: 0, numbers, padding: 0, shifted: false }
+    pub(crate) fn of_parts(line: u64, raw: &'a str, text: &'a str, ends: &'a [usize], kinds: &'a [CellKind]) -> Self {
+        Self { line, raw, text, ends, start: 0, kinds, padding: 0, shifted: false }
     }
 }
 
@@ -323,7 +354,7 @@ impl<R: FileRead> Records<R> {
             text,
             ends: &self.ends[..count],
             start: 0,
-            numbers: &[],
+            kinds: &[],
             padding: 0,
             shifted: false,
         }))

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::Read};
 use crate::{
     file::{
         columns::FileColumns,
-        dialect::{Dialect, FileLimits, Opened},
+        dialect::{Dialect, FileLimits, Opened, next_encoding},
         layout::{Filtered, Layout, Values},
         mapping_profile::{MappingProfile, WithoutKey},
     },
@@ -36,25 +36,44 @@ pub struct Survey {
     pub rows: u64,
 }
 
-/// Looks through a file, or its first rows. What the profile takes from the message is that of `slice`.
+/// Looks through a file, or its first rows; `again` opens it anew for each encoding that the profile names. What the
+/// profile takes from the message is that of `slice`.
 ///
 /// # Errors
-/// The failure that a job of this file would have before its rows are looked at.
-pub fn survey(
+/// The failure that a job of this file would have before its rows are looked at, or what opening it gives.
+pub fn survey<R: Read, E>(
+    mut again: impl FnMut() -> Result<R, E>,
+    profile: &MappingProfile,
+    limits: FileLimits,
+    slice: &Slice,
+    most_rows: u64,
+) -> Result<Result<Survey, Failure>, E> {
+    let mut tried = 0;
+    loop {
+        let surveyed = look_through(again()?, profile, limits, slice, most_rows, tried);
+        match surveyed.as_ref().err().and_then(|failure| next_encoding(failure, profile, tried)) {
+            Some(next) => tried = next,
+            None => return Ok(surveyed),
+        }
+    }
+}
+
+fn look_through(
     input: impl Read,
     profile: &MappingProfile,
     limits: FileLimits,
     slice: &Slice,
     most_rows: u64,
+    tried: usize,
 ) -> Result<Survey, Failure> {
-    let mut opened = Opened::new(input, profile, limits)?;
+    let mut opened = Opened::new(input, profile, limits, tried)?;
     let mut layout = Layout::new(profile, &opened.header)?;
     let (mut slices, mut unclear, mut rows, mut more_slices) = (BTreeMap::new(), None, 0, false);
     let mut bytes = 0;
     while rows < most_rows
         && let Some(record) = opened.next_record()?
     {
-        if record.iter().all(|cell| cell.trim().is_empty()) {
+        if record.is_blank() {
             continue;
         }
         match layout.filter(&record) {

@@ -2,6 +2,7 @@
 //!
 //! Everything here is computed from the file's bytes alone; `check` and the worker share it.
 
+mod differences;
 mod left_out;
 mod row;
 
@@ -13,6 +14,7 @@ use std::{
 
 pub use self::left_out::LeftOut;
 use self::{
+    differences::Differences,
     left_out::Tally,
     row::{Belongs, belongs, row},
 };
@@ -23,9 +25,9 @@ use crate::{
         classes::Classes,
         columns::{AMOUNTS, FileColumns, TEXTS},
         data_profile::{DataProfile, Profiler},
-        dialect::{Dialect, FileLimits, Opened},
+        dialect::{Dialect, FileLimits, Opened, next_encoding},
         layout::{AmountContext, Filtered, Layout, Rule, Side, SideSigns, SidesOf},
-        mapping_profile::{DecimalMark, LongRecords, MappingProfile, ShortRecords, WithoutKey},
+        mapping_profile::{DecimalMark, LongRecords, MappingProfile, RepeatedKeys, ShortRecords, WithoutKey},
         records::Record,
     },
     message::{
@@ -99,11 +101,13 @@ pub struct Assumptions {
     pub amounts: DecimalAssumption,
     /// Whether the amounts of other slices are looked at too, for what they tell about the decimal mark.
     pub scan_other_slices: bool,
+    /// How many of the profile's encodings the file is not in.
+    pub tried_encodings: usize,
 }
 
 impl Default for Assumptions {
     fn default() -> Self {
-        Self { blanks: Blanks::Ours, amounts: DecimalAssumption::Point, scan_other_slices: false }
+        Self { blanks: Blanks::Ours, amounts: DecimalAssumption::Point, scan_other_slices: false, tried_encodings: 0 }
     }
 }
 
@@ -183,6 +187,8 @@ struct Reading<'a> {
     /// The signs of sides, of the balance and the balance carried forward.
     sides: [SideSigns; 2],
     classes: Classes,
+    /// Where rows of one account are added up.
+    differences: Option<Differences>,
     profiler: Profiler,
     rows: u64,
     blank_rows: u64,
@@ -191,6 +197,7 @@ struct Reading<'a> {
     left_out: Tally,
     /// Whether what follows the end of the rows cannot be told apart as rows.
     is_footer_unread: bool,
+    reads_utf_8_otherwise: bool,
     others: BTreeSet<(String, String)>,
     bad: Vec<BadRow>,
     bad_total: u64,
@@ -207,7 +214,11 @@ pub fn read(
     sink: &mut impl RowSink,
 ) -> Result<CheckedSlice, Stopped> {
     let profile = request.profile;
-    let mut opened = Opened::new(input, profile, request.limits)?;
+    let next = |failure: Failure| match next_encoding(&failure, profile, assumptions.tried_encodings) {
+        Some(tried_encodings) => Stopped::Again(Assumptions { tried_encodings, ..Assumptions::default() }),
+        None => failure.into(),
+    };
+    let mut opened = Opened::new(input, profile, request.limits, assumptions.tried_encodings).map_err(next)?;
     let layout = Layout::new(profile, &opened.header)?;
     let profiler = Profiler::new(&layout.columns);
     let decimal = profile.amounts.decimal.unwrap_or(match assumptions.amounts {
@@ -223,6 +234,7 @@ pub fn read(
         evidence: Evidence::default(),
         sides: Default::default(),
         classes: Classes::new(profile),
+        differences: (profile.repeated_keys == RepeatedKeys::Sum).then(Differences::new),
         profiler,
         rows: 0,
         blank_rows: 0,
@@ -230,13 +242,14 @@ pub fn read(
         other_rows: 0,
         left_out: Tally::default(),
         is_footer_unread: false,
+        reads_utf_8_otherwise: false,
         others: BTreeSet::new(),
         bad: Vec::new(),
         bad_total: 0,
     };
     let mut ended = None;
     loop {
-        match (ended, opened.next_record()) {
+        match (ended, opened.next_record().map_err(next)) {
             (_, Ok(None)) => break,
             (Some(rule), Ok(Some(record))) => reading.leave_out(rule, record),
             (None, Ok(Some(record))) => match reading.take(record, sink)? {
@@ -244,13 +257,14 @@ pub fn read(
                 Filtered::Kept | Filtered::Dropped(_) => {}
             },
             // A footer may have any form.
-            (Some(_), Err(failure)) if !failure.code.is_transient() => {
+            (Some(_), Err(Stopped::Failed(failure))) if !failure.code.is_transient() => {
                 reading.is_footer_unread = true;
                 break;
             }
-            (_, Err(failure)) => return Err(failure.into()),
+            (_, Err(stopped)) => return Err(stopped),
         }
     }
+    reading.reads_utf_8_otherwise = opened.reads_utf_8_otherwise();
     reading.finish(opened.dialect)
 }
 
@@ -271,7 +285,7 @@ pub fn read_until_settled<T>(mut again: impl FnMut(Assumptions) -> Result<T, Sto
 
 impl Reading<'_> {
     fn take(&mut self, record: Record<'_>, sink: &mut impl RowSink) -> Result<Filtered, Stopped> {
-        if record.iter().all(|cell| cell.trim().is_empty()) {
+        if record.is_blank() {
             self.empty_rows += 1;
             return Ok(Filtered::Kept);
         }
@@ -384,6 +398,9 @@ impl Reading<'_> {
         for (row, balance, counted) in made.iter().flatten() {
             self.rows += 1;
             self.classes.add(&row.texts);
+            if let Some(differences) = &mut self.differences {
+                differences.add(row);
+            }
             let counted = counted.each_ref().map(AsRef::as_ref);
             self.profiler.add(&record, counted, *balance).map_err(|error| scratch(&error))?;
             // A job that will fail writes nothing more, but every bad row is still found.
@@ -396,7 +413,7 @@ impl Reading<'_> {
 
     /// Counts a row that a rule leaves out, and its balance if it can be read.
     fn leave_out(&mut self, rule: Rule, record: Record<'_>) {
-        if record.iter().all(|cell| cell.trim().is_empty()) {
+        if record.is_blank() {
             return;
         }
         let values = self.layout.values(record, self.request.slice);
@@ -559,7 +576,15 @@ impl Reading<'_> {
         if self.empty_rows > 0 {
             warnings.push(format!("rows without any value were left out: {}", self.empty_rows));
         }
+        if self.reads_utf_8_otherwise {
+            warnings.push(format!(
+                "the file is UTF-8 and is read as {}, so that names come out wrong; encoding may be a list that begins \
+                 with utf-8",
+                dialect.encoding.unwrap_or_default()
+            ));
+        }
         warnings.extend(self.classes.warnings());
+        warnings.extend(self.differences.iter().flat_map(Differences::warnings));
         let left_out_by = self.left_out.told(self.request.profile);
         warnings.extend(left_out::warnings(&left_out_by));
         if self.is_footer_unread {

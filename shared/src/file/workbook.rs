@@ -30,7 +30,7 @@ use super::read::FileRead;
 use crate::{
     file::{
         mapping_profile::Sheet,
-        records::{Record, RecordLimits},
+        records::{CellKind, Record, RecordLimits},
     },
     memory::Budget,
     message::failure::{ErrorCode, Failure, Stage, clean},
@@ -55,7 +55,7 @@ pub struct SheetRows {
     row: Row,
     fields: String,
     ends: Vec<usize>,
-    numbers: Vec<bool>,
+    kinds: Vec<CellKind>,
 }
 
 impl SheetRows {
@@ -120,13 +120,11 @@ impl SheetRows {
         while let Some(cell) = cells.next_cell_with_formula_metadata().map_err(unreadable)? {
             let (row, column) = cell.pos;
             let line = u64::from(row) + 1;
-            if cell.formula.is_some() && cell.value == DataRef::Empty {
-                return Err(invalid(format!(
-                    "row {line}, column {}: a formula has no value; open and save the workbook in a spreadsheet program",
-                    u64::from(column) + 1
-                )));
+            let is_unvalued = cell.formula.is_some() && cell.value == DataRef::Empty;
+            let shown = if is_unvalued { Some((Cow::Borrowed(""), CellKind::Unvalued)) } else { shown(&cell.value) };
+            if let Some((text, kind)) = shown {
+                taking.take(line, column as usize, &text, kind)?;
             }
-            taking.take(line, column as usize, &cell.value)?;
         }
         Ok(Self {
             name,
@@ -136,7 +134,7 @@ impl SheetRows {
             row: Row::default(),
             fields: String::new(),
             ends: Vec::new(),
-            numbers: Vec::new(),
+            kinds: Vec::new(),
         })
     }
 
@@ -156,20 +154,20 @@ impl SheetRows {
             self.read_ahead()?;
         }
         let Some(row) = self.ahead.pop_front() else { return Ok(None) };
-        let Self { row: current, fields, ends, numbers, .. } = self;
+        let Self { row: current, fields, ends, kinds, .. } = self;
         (self.passed, *current) = (row.line, row);
         fields.clear();
         ends.clear();
-        numbers.clear();
-        for (column, text, is_number) in current.cells() {
+        kinds.clear();
+        for (column, text, kind) in current.cells() {
             ends.resize(column, fields.len());
-            numbers.resize(column, false);
+            kinds.resize(column, CellKind::Text);
             fields.push_str(text);
             ends.push(fields.len());
-            numbers.push(is_number);
+            kinds.push(kind);
         }
         let raw = current.text.strip_suffix('\t').unwrap_or(&current.text);
-        Ok(Some(Record::of_parts(current.line, raw, fields, ends, numbers)))
+        Ok(Some(Record::of_parts(current.line, raw, fields, ends, kinds)))
     }
 
     /// Passes over so many rows of the sheet, those that hold nothing among them.
@@ -222,8 +220,7 @@ struct Taking {
 }
 
 impl Taking {
-    fn take(&mut self, line: u64, column: usize, value: &DataRef<'_>) -> Result<(), Failure> {
-        let Some((text, is_number)) = shown(value) else { return Ok(()) };
+    fn take(&mut self, line: u64, column: usize, text: &str, kind: CellKind) -> Result<(), Failure> {
         if text.contains('\0') {
             return Err(invalid(format!("row {line}, column {}: holds a NUL character", column + 1)));
         }
@@ -244,9 +241,9 @@ impl Taking {
         if self.row.text.len() + text.len() > self.limits.bytes {
             return Err(too_large(format!("row {line}: is longer than {} bytes", self.limits.bytes)));
         }
-        self.row.text.push_str(&text);
+        self.row.text.push_str(text);
         self.row.text.push('\t');
-        self.row.cells.push(Cell { column, bytes: text.len(), is_number });
+        self.row.cells.push(Cell { column, bytes: text.len(), kind });
         // Texts stand once in the file, however many cells hold them.
         self.bytes += text.len() as u64 + 1;
         if self.bytes > self.most {
@@ -268,18 +265,18 @@ impl Taking {
     }
 }
 
-/// A cell's text, and whether it is a number; a number is the shortest decimal that stands for it.
-fn shown<'a>(value: &'a DataRef<'_>) -> Option<(Cow<'a, str>, bool)> {
+/// A cell's text and kind; a number is the shortest decimal that stands for it.
+fn shown<'a>(value: &'a DataRef<'_>) -> Option<(Cow<'a, str>, CellKind)> {
     match value {
         DataRef::Empty => None,
-        DataRef::Int(number) => Some((number.to_string().into(), true)),
-        DataRef::Float(number) => Some((number.to_string().into(), true)),
-        DataRef::String(text) => Some((text.as_str().into(), false)),
-        DataRef::SharedString(text) => Some(((*text).into(), false)),
-        DataRef::Bool(yes) => Some((if *yes { "TRUE" } else { "FALSE" }.into(), false)),
-        DataRef::DateTime(moment) => Some((date(moment).into(), false)),
-        DataRef::DateTimeIso(text) | DataRef::DurationIso(text) => Some((text.as_str().into(), false)),
-        DataRef::Error(error) => Some((Data::Error(error.clone()).to_string().into(), false)),
+        DataRef::Int(number) => Some((number.to_string().into(), CellKind::Number)),
+        DataRef::Float(number) => Some((number.to_string().into(), CellKind::Number)),
+        DataRef::String(text) => Some((text.as_str().into(), CellKind::Text)),
+        DataRef::SharedString(text) => Some(((*text).into(), CellKind::Text)),
+        DataRef::Bool(yes) => Some((if *yes { "TRUE" } else { "FALSE" }.into(), CellKind::Text)),
+        DataRef::DateTime(moment) => Some((date(moment).into(), CellKind::Text)),
+        DataRef::DateTimeIso(text) | DataRef::DurationIso(text) => Some((text.as_str().into(), CellKind::Text)),
+        DataRef::Error(error) => Some((Data::Error(error.clone()).to_string().into(), CellKind::Text)),
     }
 }
 

@@ -67,6 +67,16 @@ pub struct AmountContext<'a> {
 }
 
 impl AmountSource {
+    /// The cells of its amounts.
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> {
+        let places = match self {
+            Self::Text { value, .. } => [value.place(), None],
+            Self::Sides { debit, credit, .. } => [Some(*debit), Some(*credit)],
+            Self::Indicated { column, .. } => [Some(*column), None],
+        };
+        places.into_iter().flatten()
+    }
+
     /// What stands beside the amount and says its side.
     pub(super) fn indicator(&self) -> Option<&Value> {
         match self {
@@ -83,11 +93,12 @@ impl AmountSource {
         let line = values.record.line;
         // Where the side is told by the column, a mark in the cell would turn the sign once more.
         let mut cell = |place: usize| {
+            values.has_value(place)?;
             let text = values.record.get(place).unwrap_or_default();
             if reading.reader.has_mark(text) {
-                return Err(InvalidAmount::TwoSigns);
+                return Err(InvalidAmount::TwoSigns.to_string());
             }
-            reading.read(text, values.record.is_number(place), line)
+            reading.read(text, values.record.is_number(place), line).map_err(|error| error.to_string())
         };
         let (amount, negate) = match self {
             Self::Text { value, negate } => {
@@ -113,7 +124,7 @@ impl AmountSource {
                 (sum.map(within).transpose()?, *negate)
             }
             Self::Indicated { column, indicator, debit, credit, negate } => {
-                let amount = cell(*column).map_err(|error| error.to_string())?;
+                let amount = cell(*column)?;
                 let Some(amount) = amount else { return Ok(None) };
                 let indicator = values.text(indicator).map_err(|reason| format!("has an indicator that {reason}"))?;
                 let indicator = indicator.as_deref().unwrap_or_default().trim();

@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 
 use super::{
-    AmountSource, Contra, Filter, SidesOf,
+    AmountSource, Contra, Filter, SidesOf, expected_names,
     value::{Ruled, Value},
 };
 use crate::{
     file::{
+        amount_text::AmountReader,
         columns::{AMOUNTS, ERP_TEXTS, FileColumns, REQUIRED, REVIEW_TEXTS, key_of},
         mapping_profile::{
-            BalanceRule, ColumnRef, ColumnRule, Condition, FilterColumn, MappingProfile, Target, ValueRule,
+            BalanceRule, ColumnRef, ColumnRule, Condition, DecimalMark, FilterColumn, MappingProfile, Target, ValueRule,
         },
     },
     message::failure::{ErrorCode, Failure, SchemaFault, Stage},
@@ -187,6 +188,27 @@ impl<'a> Finder<'a> {
     fn place_of_filter(&self, column: &ColumnRef) -> Option<usize> {
         let ColumnRef::Name(name) = column else { return None };
         self.places.get(&key_of(name)).copied()
+    }
+
+    /// The column by whose heading the headings look like a row of figures, if they do. A heading that the profile
+    /// names is one.
+    pub(super) fn looks_like_row(
+        &self,
+        names: &[String],
+        places: impl Iterator<Item = (usize, bool)>,
+    ) -> Option<&'static str> {
+        let expected = expected_names(self.profile);
+        let reader = AmountReader::new(&self.profile.amounts);
+        let is_figure = |text: &str, is_code: bool| match is_code {
+            true => !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()),
+            false => [DecimalMark::Point, DecimalMark::Comma]
+                .iter()
+                .any(|mark| matches!(reader.read(text, *mark), Ok(Some(_)))),
+        };
+        let mut looks = places.filter(|(place, is_code)| {
+            !expected.contains(&self.keys[*place]) && is_figure(names[*place].trim(), *is_code)
+        });
+        looks.next().map(|(_, is_code)| if is_code { "the account code" } else { "an amount" })
     }
 
     pub(super) fn fault(&self, columns: &FileColumns, missing: &[&str], twice: &[String]) -> Failure {

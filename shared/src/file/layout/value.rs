@@ -101,10 +101,27 @@ impl Value {
 }
 
 impl<'a> Values<'a> {
+    /// Makes sure that a cell is not a formula whose value the file lacks.
+    pub(super) fn has_value(&self, place: usize) -> Result<(), String> {
+        match self.record.unvalued(place) {
+            None => Ok(()),
+            Some(cell) => Err(format!(
+                "is the formula of cell {cell}, whose value the workbook lacks; open and save it in a spreadsheet program"
+            )),
+        }
+    }
+
     /// A text; none if the record is too short to have it.
     pub(super) fn text(&self, value: &'a Value) -> Result<Option<Cow<'a, str>>, String> {
         match value {
-            Value::Cell(_) | Value::Trimmed(_) | Value::Joined(..) => Ok(value.of_cells(&self.record)),
+            Value::Cell(place) | Value::Trimmed(place) => {
+                self.has_value(*place)?;
+                Ok(value.of_cells(&self.record))
+            }
+            Value::Joined(places, _) => {
+                places.iter().try_for_each(|place| self.has_value(*place))?;
+                Ok(value.of_cells(&self.record))
+            }
             Value::Constant(text) => Ok(Some(Cow::Borrowed(text))),
             Value::Message(FromMessage::Entity) => Ok(Some(Cow::Borrowed(self.slice.entity.as_str()))),
             Value::Message(FromMessage::Period) => Ok(Some(Cow::Borrowed(self.slice.period.as_str()))),

@@ -32,7 +32,7 @@ pub enum BalanceRule {
         /// The amount.
         column: Vec<ColumnRef>,
         /// Where the indicator comes from.
-        indicator: ColumnRule,
+        indicator: Box<ColumnRule>,
         /// Its values that mean debit.
         debit_values: Vec<String>,
         /// Its values that mean credit, which turn the amount's sign.
@@ -90,7 +90,7 @@ impl TryFrom<Written> for BalanceRule {
                 Err("a value stands under debit_values and credit_values")
             }
             (false, true, Some(indicator)) => {
-                Ok(Self::Indicated { column, indicator, debit_values, credit_values, negate })
+                Ok(Self::Indicated { column, indicator: Box::new(indicator), debit_values, credit_values, negate })
             }
             _ => Err("a balance is a column, or a column with an indicator, or debit and credit"),
         }
@@ -113,7 +113,7 @@ impl From<BalanceRule> for Written {
             BalanceRule::Column { column, negate } => Self { column, negate, ..empty },
             BalanceRule::Sides { debit, credit, signed, negate } => Self { debit, credit, signed, negate, ..empty },
             BalanceRule::Indicated { column, indicator, debit_values, credit_values, negate } => {
-                Self { column, indicator: Some(indicator), debit_values, credit_values, negate, ..empty }
+                Self { column, indicator: Some(*indicator), debit_values, credit_values, negate, ..empty }
             }
         }
     }

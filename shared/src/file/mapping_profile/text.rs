@@ -1,13 +1,13 @@
 //! How a file is written: encoding, delimiter, quotes, header.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// How a file is written. Compression and workbooks are recognised by their first bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TextFormat {
-    /// The encoding of a file without a byte order mark; otherwise UTF-8.
-    pub encoding: Option<Encoding>,
+    /// The encodings of files without a byte order mark, the first that fits; otherwise UTF-8.
+    pub encoding: Encodings,
     /// What separates fields; otherwise found out from the header.
     pub delimiter: Option<Delimiter>,
     /// What surrounds fields that hold a delimiter.
@@ -47,13 +47,13 @@ pub struct TextFormat {
 impl Default for TextFormat {
     fn default() -> Self {
         Self {
-            encoding: None,
+            encoding: Encodings::default(),
             delimiter: None,
             quote: Quote(Some(b'"')),
             line_breaks_in_quotes: true,
             line_end: LineEnd::Any,
             skip_lines: 0,
-            header: HeaderLine::Present,
+            header: HeaderLine::Assumed,
             header_contains: Vec::new(),
             header_rows: CellRow(1),
             skip_after_header: 0,
@@ -111,6 +111,49 @@ impl TryFrom<String> for Encoding {
 impl From<Encoding> for String {
     fn from(value: Encoding) -> String {
         value.0.name().to_ascii_lowercase()
+    }
+}
+
+/// Encodings that are tried in their order: the first of which all bytes of the file are text.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(try_from = "OneOrMore")]
+pub struct Encodings(pub Vec<Encoding>);
+
+/// Encodings as a profile has them.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected the name of an encoding, or a list of names")]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl TryFrom<OneOrMore> for Encodings {
+    type Error = String;
+
+    fn try_from(written: OneOrMore) -> Result<Self, String> {
+        let labels = match written {
+            OneOrMore::One(label) => vec![label],
+            OneOrMore::More(labels) if labels.is_empty() => return Err("the list of encodings is empty".to_owned()),
+            OneOrMore::More(labels) => labels,
+        };
+        Ok(Self(labels.into_iter().map(Encoding::try_from).collect::<Result<_, _>>()?))
+    }
+}
+
+impl Serialize for Encodings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_slice() {
+            [] => serializer.serialize_none(),
+            [one] => one.serialize(serializer),
+            more => more.serialize(serializer),
+        }
+    }
+}
+
+impl Encodings {
+    /// The encoding that is tried after so many others; none if all were.
+    pub fn nth(&self, tried: usize) -> Option<&'static encoding_rs::Encoding> {
+        self.0.get(tried).map(|encoding| encoding.0)
     }
 }
 
@@ -176,6 +219,8 @@ pub enum LineEnd {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "bool", into = "bool")]
 pub enum HeaderLine {
+    /// There is one, as far as anybody can tell: the profile does not say it.
+    Assumed,
     /// There is one.
     Present,
     /// There is none: columns are told by their place, or by `column_names`.
@@ -190,7 +235,7 @@ impl From<bool> for HeaderLine {
 
 impl From<HeaderLine> for bool {
     fn from(value: HeaderLine) -> bool {
-        value == HeaderLine::Present
+        value != HeaderLine::Absent
     }
 }
 

@@ -87,8 +87,12 @@ pub(super) fn row<'a>(
     };
     let account_code = code(values.account_code(), "account_code")?;
     if account_code.is_empty() {
-        let reason = if values.is_contra() { "of the contra account is blank" } else { "is blank" };
-        return Err(bad("account_code", reason.to_owned()));
+        let of = if values.is_contra() { "of the contra account " } else { "" };
+        let reason = match values.names_account() {
+            true => "has no such part as the mapping profile's part looks for",
+            false => "is blank",
+        };
+        return Err(bad("account_code", format!("{of}{reason}")));
     }
     let company_code = code(values.company_code(), "company_code")?;
     let mut amounts = [None; AMOUNTS.len()];
@@ -115,6 +119,9 @@ pub(super) fn row<'a>(
         texts[2].clone().unwrap_or_default(),
         texts[3].clone().unwrap_or_default(),
     ];
+    if let Some((name, reason)) = values.extra_fault() {
+        return Err(bad(name, reason));
+    }
     let balance = amounts[0];
     amounts[0] = Some(balance.unwrap_or(Amount::ZERO));
     let company_code = if company_code.is_empty() { Cow::Borrowed(slice.entity.as_str()) } else { company_code };

@@ -126,7 +126,8 @@ fn quarantine_puts_bad_rows_aside_up_to_its_limit() {
 
 #[test]
 fn unknown_columns_are_kept_verbatim() {
-    let rows = "entity,period,account_code,account_name,balance,bs_pl,status,Segment\nA,2022-06,1,x,1,BS,Assets, \"\"\n";
+    let rows =
+        "entity,period,account_code,account_name,balance,bs_pl,status,Segment\nA,2022-06,1,x,1,BS,Assets, \"\"\n";
     let rows = rows.replace("\"\"", "x\\y");
     let (read, sink) = read_with(&rows, |_| {});
     assert_eq!(sink.0[1], r#"{"Segment":" x\\y"}"#);
@@ -343,7 +344,7 @@ fn a_contra_account_that_has_no_such_part_is_bad_or_left_out_in_rows_and_money()
     let contra = "[contra]\naccount_code = { column = 'gegen', part = '^(\\d+)$' }\n";
     let text = "account_code;account_name;gegen;balance\n1200;x;8400x;50,00\n1300;y;8401;7,00\n";
     let refused = through(&format!("repeated_keys = 'sum'\n{contra}{BRIEF}"), text).unwrap_err();
-    assert!(refused.contains("line 2, account_code: of the contra account is blank"), "{refused}");
+    assert!(refused.contains("line 2, account_code: of the contra account has no such part"), "{refused}");
     let skips = format!("repeated_keys = 'sum'\n[rows]\nwithout_key = 'skip'\n{contra}{BRIEF}");
     let (read, rows) = checked(&skips, text);
     assert_eq!(rows, ["2:A/1200=50", "3:A/1300=7", "3:A/8401=-7"]);
@@ -473,5 +474,66 @@ fn classes_and_names_that_are_blank_or_unknown_are_counted() {
         through("[columns]\naccount_code = { column = 'a', one_of = ['1'] }", "")
             .unwrap_err()
             .contains("one_of is for texts")
+    );
+}
+
+#[test]
+fn encodings_are_tried_in_their_order_and_utf_8_that_is_read_otherwise_is_told() {
+    let read_bytes = |encoding: &str, bytes: &[u8]| {
+        let slice = slice();
+        let profile = format!("[text]\nencoding = {encoding}\n");
+        let profile = MappingProfile::parse("erp".parse().unwrap(), &profile).unwrap();
+        let request = request(&slice, &profile);
+        read_until_settled(|assumptions| {
+            let mut sink = Collected::default();
+            read(bytes, &request, assumptions, &mut sink)
+        })
+    };
+    let utf_8 = format!("{HEADER}A,2022-06,1,Associés,1,BS,Assets\n");
+    let latin = encoding_rs::WINDOWS_1252.encode(&utf_8).0.into_owned();
+    for (bytes, encoding) in [(utf_8.as_bytes(), "UTF-8"), (&latin, "windows-1252")] {
+        let read = read_bytes("['utf-8', 'windows-1252']", bytes).unwrap();
+        assert_eq!((read.dialect.encoding, read.warnings), (Some(encoding), Vec::new()));
+    }
+    let told = read_bytes("'windows-1252'", utf_8.as_bytes()).unwrap().warnings;
+    assert!(told[0].starts_with("the file is UTF-8 and is read as windows-1252"), "{told:?}");
+    assert_eq!(read_bytes("'utf-8'", &latin).unwrap_err().code, ErrorCode::EncodingInvalid);
+    assert_eq!(read_bytes("['utf-8', 'shift_jis']", b"a\xff\xff\n").unwrap_err().code, ErrorCode::EncodingInvalid);
+    let refused = through("[text]\nencoding = ['utf-8', 'cp437']", "").unwrap_err();
+    assert!(refused.contains("\"cp437\" is not a known encoding"), "{refused}");
+}
+
+#[test]
+fn a_row_is_not_taken_for_headings_without_a_word() {
+    let by_place = format!("extra_columns = 'drop'\n{BRIEF}account_code = 1\naccount_name = 2\nbalance = 3\n");
+    let text = "1000,Cash,5\n2000,Debt,6\n";
+    let refused = through(&by_place, text).unwrap_err();
+    assert!(refused.contains("where the account code stands it has a figure; say header = false"), "{refused}");
+    let refused = through(&by_place, "Kasse,Cash,\"5,00\"\n2000,Debt,6\n").unwrap_err();
+    assert!(refused.contains("where an amount stands it has a figure"), "{refused}");
+    assert_eq!(
+        through(&format!("[text]\nheader = true\n{by_place}").replace("extra_columns = 'drop'\n", ""), text).unwrap(),
+        ["2:A/2000=6"]
+    );
+    assert_eq!(through(&by_place, "Konto,Name,Saldo\n2000,Debt,6\n").unwrap(), ["2:A/2000=6"]);
+    let named = format!("extra_columns = 'drop'\n{BRIEF}account_code = 1\naccount_name = 2\nbalance = '2022'\n");
+    assert_eq!(through(&named, "Konto,Name,2022\n2000,Debt,6\n").unwrap(), ["2:A/2000=6"], "the profile names it");
+}
+
+#[test]
+fn rows_that_are_added_up_and_differ_in_their_texts_are_told() {
+    let text = format!(
+        "{HEADER}A,2022-06,1010,Rent,1,PL,Income\nA,2022-06,1010,Rent,2,PL,Expense\nA,2022-06,1010,Miete,2,PL,Expense\n\
+         A,2022-06,20,x,2,PL,Expense\n"
+    );
+    let (read, rows) = checked("repeated_keys = 'sum'", &text);
+    assert_eq!(rows.len(), 4);
+    assert_eq!(
+        read.warnings,
+        [
+            "accounts whose rows are added up and differ in account_name: 1, the first on lines 2 and 4; the first row's \
+             counts",
+            "accounts whose rows are added up and differ in status: 1, the first on lines 2 and 3; the first row's counts",
+        ]
     );
 }

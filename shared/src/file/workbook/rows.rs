@@ -8,6 +8,8 @@ use std::{
 
 use tempfile::SpooledTempFile;
 
+use crate::file::records::CellKind;
+
 /// Bytes that stay in memory before a file is made.
 pub(super) const HELD: usize = 1 << 20;
 
@@ -28,17 +30,17 @@ pub(super) struct Cell {
     pub(super) column: usize,
     /// Bytes of its text.
     pub(super) bytes: usize,
-    pub(super) is_number: bool,
+    pub(super) kind: CellKind,
 }
 
 impl Row {
     /// The columns, texts and kinds of the cells.
-    pub(super) fn cells(&self) -> impl Iterator<Item = (usize, &str, bool)> {
+    pub(super) fn cells(&self) -> impl Iterator<Item = (usize, &str, CellKind)> {
         let mut start = 0;
         self.cells.iter().map(move |cell| {
             let text = &self.text[start..start + cell.bytes];
             start += cell.bytes + 1;
-            (cell.column, text, cell.is_number)
+            (cell.column, text, cell.kind)
         })
     }
 }
@@ -56,7 +58,12 @@ impl Writer {
         self.0.write_all(&row.line.to_le_bytes())?;
         self.0.write_all(&(row.cells.len() as u64).to_le_bytes())?;
         for cell in row.cells.drain(..) {
-            let column = (cell.column as u32) << 1 | u32::from(cell.is_number);
+            let kind = match cell.kind {
+                CellKind::Text => 0,
+                CellKind::Number => 1,
+                CellKind::Unvalued => 2,
+            };
+            let column = (cell.column as u32) << 2 | kind;
             self.0.write_all(&column.to_le_bytes())?;
             self.0.write_all(&(cell.bytes as u32).to_le_bytes())?;
         }
@@ -94,8 +101,13 @@ impl Reader {
             self.0.read_exact(&mut column)?;
             self.0.read_exact(&mut bytes)?;
             let column = u32::from_le_bytes(column);
-            let (is_number, bytes) = (column & 1 == 1, u32::from_le_bytes(bytes) as usize);
-            row.cells.push(Cell { column: column as usize >> 1, bytes, is_number });
+            let kind = match column & 3 {
+                1 => CellKind::Number,
+                2 => CellKind::Unvalued,
+                _ => CellKind::Text,
+            };
+            let bytes = u32::from_le_bytes(bytes) as usize;
+            row.cells.push(Cell { column: column as usize >> 2, bytes, kind });
         }
         let mut text = vec![0; self.number()? as usize];
         self.0.read_exact(&mut text)?;

@@ -159,3 +159,14 @@ fn no_failure_quotes_a_cell() {
         assert!(!failure.message.contains("secret") && !failure.message.contains('\0'), "{failure}");
     }
 }
+
+#[test]
+fn a_formula_without_a_value_is_told_by_its_cell_where_it_is_looked_at() {
+    let sheet =
+        r#"<row r="3"><c r="A3"><v>7</v></c><c r="AB3"><f>A1</f></c></row><row r="4"><c r="B4"><f>A1</f></c></row>"#;
+    let mut rows = read(sheet, "", 1 << 20).unwrap();
+    let record = rows.next_record().unwrap().unwrap();
+    assert_eq!((record.get(27), record.unvalued(27).as_deref(), record.unvalued(0)), (Some(""), Some("AB3"), None));
+    let record = rows.next_record().unwrap().unwrap();
+    assert!(!record.is_blank(), "it may hold an account");
+}

@@ -217,7 +217,7 @@ fn in_order_of_delivery(evidence: &Evidence, name: &Name, findings: &mut Finding
     let mut jobs: Vec<&Publication> = undated.collect();
     jobs.sort_by_key(|job| job.place);
     let (mut before, mut ambiguous) = (None::<(Uuid, _)>, 0);
-    for job in jobs {
+    for job in &jobs {
         let run = evidence.runs.get(&job.job_id);
         let told = |field: &str| run.and_then(|run| run[field].as_str()).unwrap_or_default();
         ambiguous += u64::from(told("error_code") == "ambiguous_order");
@@ -225,7 +225,17 @@ fn in_order_of_delivery(evidence: &Evidence, name: &Name, findings: &mut Finding
             continue;
         }
         let at = order_of(evidence, job);
-        if let Some((earlier, time)) = before.filter(|(_, time)| at <= *time) {
+        // What was superseded by one that was published after it came over nothing, whatever it stands beside.
+        let ended = |job: &Publication| evidence.runs.get(&job.job_id).and_then(|run| run["finished_at"].as_str());
+        let is_overtaken = told("status") == "superseded"
+            && jobs.iter().any(|other| {
+                let status = evidence.runs.get(&other.job_id).and_then(|run| run["status"].as_str());
+                other.place > job.place
+                    && status == Some("success")
+                    && order_of(evidence, other) > at
+                    && ended(other) <= ended(job)
+            });
+        if let Some((earlier, time)) = before.filter(|(_, time)| at <= *time && !is_overtaken) {
             let id = job.job_id;
             findings.wrong(format!("{name:?}: {id} of {at:?} was published after {earlier} of {time:?}"));
         }
