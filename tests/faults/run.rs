@@ -7,10 +7,10 @@ use tests::faults::{
     book::{Export, Publication},
     checker::{Findings, check},
     cluster::Cluster,
-    services::{Services, checkout},
+    services::Services,
     site::Site,
 };
-use tests::wait::until;
+use tests::{checkout::checkout, wait::until};
 use tokio::task::spawn_blocking;
 
 /// How long everything may take to settle.

@@ -1,9 +1,8 @@
 //! The audit trail, checked against the contract's words alone: nothing of Aura's own code is used.
 
 use bson::{Bson, Document, doc};
-use chrono::{DateTime, SecondsFormat};
 use futures_util::TryStreamExt;
-use sha2::{Digest, Sha256};
+pub(crate) use tests::audit::hash;
 
 use crate::world::World;
 
@@ -47,76 +46,6 @@ pub(crate) fn text(document: &Document, name: &str) -> String {
 }
 
 /// A whole number of any width.
-#[expect(clippy::wildcard_enum_match_arm, reason = "whatever else MongoDB may hold is not a whole number")]
 pub(crate) fn whole(value: &Bson) -> i64 {
-    match value {
-        Bson::Int32(number) => (*number).into(),
-        Bson::Int64(number) => *number,
-        other => panic!("{other} is not a whole number"),
-    }
-}
-
-/// The hash of an event: SHA-256 of its canonical form without `_id` and `hash`.
-pub(crate) fn hash(event: &Document) -> String {
-    let mut event = event.clone();
-    event.remove("_id");
-    event.remove("hash");
-    let mut canonical = String::new();
-    write(&Bson::Document(event), &mut canonical);
-    Sha256::digest(canonical.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// RFC 8785, with dates as RFC 3339 in UTC with milliseconds and decimals as texts.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the contract names these types and no others")]
-fn write(value: &Bson, to: &mut String) {
-    match value {
-        Bson::Null => to.push_str("null"),
-        Bson::Boolean(flag) => to.push_str(if *flag { "true" } else { "false" }),
-        Bson::Int32(_) | Bson::Int64(_) => to.push_str(&whole(value).to_string()),
-        Bson::String(text) => quote(text, to),
-        Bson::Decimal128(number) => quote(&number.to_string(), to),
-        Bson::DateTime(at) => {
-            let at = DateTime::from_timestamp_millis(at.timestamp_millis()).expect("a time");
-            quote(&at.to_rfc3339_opts(SecondsFormat::Millis, true), to);
-        }
-        Bson::Array(items) => {
-            to.push('[');
-            for (place, item) in items.iter().enumerate() {
-                to.push_str(if place == 0 { "" } else { "," });
-                write(item, to);
-            }
-            to.push(']');
-        }
-        Bson::Document(document) => {
-            let mut fields: Vec<_> = document.iter().collect();
-            fields.sort_by_key(|(name, _)| name.encode_utf16().collect::<Vec<_>>());
-            to.push('{');
-            for (place, (name, value)) in fields.into_iter().enumerate() {
-                to.push_str(if place == 0 { "" } else { "," });
-                quote(name, to);
-                to.push(':');
-                write(value, to);
-            }
-            to.push('}');
-        }
-        other => panic!("an event holds {other:?}, of which the contract has no canonical form"),
-    }
-}
-
-fn quote(text: &str, to: &mut String) {
-    to.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => to.push_str("\\\""),
-            '\\' => to.push_str("\\\\"),
-            '\u{8}' => to.push_str("\\b"),
-            '\t' => to.push_str("\\t"),
-            '\n' => to.push_str("\\n"),
-            '\u{c}' => to.push_str("\\f"),
-            '\r' => to.push_str("\\r"),
-            '\0'..='\u{1f}' => to.push_str(&format!("\\u{:04x}", u32::from(character))),
-            other => to.push(other),
-        }
-    }
-    to.push('"');
+    tests::audit::whole(value).unwrap_or_else(|| panic!("{value} is not a whole number"))
 }

@@ -1,42 +1,20 @@
 //! The real programs, as child processes; each is ended by its own process number.
 
 use std::{
-    fs::File,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
+pub(crate) use tests::program::command;
+use tests::{checkout::checkout, log::Log};
 use tokio::io::AsyncWriteExt;
 
-use crate::{
-    stack::checkout,
-    wait::{SOON, until},
-};
+use crate::wait::{SOON, until};
 
 /// How long a program may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(20);
-
-/// A program of this build, beside the test itself.
-fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a test has a path");
-    let folder = test.parent().and_then(Path::parent).expect("a test lies in target/<profile>/deps");
-    let path = folder.join(name);
-    assert!(path.exists(), "{} is not built: run 'cargo build --workspace' first", path.display());
-    path
-}
-
-/// A command for one of the programs, with these settings and none from outside.
-pub(crate) fn command(name: &str, folder: &Path, settings: &[(String, String)]) -> Command {
-    let mut command = Command::new(program(name));
-    for (variable, _) in std::env::vars().filter(|(variable, _)| variable.starts_with("AURA_")) {
-        command.env_remove(variable);
-    }
-    let settings = settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    command.envs(settings).current_dir(folder).stdin(Stdio::null());
-    command
-}
 
 /// The same command on a terminal of its own, whose output is the standard output of what this returns.
 pub(crate) fn on_terminal(command: &Command) -> Command {
@@ -58,7 +36,7 @@ pub(crate) fn on_terminal(command: &Command) -> Command {
 /// A running worker.
 pub(crate) struct Worker {
     child: Child,
-    log: PathBuf,
+    log: Log,
     /// `http://127.0.0.1:PORT`
     http: String,
 }
@@ -80,9 +58,8 @@ impl Worker {
 
     /// Starts a worker that need not become ready.
     pub(crate) fn begin(mut command: Command, log: PathBuf) -> Self {
-        let to = File::create(&log).expect("a log");
-        let errors = to.try_clone().expect("a log");
-        let child = command.stdout(to).stderr(errors).spawn().expect("the worker starts");
+        let log = Log::of(&mut command, log);
+        let child = command.spawn().expect("the worker starts");
         Self { child, log, http: String::new() }
     }
 
@@ -93,19 +70,17 @@ impl Worker {
 
     /// Its log, line by line; what is not JSON is left out.
     pub(crate) fn lines(&self) -> Vec<Value> {
-        self.text().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        self.log.lines()
     }
 
     /// Everything that it has written.
     pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+        self.log.text()
     }
 
     /// The end of its log.
     pub(crate) fn tail(&self) -> String {
-        let text = self.text();
-        let lines: Vec<_> = text.lines().collect();
-        lines[lines.len().saturating_sub(40)..].join("\n")
+        self.log.tail()
     }
 
     /// What it answers over HTTP: the status and the text, if it answers at all.

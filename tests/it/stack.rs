@@ -1,12 +1,8 @@
 //! The services: those that the environment names, else this checkout's own.
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-    process::Command,
-    sync::OnceLock,
-};
+use std::{collections::HashMap, path::PathBuf, process::Command, sync::OnceLock};
 
+pub(crate) use tests::checkout::checkout;
 use url::Url;
 
 /// Where the services are, with roles that may create databases and virtual hosts.
@@ -34,11 +30,6 @@ pub(crate) fn stack() -> &'static Stack {
         let management = given(&names, "AURA_LOCAL_RABBITMQ_MANAGEMENT_URL").unwrap_or_else(|| beside(&amqp));
         Stack { amqp, management, postgres: need("AURA_POSTGRES_URL"), mongodb: need("AURA_MONGODB_URL") }
     })
-}
-
-/// The folder of the workspace.
-pub(crate) fn checkout() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests lie in the workspace").to_owned()
 }
 
 /// The folder of the program's reference file, which is not part of this repository.

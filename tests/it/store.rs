@@ -4,6 +4,7 @@ use std::{path::Path, sync::OnceLock};
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tests::stack::at;
 use tokio_postgres::{Client, NoTls, types::ToSql};
 use url::Url;
 
@@ -28,9 +29,7 @@ async fn postgres(url: &Url) -> Client {
 pub(crate) async fn create_database(name: &str) -> Client {
     let admin = postgres(&stack().postgres).await;
     admin.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a database can be created");
-    let mut url = stack().postgres.clone();
-    url.set_path(&format!("/{name}"));
-    postgres(&url).await
+    postgres(&at(&stack().postgres, name)).await
 }
 
 /// Makes a virtual host that the tests' user may use.

@@ -8,14 +8,15 @@ use std::{
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tests::trial_balance::TrialBalance;
+pub(crate) use tests::required_columns::csv;
+use tests::{checkout::checkout, stack::at, trial_balance::TrialBalance};
 use url::Url;
 use uuid::Uuid;
 
 use crate::{
     broker::Broker,
     process::{Said, Worker, command, run, run_with_input},
-    stack::{checkout, stack},
+    stack::stack,
     store,
 };
 
@@ -193,13 +194,6 @@ pub(crate) fn with(mut job: Value, more: Value) -> Value {
     job
 }
 
-/// The same address with another database or virtual host.
-fn at(url: &Url, name: &str) -> Url {
-    let mut url = url.clone();
-    url.set_path(&format!("/{name}"));
-    url
-}
-
 impl Drop for World {
     fn drop(&mut self) {
         let failed = std::thread::panicking();
@@ -218,13 +212,4 @@ impl Drop for World {
             panic!("what belongs to {} was not removed", self.name);
         }
     }
-}
-
-/// A file of the required columns, with these accounts and balances as they stand in its cells.
-pub(crate) fn csv(entity: &str, period: &str, accounts: &[(&str, &str)]) -> String {
-    let mut text = "entity,period,account_code,account_name,balance,bs_pl,status\n".to_owned();
-    for (code, balance) in accounts {
-        text.push_str(&format!("{entity},{period},{code},Account {code},{balance},BS,Assets\n"));
-    }
-    text
 }

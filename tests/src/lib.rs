@@ -7,12 +7,19 @@
 
 pub mod account;
 pub mod amount;
+pub mod audit;
 pub mod broken;
+pub mod checkout;
+pub mod digest;
 pub mod faults;
 pub mod hostile;
 pub mod http;
+pub mod log;
 pub mod month_end;
 pub mod object_server;
+pub mod program;
 pub mod random;
+pub mod required_columns;
+pub mod stack;
 pub mod trial_balance;
 pub mod wait;

@@ -3,10 +3,9 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Arg, Command, value_parser};
-use tests::faults::{
-    chaos,
-    services::{Services, checkout},
-    site::Site,
+use tests::{
+    checkout::checkout,
+    faults::{chaos, services::Services, site::Site},
 };
 
 fn main() -> ExitCode {

@@ -1,54 +1,30 @@
 //! The real programs, as child processes; each is ended by its own process number.
 
 use std::{
-    fs::File,
-    path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus},
     time::Duration,
 };
 
 use serde_json::Value;
 
-use crate::wait::{SOON, until};
-
-/// A program of this build, beside this one.
-fn program(name: &str) -> PathBuf {
-    let own = std::env::current_exe().expect("a program has a path");
-    // A test lies in target/<profile>/deps, a program in target/<profile>.
-    let folders = own.ancestors().skip(1).take(2);
-    let found = folders.map(|folder| folder.join(name)).find(|path| path.exists());
-    found.unwrap_or_else(|| {
-        panic!(
-            "{name} is not built: run 'cargo build --workspace' and \
-             'cargo build -p worker --features failpoints --bin aura-worker-failpoints' first"
-        )
-    })
-}
-
-/// A command for one of the programs, with these settings and none from outside.
-pub fn command(name: &str, folder: &Path, settings: &[(String, String)]) -> Command {
-    let mut command = Command::new(program(name));
-    for (variable, _) in std::env::vars().filter(|(variable, _)| variable.starts_with("AURA_")) {
-        command.env_remove(variable);
-    }
-    let settings = settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    command.envs(settings).current_dir(folder).stdin(Stdio::null());
-    command
-}
+use crate::{
+    log::Log,
+    wait::{SOON, until},
+};
 
 /// A worker. It is killed when its value goes.
 #[derive(Debug)]
 pub struct Worker {
     child: Child,
-    log: PathBuf,
+    log: Log,
 }
 
 impl Worker {
     /// Starts a worker that writes its log there, and does not wait for it.
     pub fn spawn(mut command: Command, log: PathBuf) -> Self {
-        let to = File::create(&log).expect("a log");
-        let errors = to.try_clone().expect("a log");
-        let child = command.stdout(to).stderr(errors).spawn().expect("the worker starts");
+        let log = Log::of(&mut command, log);
+        let child = command.spawn().expect("the worker starts");
         Self { child, log }
     }
 
@@ -68,7 +44,7 @@ impl Worker {
 
     /// Everything that it has written.
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+        self.log.text()
     }
 
     /// Whether a line of its log holds this.
@@ -83,10 +59,7 @@ impl Worker {
 
     /// Where it serves health.
     pub fn http(&self) -> Option<String> {
-        let text = self.text();
-        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let mut addresses = lines.filter_map(|line| line["http_addr"].as_str().map(|at| format!("http://{at}")));
-        addresses.next()
+        self.log.lines().iter().find_map(|line| Some(format!("http://{}", line["http_addr"].as_str()?)))
     }
 
     /// What `/readyz` says: its status and its JSON.
@@ -105,9 +78,7 @@ impl Worker {
 
     /// The end of its log.
     pub fn tail(&self) -> String {
-        let text = self.text();
-        let lines: Vec<_> = text.lines().collect();
-        lines[lines.len().saturating_sub(40)..].join("\n")
+        self.log.tail()
     }
 
     /// Sends a signal.
@@ -146,7 +117,7 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("---- {} ends so ----\n{}\n----", self.log.display(), self.tail());
+            eprintln!("---- {} ends so ----\n{}\n----", self.log.path().display(), self.tail());
         }
         self.kill();
     }

@@ -11,7 +11,10 @@ use serde_json::Value;
 use tokio::process::Command;
 use url::Url;
 
-use crate::wait::{SOON, until};
+use crate::{
+    checkout::checkout,
+    wait::{SOON, until},
+};
 
 /// How long `deploy/local` may take.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -57,14 +60,6 @@ pub struct Services {
     pub postgres: Url,
     /// MongoDB, spoken to directly, so that a proxy can stand before it.
     pub mongodb: Url,
-}
-
-/// The folder of the workspace.
-///
-/// # Panics
-/// Never: the tests lie in it.
-pub fn checkout() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests lie in the workspace").to_owned()
 }
 
 /// Runs `deploy/local` for the stack of a directory, whose broker joins that of a peer.

@@ -18,11 +18,16 @@ use uuid::Uuid;
 use super::{
     book::{Book, Publication},
     client::Client,
-    process::{Worker, command},
+    process::Worker,
     proxy::Proxy,
-    services::{Services, checkout},
+    services::Services,
 };
-use crate::wait::{SOON, until};
+use crate::{
+    checkout::checkout,
+    program::command,
+    stack::at,
+    wait::{SOON, until},
+};
 
 /// How long one query may take.
 const QUERY: Duration = Duration::from_secs(20);
@@ -53,12 +58,6 @@ pub struct Site {
     pub client: Client,
     /// What was published here.
     pub book: Book,
-}
-
-fn at(url: &Url, name: &str) -> Url {
-    let mut url = url.clone();
-    url.set_path(&format!("/{name}"));
-    url
 }
 
 impl Site {
