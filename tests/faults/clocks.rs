@@ -5,11 +5,11 @@ use tests::{
     faults::{
         book::{Export, Publication},
         clock::skewed,
-        process::Worker,
         proxy::Way,
         site::Site,
     },
     wait::until,
+    worker::Worker,
 };
 use uuid::Uuid;
 
@@ -40,7 +40,7 @@ async fn a_worker_whose_clock_is_wrong_puts_no_export_out_of_its_order() {
         let mut worker = worker_at(&site, first).await;
         let one = publish_undated(&site, 1).await;
         assert_eq!(status(&site, one).await, "success");
-        worker.signal("TERM").await;
+        worker.signal("TERM");
         worker.ended(SETTLED).await;
         let _worker = worker_at(&site, second).await;
         let two = publish_undated(&site, 2).await;
@@ -55,7 +55,7 @@ async fn a_worker_that_wakes_up_late_does_not_put_an_older_export_over_a_newer_o
     let (_hold, site) = site().await;
     // It is given the first export while it stands still, and no other.
     let late = site.worker(&[("AURA_CONCURRENCY", "1")]).await;
-    late.signal("STOP").await;
+    late.signal("STOP");
     let one = publish_undated(&site, 1).await;
     until("the first export is with the halted worker", SETTLED, async || {
         (site.client.depth("aura.jobs").await == Some(0)).then_some(())
@@ -64,7 +64,7 @@ async fn a_worker_that_wakes_up_late_does_not_put_an_older_export_over_a_newer_o
     let _other = site.worker(&[]).await;
     let two = publish_undated(&site, 2).await;
     assert_eq!(status(&site, two).await, "success");
-    late.signal("CONT").await;
+    late.signal("CONT");
     // Nothing tells which came first any more, so a person decides.
     let receipt = site.client.receipt(one, SETTLED).await;
     assert_eq!(receipt["error"]["code"], "ambiguous_order", "{receipt:#}");

@@ -11,7 +11,7 @@ async fn sigterm_under_load_ends_with_0_and_leaves_all_to_the_next_worker() {
     publish_many(&site, "E", 80).await;
     let mut worker = site.worker(&[]).await;
     ended(&site, 10).await;
-    worker.signal("TERM").await;
+    worker.signal("TERM");
     assert_eq!(worker.ended(SETTLED).await.code(), Some(0), "{}", worker.tail());
     let _next = site.worker(&[]).await;
     assert_eq!(is_whole(&site).await.outcome("success"), 81);
@@ -24,7 +24,7 @@ async fn a_job_longer_than_the_drain_time_goes_back_unharmed() {
     let mut worker = site.worker(&[("AURA_DRAIN_SECONDS", "0")]).await;
     site.publish(export(&site, "LONG", 150_000, 10, json!({}))).await;
     site.counts("SELECT count(*) FROM ingestion_runs WHERE status = 'running'", 1, SETTLED).await;
-    worker.signal("TERM").await;
+    worker.signal("TERM");
     assert_eq!(worker.ended(SETTLED).await.code(), Some(0), "{}", worker.tail());
     let _next = site.worker(&[]).await;
     assert_eq!(is_whole(&site).await.outcome("success"), 1);
@@ -39,9 +39,9 @@ async fn a_second_sigterm_ends_at_once_and_loses_nothing() {
     }
     let mut worker = site.worker(&[]).await;
     site.counts("SELECT count(*) FROM ingestion_runs WHERE status = 'running'", 3, SETTLED).await;
-    worker.signal("TERM").await;
+    worker.signal("TERM");
     worker.logs("draining", SETTLED).await;
-    worker.signal("TERM").await;
+    worker.signal("TERM");
     worker.ended(std::time::Duration::from_secs(5)).await;
     let _next = site.worker(&[]).await;
     assert_eq!(is_whole(&site).await.outcome("success"), 3);

@@ -8,10 +8,10 @@ use serde_json::json;
 use tests::{
     faults::{
         book::{Export, Publication},
-        process::Worker,
         site::Site,
     },
     wait::until,
+    worker::Worker,
 };
 use uuid::Uuid;
 
@@ -29,7 +29,7 @@ async fn status(site: &Site, publication: Publication) -> String {
 /// A worker that takes one job at a time and halts at a step.
 async fn halting(site: &Site, step: &str) -> Worker {
     let mut worker = site.worker_with_failpoint(step, &[HALT, ONE]);
-    worker.ready().await;
+    worker.takes_jobs().await;
     worker
 }
 
@@ -79,7 +79,7 @@ async fn a_job_that_stalls_after_its_commit_leaves_the_cache_to_the_newer_one() 
         first.halted(SETTLED).await;
         let _second = site.worker(&[]).await;
         assert_eq!(status(&site, export(&site, "A", 30, 11, json!({"mode": "replace"}))).await, "success", "{step}");
-        first.signal("CONT").await;
+        first.signal("CONT");
         is_whole(&site).await;
     }
 }
@@ -93,14 +93,14 @@ async fn a_retry_is_noted_while_another_job_holds_the_slice() {
     let second = halting(&site, "copied:A").await;
     site.publish(export(&site, "A", 40, 11, json!({}))).await;
     second.halted(SETTLED).await;
-    first.signal("CONT").await;
+    first.signal("CONT");
     until("the retry is noted", Duration::from_secs(5), async || {
         let run = site.run(late).await;
         (run["status"] == "retrying" && run["attempts"] == 1).then_some(())
     })
     .await;
     assert!(second.is_halted(), "the slice is not held any more");
-    second.signal("CONT").await;
+    second.signal("CONT");
     is_whole(&site).await;
 }
 
@@ -117,13 +117,13 @@ async fn a_retry_that_is_noted_after_its_copy_was_claimed_keeps_its_events_and_i
     let second = halting(&site, "copied:A").await;
     second.halted(SETTLED).await;
     let claim = site.run(id).await["claim"].clone();
-    first.signal("CONT").await;
+    first.signal("CONT");
     let run = until("the retry is noted", Duration::from_secs(10), async || {
         Some(site.run(id).await).filter(|run| run["attempts"] == 1)
     })
     .await;
     assert_eq!((&run["status"], &run["claim"]), (&json!("running"), &claim), "{run:#}");
-    second.signal("CONT").await;
+    second.signal("CONT");
     is_whole(&site).await;
     let trail = site.mongo.collection::<Document>("audit_trail");
     let retries = trail.count_documents(doc! {"event_type": "retry_scheduled"}).await;
@@ -162,7 +162,7 @@ async fn a_copy_that_fails_late_leaves_no_dead_letter_of_a_job_that_has_succeede
     let _other = site.worker(&[]).await;
     site.publish(job).await;
     assert_eq!(site.client.receipt(id, SETTLED).await["status"], "success");
-    late.signal("CONT").await;
+    late.signal("CONT");
     late.logs("not a dead letter", SETTLED).await;
     is_whole(&site).await;
 }
@@ -226,7 +226,7 @@ async fn a_period_locked_or_a_batch_cancelled_between_check_and_commit_is_heeded
     let locked = site.publish(export(&site, "A", 20, 10, json!({})).or("period_locked")).await;
     worker.halted(SETTLED).await;
     site.producer(&["period", "lock", "--period", "2022-06", "--entity", "A"]).await;
-    worker.signal("CONT").await;
+    worker.signal("CONT");
     assert_eq!(outcome(&site, locked).await, ("failed".to_owned(), "period_locked".to_owned()));
     assert_eq!(site.count("SELECT count(*) FROM gl_accounts").await, Some(0));
     site.producer(&["period", "unlock", "--period", "2022-06", "--entity", "A"]).await;
@@ -237,7 +237,7 @@ async fn a_period_locked_or_a_batch_cancelled_between_check_and_commit_is_heeded
     let cancelled = site.publish(export(&site, "B", 20, 10, json!({"batch_id": batch})).or("cancelled")).await;
     worker.halted(SETTLED).await;
     site.producer(&["cancel", &batch.to_string()]).await;
-    worker.signal("CONT").await;
+    worker.signal("CONT");
     assert_eq!(outcome(&site, cancelled).await.0, "cancelled");
     assert_eq!(site.count("SELECT count(*) FROM gl_accounts").await, Some(0));
     drop(worker);
@@ -254,7 +254,7 @@ async fn a_period_locked_or_a_batch_cancelled_between_check_and_commit_is_heeded
         let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
                        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
         site.counts(waiting, 1, SETTLED).await;
-        worker.signal("CONT").await;
+        worker.signal("CONT");
     };
     let (had_committed, ()) = tokio::join!(locking, going_on);
     assert!(had_committed, "the lock did not wait for the commit");

@@ -39,13 +39,13 @@ async fn replayed_without_its_file(site: &Site, job: Uuid) -> Export {
 async fn the_late_end_of_a_round_does_not_end_a_replay_that_waits_for_its_retry() {
     let (_hold, site) = site().await;
     let mut first = site.worker_with_failpoint("dead_published:A", &[HALT]);
-    first.ready().await;
+    first.takes_jobs().await;
     let job = site.publish(bad(&site, "A")).await;
     first.halted(SETTLED).await;
     // The letter is out, and not written down. Somebody replays it; the file is away just then.
     let _second = site.worker(&[]).await;
     let corrected = replayed_without_its_file(&site, job).await;
-    first.signal("CONT").await;
+    first.signal("CONT");
     first.logs("another round of the job has begun", SETTLED).await;
     // The round that was replayed has ended all the same, and says so before the next one does.
     let told = until("the receipt of the round", SETTLED, async || site.client.receipts_of(job).first().cloned()).await;
@@ -59,7 +59,7 @@ async fn the_late_end_of_a_round_does_not_end_a_replay_that_waits_for_its_retry(
 async fn a_round_that_was_overtaken_publishes_no_dead_letter() {
     let (_hold, site) = site().await;
     let mut first = site.worker_with_failpoint("dead_decided:A", &[HALT]);
-    first.ready().await;
+    first.takes_jobs().await;
     let publication = bad(&site, "A");
     let job = site.publish(publication.clone()).await;
     first.halted(SETTLED).await;
@@ -68,7 +68,7 @@ async fn a_round_that_was_overtaken_publishes_no_dead_letter() {
     let second = site.worker(&[]).await;
     assert_eq!(site.client.receipt(job, SETTLED).await["status"], "failed");
     let corrected = replayed_without_its_file(&site, job).await;
-    first.signal("CONT").await;
+    first.signal("CONT");
     first.logs("not a dead letter", SETTLED).await;
     site.write("in/A_bad.csv", corrected.text());
     let findings = is_whole(&site).await;

@@ -9,7 +9,6 @@ pub mod clock;
 pub mod cluster;
 pub mod model;
 pub mod parquet;
-pub mod process;
 pub mod proxy;
 pub mod services;
 pub mod site;

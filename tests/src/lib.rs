@@ -23,3 +23,4 @@ pub mod required_columns;
 pub mod stack;
 pub mod trial_balance;
 pub mod wait;
+pub mod worker;

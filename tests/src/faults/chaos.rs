@@ -13,10 +13,9 @@ use std::{
 use super::{
     checker::{Findings, check},
     clock,
-    process::Worker,
     site::{Proxies, Site},
 };
-use crate::random::Random;
+use crate::{random::Random, worker::Worker};
 
 pub use plan::{Fault, Plan};
 
@@ -89,10 +88,18 @@ impl<'a> Crew<'a> {
         &mut self.workers[place]
     }
 
+    /// Sends a signal to a worker, unless it has ended meanwhile.
+    fn signal(&mut self, place: usize, name: &str) {
+        let worker = self.one(place);
+        if worker.exit().is_none() {
+            worker.signal(name);
+        }
+    }
+
     /// Ends all workers, and starts as many at once that share a folder for their logs.
     async fn start_together(&mut self) {
-        for worker in &self.workers {
-            worker.signal("TERM").await;
+        for place in 0..self.workers.len() {
+            self.signal(place, "TERM");
         }
         for worker in &mut self.workers {
             worker.ended(STARTED).await;

@@ -78,8 +78,8 @@ pub(super) async fn local(directory: &Path, peer: Option<&Path>, arguments: &[&s
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Sends a signal to processes that this stack or this test started; one may have gone meanwhile.
-pub async fn signal(name: &str, pids: &[u32]) {
+/// Sends a signal to processes of this stack; one may have gone meanwhile.
+async fn signal(name: &str, pids: &[u32]) {
     let mut command = Command::new("sh");
     command.args([
         "-c",
@@ -107,7 +107,7 @@ fn children(parent: u32) -> Vec<u32> {
 }
 
 /// Whether a process is there and no zombie.
-pub fn is_alive(pid: u32) -> bool {
+fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }

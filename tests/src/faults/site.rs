@@ -18,15 +18,15 @@ use uuid::Uuid;
 use super::{
     book::{Book, Publication},
     client::Client,
-    process::Worker,
     proxy::Proxy,
     services::Services,
 };
 use crate::{
     checkout::checkout,
-    program::command,
+    program::{command, run},
     stack::at,
     wait::{SOON, until},
+    worker::Worker,
 };
 
 /// How long one query may take.
@@ -123,14 +123,14 @@ impl Site {
     /// Starts a worker and waits until it takes jobs.
     pub async fn worker(&self, more: &[(&str, &str)]) -> Worker {
         let mut worker = self.spawn("aura-worker", None, more);
-        worker.ready().await;
+        worker.takes_jobs().await;
         worker
     }
 
     /// Starts a worker that speaks to the services through proxies, and waits until it takes jobs.
     pub async fn worker_behind(&self, proxies: &Proxies, more: &[(&str, &str)]) -> Worker {
         let mut worker = self.spawn("aura-worker", Some(proxies), more);
-        worker.ready().await;
+        worker.takes_jobs().await;
         worker
     }
 
@@ -155,12 +155,10 @@ impl Site {
 
     /// Runs the producer to its end and returns its exit code, output and errors.
     pub async fn run_producer(&self, arguments: &[&str]) -> (i32, String, String) {
-        let mut command = tokio::process::Command::from(command("aura-producer", self.path(), &self.settings));
-        command.args(arguments).kill_on_drop(true);
-        let output = tokio::time::timeout(Duration::from_secs(120), command.output()).await;
-        let output = output.expect("the producer ends in time").expect("the producer runs");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+        let mut command = command("aura-producer", self.path(), &self.settings);
+        command.args(arguments);
+        let said = run(command, Duration::from_secs(120)).await;
+        (said.code, said.stdout, said.stderr)
     }
 
     /// Runs the producer, which must succeed.

@@ -39,16 +39,16 @@ pub(super) async fn bring_about(site: &Site, crew: &mut Crew<'_>, proxies: &Prox
     match step.fault {
         Fault::KillWorker => crew.one(step.place).kill(),
         Fault::HaltWorker => {
-            crew.one(step.place).signal("STOP").await;
+            crew.signal(step.place, "STOP");
             lasting.await;
-            crew.one(step.place).signal("CONT").await;
+            crew.signal(step.place, "CONT");
         }
         Fault::EndWorker => {
-            crew.one(step.place).signal("TERM").await;
+            crew.signal(step.place, "TERM");
             lasting.await;
             // Half of them are told twice.
-            if step.place.is_multiple_of(2) && crew.one(step.place).exit().is_none() {
-                crew.one(step.place).signal("TERM").await;
+            if step.place.is_multiple_of(2) {
+                crew.signal(step.place, "TERM");
             }
             crew.one(step.place).ended(Duration::from_secs(60)).await;
         }
