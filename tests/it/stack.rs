@@ -3,15 +3,8 @@
 use std::{collections::HashMap, path::PathBuf, process::Command, sync::OnceLock};
 
 pub(crate) use tests::checkout::checkout;
+use tests::{stack::Stack, wait::SOON};
 use url::Url;
-
-/// Where the services are, with roles that may create databases and virtual hosts.
-pub(crate) struct Stack {
-    pub(crate) amqp: Url,
-    pub(crate) management: Url,
-    pub(crate) postgres: Url,
-    pub(crate) mongodb: Url,
-}
 
 const HELP: &str = "start the services with 'deploy/local up', or run 'deploy/test', which does";
 
@@ -28,7 +21,8 @@ pub(crate) fn stack() -> &'static Stack {
         let need = |name: &str| given(&names, name).unwrap_or_else(|| panic!("{name} is not set: {HELP}"));
         let amqp = need("AURA_AMQP_URL");
         let management = given(&names, "AURA_LOCAL_RABBITMQ_MANAGEMENT_URL").unwrap_or_else(|| beside(&amqp));
-        Stack { amqp, management, postgres: need("AURA_POSTGRES_URL"), mongodb: need("AURA_MONGODB_URL") }
+        let (postgres, mongodb) = (need("AURA_POSTGRES_URL"), need("AURA_MONGODB_URL"));
+        Stack { amqp, management, postgres, mongodb, patience: SOON }
     })
 }
 

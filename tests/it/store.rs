@@ -3,10 +3,9 @@
 use std::{path::Path, sync::OnceLock};
 
 use reqwest::Method;
-use serde_json::{Value, json};
-use tests::stack::at;
-use tokio_postgres::{Client, NoTls, types::ToSql};
-use url::Url;
+use serde_json::Value;
+use tests::stack::Answer;
+use tokio_postgres::types::ToSql;
 
 use crate::{
     stack::stack,
@@ -17,71 +16,14 @@ use crate::{
 /// What all worlds' names start with.
 const PREFIX: &str = "aura_t_";
 
-async fn postgres(url: &Url) -> Client {
-    let (client, connection) = tokio_postgres::connect(url.as_str(), NoTls).await.unwrap_or_else(|error| {
-        panic!("PostgreSQL does not answer ({error}); start the services with 'deploy/local up'")
-    });
-    tokio::spawn(connection);
-    client
-}
-
-/// Makes a database and connects to it.
-pub(crate) async fn create_database(name: &str) -> Client {
-    let admin = postgres(&stack().postgres).await;
-    admin.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a database can be created");
-    postgres(&at(&stack().postgres, name)).await
-}
-
-/// Makes a virtual host that the tests' user may use.
-pub(crate) async fn create_virtual_host(name: &str) {
-    let user = stack().management.username().to_owned();
-    management(Method::PUT, &format!("vhosts/{name}"), json!({})).await;
-    let all = json!({"configure": ".*", "write": ".*", "read": ".*"});
-    management(Method::PUT, &format!("permissions/{name}/{user}"), all).await;
-}
-
-/// Makes a user of the broker with access to the virtual host of the same name.
-pub(crate) async fn create_user(name: &str) {
-    management(Method::PUT, &format!("users/{name}"), json!({"password": name, "tags": ""})).await;
-    let all = json!({"configure": ".*", "write": ".*", "read": ".*"});
-    management(Method::PUT, &format!("permissions/{name}/{name}"), all).await;
-}
-
-/// MongoDB.
-pub(crate) async fn mongodb() -> mongodb::Client {
-    let url = stack().mongodb.as_str();
-    mongodb::Client::with_uri_str(url)
-        .await
-        .unwrap_or_else(|error| panic!("MongoDB does not answer ({error}); start the services with 'deploy/local up'"))
+/// What a service answered.
+pub(crate) fn answered<T>(answer: Answer<T>) -> T {
+    answer.unwrap_or_else(|error| panic!("{error}; start the services with 'deploy/local up'"))
 }
 
 /// Asks the broker's management API; without a body if that is null.
 pub(crate) async fn management(method: Method, path: &str, body: Value) -> Value {
-    // The user stands in the URL.
-    let url = stack().management.join(&format!("/api/{path}")).expect("a path");
-    let request = tests::http::client().request(method, url);
-    let request = if body.is_null() { request } else { request.json(&body) };
-    let response = request.send().await.unwrap_or_else(|error| {
-        panic!("RabbitMQ's management does not answer ({error}); start the services with 'deploy/local up'")
-    });
-    let status = response.status();
-    assert!(status.is_success(), "RabbitMQ's management answers {status} to {path}");
-    response.json().await.unwrap_or(Value::Null)
-}
-
-/// Removes everything that belongs to a world.
-pub(crate) async fn remove(name: &str) {
-    management(Method::DELETE, &format!("vhosts/{name}"), Value::Null).await;
-    let users = management(Method::GET, "users?columns=name", Value::Null).await;
-    if users.as_array().is_some_and(|users| users.iter().any(|user| user["name"] == name)) {
-        management(Method::DELETE, &format!("users/{name}"), Value::Null).await;
-    }
-    let admin = postgres(&stack().postgres).await;
-    let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-    admin.batch_execute(&drop).await.expect("a database can be dropped");
-    // A test may have made a role of the same name.
-    admin.batch_execute(&format!("DROP ROLE IF EXISTS {name}")).await.expect("a role can be dropped");
-    mongodb().await.database(name).drop().await.expect("a MongoDB database can be dropped");
+    answered(stack().manage(method, path, &body).await)
 }
 
 /// Removes, once in a process, what runs that were ended by force have left.
@@ -96,8 +38,7 @@ pub(crate) async fn sweep() {
         let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('_').next());
         if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
             // Another test may be sweeping it, too.
-            let name = name.to_owned();
-            let _ = tokio::spawn(async move { remove(&name).await }).await;
+            let _ = stack().remove(name).await;
         }
     }
 }

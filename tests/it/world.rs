@@ -9,7 +9,11 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 pub(crate) use tests::required_columns::csv;
-use tests::{checkout::checkout, stack::at, trial_balance::TrialBalance};
+use tests::{
+    checkout::checkout,
+    stack::{at, session},
+    trial_balance::TrialBalance,
+};
 use url::Url;
 use uuid::Uuid;
 
@@ -17,7 +21,7 @@ use crate::{
     broker::Broker,
     process::{Said, Worker, command, run, run_with_input},
     stack::stack,
-    store,
+    store::{answered, sweep},
 };
 
 /// One test's services and folders. All of it goes when the test ends; `AURA_TEST_KEEP=1` keeps what
@@ -38,13 +42,14 @@ pub(crate) struct World {
 impl World {
     /// A new world, in which nothing runs yet.
     pub(crate) async fn new() -> Self {
-        store::sweep().await;
+        sweep().await;
         // The process number tells a later run whether the world's owner still lives.
         let random = Uuid::new_v4().simple().to_string();
         let name = format!("aura_t_{}_{}", std::process::id(), &random[..8]);
-        let postgres = store::create_database(&name).await;
-        store::create_virtual_host(&name).await;
-        let mongo = store::mongodb().await.database(&name);
+        answered(stack().create_database(&name).await);
+        answered(stack().create_virtual_host(&name).await);
+        let postgres = answered(session(&at(&stack().postgres, &name)).await);
+        let mongo = answered(stack().mongo_database(&name).await);
 
         let folder = tempfile::Builder::new().prefix(&name).tempdir().expect("a folder");
         for part in ["in", "cache", "logs"] {
@@ -101,7 +106,7 @@ impl World {
 
     /// A client and the URL of a broker's user whom nobody else here logs in as; its name is returned, too.
     pub(crate) async fn other_user(&self) -> (Broker, String, String) {
-        store::create_user(&self.name).await;
+        answered(stack().create_user(&self.name).await);
         let mut url: Url = self.setting("AURA_AMQP_URL").parse().expect("a URL");
         url.set_username(&self.name).and_then(|()| url.set_password(Some(&self.name))).expect("a URL with a host");
         (Broker::connect(url.as_str()).await, url.to_string(), self.name.clone())
@@ -202,14 +207,9 @@ impl Drop for World {
             eprintln!("kept: database, virtual host and MongoDB database {}, folder {folder:?}", self.name);
             return;
         }
-        let name = self.name.clone();
-        // A test may end within a runtime, which must not be blocked on from inside.
-        let cleaned = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(store::remove(&name));
-        });
-        if cleaned.join().is_err() && !failed {
-            panic!("what belongs to {} was not removed", self.name);
+        let removed = stack().remove_at_the_end(&self.name);
+        if !failed && let Err(error) = removed {
+            panic!("what belongs to {} was not removed: {error}", self.name);
         }
     }
 }

@@ -13,11 +13,14 @@ use url::Url;
 
 use crate::{
     checkout::checkout,
+    stack::Stack,
     wait::{SOON, until},
 };
 
 /// How long `deploy/local` may take.
 const LIMIT: Duration = Duration::from_secs(180);
+/// How long a service may take to answer.
+const ANSWER: Duration = Duration::from_secs(20);
 
 /// One of the three services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,14 +55,8 @@ impl Service {
 #[derive(Debug, Clone)]
 pub struct Services {
     directory: PathBuf,
-    /// RabbitMQ.
-    pub amqp: Url,
-    /// RabbitMQ's management.
-    pub management: Url,
-    /// PostgreSQL.
-    pub postgres: Url,
-    /// MongoDB, spoken to directly, so that a proxy can stand before it.
-    pub mongodb: Url,
+    /// Where they are; MongoDB is spoken to directly, so that a proxy can stand before it.
+    pub stack: Stack,
 }
 
 /// Runs `deploy/local` for the stack of a directory, whose broker joins that of a peer.
@@ -151,13 +148,14 @@ impl Services {
         let url = |name: &str| Url::parse(settings[name]).expect("deploy/local prints URLs");
         let mut mongodb = url("AURA_MONGODB_URL");
         mongodb.set_query(Some("directConnection=true"));
-        Self {
-            directory: directory.to_owned(),
+        let stack = Stack {
             amqp: url("AURA_AMQP_URL"),
             management: url("AURA_LOCAL_RABBITMQ_MANAGEMENT_URL"),
             postgres: url("AURA_POSTGRES_URL"),
             mongodb,
-        }
+            patience: ANSWER,
+        };
+        Self { directory: directory.to_owned(), stack }
     }
 
     /// The stack that fault tests share: `AURA_TEST_FAULTS_DIR`, else `.local/faults`.
@@ -169,7 +167,8 @@ impl Services {
     /// The same with another broker.
     #[must_use]
     pub fn with_broker(&self, amqp: Url, management: Url) -> Self {
-        Self { amqp, management, ..self.clone() }
+        let stack = Stack { amqp, management, ..self.stack.clone() };
+        Self { directory: self.directory.clone(), stack }
     }
 
     /// Where the stack is.
@@ -228,14 +227,6 @@ impl Services {
 
     /// Asks the broker's management, without a body if that is null; none if it does not answer.
     pub async fn manage(&self, method: reqwest::Method, path: &str, body: &Value) -> Option<Value> {
-        // The user stands in the URL.
-        let url = self.management.join(&format!("/api/{path}")).expect("a path");
-        let request = crate::http::client().request(method, url).timeout(Duration::from_secs(10));
-        let request = if body.is_null() { request } else { request.json(body) };
-        let answer = request.send().await.ok()?;
-        if !answer.status().is_success() {
-            return None;
-        }
-        Some(answer.json().await.unwrap_or(Value::Null))
+        self.stack.manage(method, path, body).await.ok()
     }
 }

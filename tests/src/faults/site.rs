@@ -8,8 +8,7 @@ use std::{
 };
 
 use lapin::BasicProperties;
-use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio_postgres::{NoTls, Row, types::ToSql};
 use url::Url;
@@ -24,7 +23,7 @@ use super::{
 use crate::{
     checkout::checkout,
     program::{command, run},
-    stack::at,
+    stack::{at, session},
     wait::{SOON, until},
     worker::Worker,
 };
@@ -69,29 +68,22 @@ impl Site {
         let services = services.clone();
         let random = Uuid::new_v4().simple().to_string();
         let name = format!("aura_f_{}_{}", std::process::id(), &random[..8]);
-        let create = format!("CREATE DATABASE {name}");
-        query(&services.postgres, &create, &[]).await.expect("a database can be created");
+        let stack = &services.stack;
+        stack.create_database(&name).await.expect("a database can be created");
         // The management may come up a moment after the broker.
-        until("a virtual host is made", SOON, async || {
-            services.manage(Method::PUT, &format!("vhosts/{name}"), &json!({})).await
-        })
-        .await;
-        let all = json!({"configure": ".*", "write": ".*", "read": ".*"});
-        let path = format!("permissions/{name}/{}", services.management.username());
-        services.manage(Method::PUT, &path, &all).await.expect("a virtual host can be used");
-        let mongo = mongodb::Client::with_uri_str(services.mongodb.as_str()).await.expect("MongoDB's URL");
-        let mongo = mongo.database(&name);
+        until("a virtual host is made", SOON, async || stack.create_virtual_host(&name).await.ok()).await;
+        let mongo = stack.mongo_database(&name).await.expect("MongoDB's URL");
 
         let folder = tempfile::Builder::new().prefix(&name).tempdir().expect("a folder");
         for part in ["in", "other", "cache", "logs"] {
             std::fs::create_dir(folder.path().join(part)).expect("a folder");
         }
         let path = |part: &str| folder.path().join(part).display().to_string();
-        let amqp = at(&services.amqp, &name);
+        let amqp = at(&stack.amqp, &name);
         let settings = [
             ("AURA_AMQP_URL", amqp.to_string()),
-            ("AURA_POSTGRES_URL", at(&services.postgres, &name).to_string()),
-            ("AURA_MONGODB_URL", at(&services.mongodb, &name).to_string()),
+            ("AURA_POSTGRES_URL", at(&stack.postgres, &name).to_string()),
+            ("AURA_MONGODB_URL", at(&stack.mongodb, &name).to_string()),
             ("AURA_INPUT_ROOTS", format!("{},{}", path("in"), path("other"))),
             ("AURA_CACHE_URL", path("cache")),
             ("AURA_LOG_DIR", path("logs")),
@@ -110,7 +102,7 @@ impl Site {
 
     /// Proxies before the services, as workers see them.
     pub async fn proxies(&self) -> Proxies {
-        let services = &self.services;
+        let services = &self.services.stack;
         let (postgres, to_postgres) = Proxy::before(&at(&services.postgres, &self.name)).await;
         let (rabbitmq, to_rabbitmq) = Proxy::before(&at(&services.amqp, &self.name)).await;
         let (mongodb, to_mongodb) = Proxy::before(&at(&services.mongodb, &self.name)).await;
@@ -184,7 +176,7 @@ impl Site {
 
     /// The address of its virtual host.
     pub fn amqp(&self) -> Url {
-        at(&self.services.amqp, &self.name)
+        at(&self.services.stack.amqp, &self.name)
     }
 
     /// The name of its databases and virtual host.
@@ -216,7 +208,7 @@ impl Site {
 
     /// The rows of a query; none if PostgreSQL does not answer.
     pub async fn rows(&self, statement: &str, values: &[&(dyn ToSql + Sync)]) -> Option<Vec<Row>> {
-        query(&at(&self.services.postgres, &self.name), statement, values).await
+        query(&at(&self.services.stack.postgres, &self.name), statement, values).await
     }
 
     /// A count; none if PostgreSQL does not answer.
@@ -239,10 +231,8 @@ impl Site {
 
     /// A session of its own in the site's database.
     pub async fn session(&self) -> tokio_postgres::Client {
-        let url = at(&self.services.postgres, &self.name);
-        let (client, connection) = tokio_postgres::connect(url.as_str(), NoTls).await.expect("PostgreSQL answers");
-        tokio::spawn(connection);
-        client
+        let url = at(&self.services.stack.postgres, &self.name);
+        session(&url).await.expect("PostgreSQL answers")
     }
 }
 
@@ -268,23 +258,7 @@ impl Drop for Site {
         if self.folder.is_none() {
             return;
         }
-        let (name, services, mongo) = (self.name.clone(), self.services.clone(), self.mongo.clone());
-        // A test may end within a runtime, which must not be blocked on from inside.
-        let cleaned = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(async {
-                services.manage(Method::DELETE, &format!("vhosts/{name}"), &Value::Null).await;
-                query(&services.postgres, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"), &[]).await;
-                drop(
-                    tokio::time::timeout(QUERY, async {
-                        let client = mongodb::Client::with_uri_str(services.mongodb.as_str()).await.ok()?;
-                        client.database(mongo.name()).drop().await.ok()
-                    })
-                    .await,
-                );
-            });
-        });
         // What remains disturbs no other site.
-        let _ = cleaned.join();
+        let _ = self.services.stack.remove_at_the_end(&self.name);
     }
 }
