@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tests::{
     faults::{chaos::stream::Stream, client::RECEIPTS},
+    program::Said,
     random::Random,
     wait::until,
 };
@@ -79,7 +80,7 @@ async fn a_call_that_waits_outlives_the_node_that_has_its_receipts() {
         let ended = site.count(ENDED).await;
         assert!(ended.is_some_and(|ended| ended < FOLLOWED), "all jobs had ended before a node was killed");
     };
-    let ((code, told, errors), ()) = tokio::join!(site.run_producer(&publish), killing);
+    let (Said { code, stdout: told, stderr: errors }, ()) = tokio::join!(site.run_producer(&publish), killing);
     let summary: Value = serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}:\n{told}\n{errors}"));
     assert_eq!((code, &summary["successful"]), (0, &json!(FOLLOWED)), "{errors}");
     is_whole(&site).await;

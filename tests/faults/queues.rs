@@ -8,7 +8,7 @@ use lapin::{
 };
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::{faults::site::Site, wait::until};
+use tests::{faults::site::Site, program::Said, wait::until};
 
 use crate::run::{SETTLED, ended, export, is_whole, missing, publish_many, site};
 
@@ -118,7 +118,7 @@ async fn queues_of_an_earlier_version_are_used_as_they_are_and_other_arguments_a
     let other = json!({"durable": true, "arguments": {"x-queue-type": "classic"}});
     let path = format!("queues/{}/aura.jobs", site.name());
     site.services.manage(Method::PUT, &path, &other).await.expect("a queue is declared");
-    let (code, _, told) = site.run_producer(&["topology"]).await;
+    let Said { code, stderr: told, .. } = site.run_producer(&["topology"]).await;
     assert!(code != 0 && told.contains("aura.jobs") && told.contains("x-queue-type"), "{code}: {told}");
 }
 

@@ -28,7 +28,7 @@ async fn two_engineers_who_replay_at_once_replay_each_job_once() {
     }
     let replay = ["dead", "replay", "--code", "file_not_found"];
     let (one, other) = tokio::join!(site.run_producer(&replay), site.run_producer(&replay));
-    assert!(one.0 == 0 || other.0 == 0, "{one:?}\n{other:?}");
+    assert!(one.code == 0 || other.code == 0, "{one:?}\n{other:?}");
     // Whoever was turned away tries again, and finds nothing left.
     site.producer(&replay).await;
     assert_eq!(is_whole(&site).await.outcome("success"), 12);

@@ -7,7 +7,7 @@ use std::{
 
 use tests::checkout::checkout;
 pub(crate) use tests::{
-    program::{Said, command, run, run_with_input},
+    program::{Said, command, run},
     worker::Worker,
 };
 

@@ -6,9 +6,25 @@ use serde_json::Value;
 
 use crate::digest::sha256;
 
-/// A whole number of any width.
+/// A whole number of any width, if it is one.
 pub fn whole(value: &Bson) -> Option<i64> {
     value.as_i64().or_else(|| value.as_i32().map(i64::from))
+}
+
+/// A whole number of any width.
+///
+/// # Panics
+/// If it is none.
+pub fn number(value: &Bson) -> i64 {
+    whole(value).unwrap_or_else(|| panic!("{value} is not a whole number"))
+}
+
+/// A field as text.
+///
+/// # Panics
+/// If it is none.
+pub fn text(document: &Document, name: &str) -> String {
+    document.get_str(name).unwrap_or_else(|_| panic!("{name} is not text in {document}")).to_owned()
 }
 
 /// The hash of an event: SHA-256 of its canonical form without `_id` and `hash`.

@@ -1,6 +1,10 @@
 //! Where the services are, and what each world has there: a database, a virtual host and a MongoDB database.
 
-use std::{error::Error, time::Duration};
+mod found;
+
+use std::{error::Error, path::Path, sync::OnceLock, time::Duration};
+
+pub use found::stack;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -155,5 +159,33 @@ impl Stack {
 
     async fn in_time<T>(&self, step: impl Future<Output = Answer<T>>) -> Answer<T> {
         tokio::time::timeout(self.patience, step).await?
+    }
+}
+
+/// What a service answered.
+///
+/// # Panics
+/// If it did not.
+pub fn answered<T>(answer: Answer<T>) -> T {
+    answer.unwrap_or_else(|error| panic!("{error}; start the services with 'deploy/local up'"))
+}
+
+/// Removes, once in a process, what runs that were ended by force have left under this prefix.
+///
+/// # Panics
+/// If the services do not answer.
+pub async fn sweep(prefix: &str) {
+    static SWEPT: OnceLock<()> = OnceLock::new();
+    if SWEPT.set(()).is_err() {
+        return;
+    }
+    let vhosts = answered(stack().manage(Method::GET, "vhosts?columns=name", &Value::Null).await);
+    let names = vhosts.as_array().cloned().unwrap_or_default();
+    for name in names.iter().filter_map(|vhost| vhost["name"].as_str()) {
+        let owner = name.strip_prefix(prefix).and_then(|rest| rest.split('_').next());
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            // Another test may be sweeping it, too.
+            let _ = stack().remove(name).await;
+        }
     }
 }
