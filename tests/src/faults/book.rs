@@ -130,7 +130,7 @@ impl Publication {
     }
 }
 
-/// Everything that was published at a site.
+/// Everything that was published in a world.
 #[derive(Debug, Default)]
 pub struct Book {
     publications: Mutex<BTreeMap<Uuid, Publication>>,

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use bson::{Document, doc};
 use futures_util::TryStreamExt;
 
-use super::{checker::Findings, site::Site};
+use super::{World, checker::Findings};
 use crate::audit::{hash, whole};
 
 /// The events of each chain in their order; a chain is named by entity and period.
 pub type Trail = BTreeMap<(String, String), Vec<Document>>;
 
 /// Reads the trail and makes sure that every chain is whole.
-pub async fn read(site: &Site, findings: &mut Findings) -> Trail {
-    let collection = site.mongo.collection::<Document>("audit_trail");
+pub async fn read(world: &World, findings: &mut Findings) -> Trail {
+    let collection = world.mongo.collection::<Document>("audit_trail");
     let found = collection.find(doc! {}).sort(doc! {"entity": 1, "period": 1, "seq": 1}).await;
     let events: Vec<Document> = found.expect("MongoDB answers").try_collect().await.expect("events");
     let mut trail = Trail::new();
@@ -36,7 +36,7 @@ pub async fn read(site: &Site, findings: &mut Findings) -> Trail {
             before = text(event, "hash");
         }
         let heads = "SELECT seq, hash, halted_by FROM audit_chains WHERE entity = $1 AND period = $2";
-        let heads = site.rows(heads, &[entity, period]).await.expect("PostgreSQL answers");
+        let heads = world.rows(heads, &[entity, period]).await.expect("PostgreSQL answers");
         let head = heads.first().map(|row| (row.get::<_, i64>(0), row.get::<_, String>(1)));
         if head != Some((events.len() as i64, before)) {
             findings.wrong(format!("chain {entity} {period}: PostgreSQL knows another head than MongoDB"));
