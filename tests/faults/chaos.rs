@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tests::faults::chaos;
 
-use crate::run::site_to_break;
+use crate::run::world_to_break;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_minute_of_random_faults_loses_doubles_and_falsifies_nothing() {
-    let (_hold, site) = site_to_break().await;
-    let report = chaos::run(&site, 1, Duration::from_secs(45)).await;
+    let (_hold, world) = world_to_break().await;
+    let report = chaos::run(&world, 1, Duration::from_secs(45)).await;
     println!("{report}");
     assert!(report.findings.is_clean(), "{report}");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tests::{faults::book::Publication, wait::until};
 
-use crate::run::{SETTLED, bad, export, is_whole, missing, site};
+use crate::run::{SETTLED, bad, export, is_whole, missing, world};
 
 /// Steps that a success goes through.
 const STEPS: [&str; 14] = [
@@ -27,31 +27,31 @@ const STEPS: [&str; 14] = [
 
 #[tokio::test]
 async fn a_worker_that_dies_at_any_step_leaves_each_message_with_one_effect() {
-    let (_hold, site) = site().await;
+    let (_hold, world) = world().await;
     for step in STEPS {
         let entity = |name: &str| format!("{name}_{}", step.to_uppercase());
         // What each step is for: an export, a correction of it, a bad file, a missing one, no job.
-        site.publish(export(&site, &entity("GOOD"), 30, 10, json!({}))).await;
-        site.publish(export(&site, &entity("GOOD"), 20, 11, json!({"mode": "replace"}))).await;
-        site.publish(bad(&site, &entity("BAD"))).await;
-        site.publish(missing(&site, &entity("LATE"))).await;
-        let file = site.write("in/refused.csv", "");
-        site.publish(Publication::refused(&file, &entity("REFUSED"), "2022-06")).await;
-        let mut dying = site.worker_with_failpoint(step, &[]);
+        world.publish(export(&world, &entity("GOOD"), 30, 10, json!({}))).await;
+        world.publish(export(&world, &entity("GOOD"), 20, 11, json!({"mode": "replace"}))).await;
+        world.publish(bad(&world, &entity("BAD"))).await;
+        world.publish(missing(&world, &entity("LATE"))).await;
+        let file = world.write("in/refused.csv", "");
+        world.publish(Publication::refused(&file, &entity("REFUSED"), "2022-06")).await;
+        let mut dying = world.worker_with_failpoint(step, &[]);
         dying.ended(SETTLED).await;
         assert!(dying.has_logged("a failpoint ends this process"), "{step} was not reached:\n{}", dying.tail());
         // Another worker takes over while the next step is tried.
-        let mut heir = site.worker(&[]).await;
+        let mut heir = world.worker(&[]).await;
         // Those whose file is missing go on while the next step is tried.
         let waiting = "SELECT count(*) FROM ingestion_runs WHERE finished_at IS NULL AND entity NOT LIKE 'LATE%'";
         until("the heir has ended what was left", SETTLED, async || {
-            (site.client.depth("aura.jobs").await? == 0 && site.count(waiting).await? == 0).then_some(())
+            (world.client.depth("aura.jobs").await? == 0 && world.count(waiting).await? == 0).then_some(())
         })
         .await;
         heir.kill();
     }
-    let _last = site.worker(&[]).await;
-    let findings = is_whole(&site).await;
+    let _last = world.worker(&[]).await;
+    let findings = is_whole(&world).await;
     let steps = STEPS.len() as u64;
     assert_eq!(findings.outcome("success") + findings.outcome("superseded"), 2 * steps, "{findings}");
     assert_eq!((findings.outcome("failed"), findings.outcome("refused")), (2 * steps, steps), "{findings}");
@@ -59,28 +59,28 @@ async fn a_worker_that_dies_at_any_step_leaves_each_message_with_one_effect() {
 
 #[tokio::test]
 async fn kill_9_in_the_middle_of_1000_messages_on_two_workers_loses_and_doubles_nothing() {
-    let (_hold, site) = site().await;
-    let mut first = site.worker(&[("AURA_CONCURRENCY", "8")]).await;
-    let _second = site.worker(&[("AURA_CONCURRENCY", "8")]).await;
+    let (_hold, world) = world().await;
+    let mut first = world.worker(&[("AURA_CONCURRENCY", "8")]).await;
+    let _second = world.worker(&[("AURA_CONCURRENCY", "8")]).await;
     let publishing = async {
         let jobs = (0..1_000_u32).map(|number| {
             let entity = format!("E{:03}", number % 400);
-            export(&site, &entity, 10, number / 400 + 1, json!({"mode": "replace"}))
+            export(&world, &entity, 10, number / 400 + 1, json!({"mode": "replace"}))
         });
         let jobs: Vec<_> = jobs.collect();
         for few in jobs.chunks(8) {
-            futures_util::future::join_all(few.iter().map(|job| site.publish(job.clone()))).await;
+            futures_util::future::join_all(few.iter().map(|job| world.publish(job.clone()))).await;
         }
     };
     let killing = async {
         until("some hundreds have ended", SETTLED, async || {
             let ended = "SELECT count(*) FROM ingestion_runs WHERE finished_at IS NOT NULL";
-            (site.count(ended).await? > 300).then_some(())
+            (world.count(ended).await? > 300).then_some(())
         })
         .await;
         first.kill();
     };
     tokio::join!(publishing, killing);
-    let _third = site.worker(&[("AURA_CONCURRENCY", "8")]).await;
-    tokio::time::timeout(Duration::from_secs(150), is_whole(&site)).await.expect("1,000 messages end in time");
+    let _third = world.worker(&[("AURA_CONCURRENCY", "8")]).await;
+    tokio::time::timeout(Duration::from_secs(150), is_whole(&world)).await.expect("1,000 messages end in time");
 }

@@ -7,24 +7,24 @@ use serde_json::json;
 use tests::faults::checker::check;
 use uuid::Uuid;
 
-use crate::run::{bad, export, is_whole, site};
+use crate::run::{bad, export, is_whole, world};
 
 #[tokio::test]
 async fn whatever_is_tampered_with_is_found() {
-    let (_hold, site) = site().await;
-    let mut worker = site.worker(&[]).await;
+    let (_hold, world) = world().await;
+    let mut worker = world.worker(&[]).await;
     for (entity, hour) in [("A", 10), ("A", 11), ("B", 10), ("C", 10)] {
-        site.publish(export(&site, entity, 5, hour, json!({}))).await;
+        world.publish(export(&world, entity, 5, hour, json!({}))).await;
     }
-    site.publish(bad(&site, "BAD")).await;
-    let clean = is_whole(&site).await;
+    world.publish(bad(&world, "BAD")).await;
+    let clean = is_whole(&world).await;
     assert_eq!((clean.outcome("failed"), clean.outcome("success") + clean.outcome("superseded")), (1, 4));
     worker.kill();
 
-    let session = site.session().await;
-    let trail = site.mongo.collection::<Document>("audit_trail");
-    let metadata = site.mongo.collection::<Document>("gl_metadata");
-    let cache = site.path().join("cache");
+    let session = world.session().await;
+    let trail = world.mongo.collection::<Document>("audit_trail");
+    let metadata = world.mongo.collection::<Document>("gl_metadata");
+    let cache = world.path().join("cache");
     let mut before = 0;
     for step in 0..10 {
         let execute = async |statement: &str| session.batch_execute(statement).await.expect("it is done");
@@ -53,7 +53,7 @@ async fn whatever_is_tampered_with_is_found() {
                 metadata.insert_one(unknown).await.expect("it is added");
             }
         }
-        let findings = check(&site, Duration::from_secs(1)).await;
+        let findings = check(&world, Duration::from_secs(1)).await;
         let number = findings.lost.len() + findings.doubled.len() + findings.wrong.len();
         assert!(number > before, "step {step} was not found:\n{findings}");
         before = number;

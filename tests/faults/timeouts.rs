@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use tests::{faults::site::Site, wait::until};
+use tests::{faults::World, wait::until};
 
-use crate::run::{SETTLED, export, is_whole, missing, site};
+use crate::run::{SETTLED, export, is_whole, missing, world};
 use serde_json::json;
 use tests::faults::book::Export;
 
@@ -14,8 +14,8 @@ const AT_WORK: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = cur
     AND wait_event = 'PgSleep'";
 
 /// Makes PostgreSQL slow at some step for entity A.
-async fn slow(site: &Site, trigger: &str) {
-    let session = site.session().await;
+async fn slow(world: &World, trigger: &str) {
+    let session = world.session().await;
     session.batch_execute(trigger).await.expect("a trigger can be made");
 }
 
@@ -46,37 +46,37 @@ const SLOW_COMMIT: &str = "
 
 #[tokio::test]
 async fn an_attempt_that_takes_too_long_ends_in_postgresql_too() {
-    let (_hold, site) = site().await;
-    slow(&site, SLOW_ROWS).await;
-    let _worker = site.worker(&[("AURA_JOB_TIMEOUT_SECONDS", "4")]).await;
+    let (_hold, world) = world().await;
+    slow(&world, SLOW_ROWS).await;
+    let _worker = world.worker(&[("AURA_JOB_TIMEOUT_SECONDS", "4")]).await;
     let began = Instant::now();
-    let job = site.publish(export(&site, "A", 5, 10, json!({})).or("timeout")).await;
+    let job = world.publish(export(&world, "A", 5, 10, json!({})).or("timeout")).await;
     until("the attempt is noted as spent", SETTLED, async || {
-        let run = site.run(job).await;
+        let run = world.run(job).await;
         (run["attempts"] == 1 && run["status"] == "retrying").then_some(())
     })
     .await;
     let noted = began.elapsed();
     assert!(noted < Duration::from_millis(6_500), "an attempt of 4 s was noted after {noted:?}");
     // Asked before the retry begins, a second later.
-    assert_eq!(site.count(AT_WORK).await, Some(0), "a statement of the attempt runs on");
-    let run = site.run(job).await;
+    assert_eq!(world.count(AT_WORK).await, Some(0), "a statement of the attempt runs on");
+    let run = world.run(job).await;
     assert_eq!(run["error_code"], "timeout");
-    site.session().await.batch_execute("DROP TRIGGER slow_rows ON gl_accounts").await.expect("it can be dropped");
-    assert_eq!(is_whole(&site).await.outcome("success"), 1);
+    world.session().await.batch_execute("DROP TRIGGER slow_rows ON gl_accounts").await.expect("it can be dropped");
+    assert_eq!(is_whole(&world).await.outcome("success"), 1);
 }
 
 #[tokio::test]
 async fn a_last_attempt_that_runs_out_of_time_in_its_commit_ends_with_what_was_committed() {
-    let (_hold, site) = site().await;
-    let _worker = site.worker(&[("AURA_JOB_TIMEOUT_SECONDS", "3")]).await;
+    let (_hold, world) = world().await;
+    let _worker = world.worker(&[("AURA_JOB_TIMEOUT_SECONDS", "3")]).await;
     let late = Export::numbered("A", "2022-06", 5, 1);
-    let job = site.publish(missing(&site, "A")).await;
-    site.book.mend(job, &late);
-    until("three attempts are spent", SETTLED, async || (site.run(job).await["attempts"] == 3).then_some(())).await;
-    slow(&site, SLOW_COMMIT).await;
-    site.write("in/A_missing.csv", late.text());
-    let receipt = site.client.receipt(job, SETTLED).await;
+    let job = world.publish(missing(&world, "A")).await;
+    world.book.mend(job, &late);
+    until("three attempts are spent", SETTLED, async || (world.run(job).await["attempts"] == 3).then_some(())).await;
+    slow(&world, SLOW_COMMIT).await;
+    world.write("in/A_missing.csv", late.text());
+    let receipt = world.client.receipt(job, SETTLED).await;
     assert_eq!((&receipt["status"], &receipt["attempt"]), (&json!("success"), &json!(4)), "{receipt:#}");
-    assert_eq!(is_whole(&site).await.outcome("success"), 1);
+    assert_eq!(is_whole(&world).await.outcome("success"), 1);
 }

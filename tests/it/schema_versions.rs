@@ -14,7 +14,18 @@ use crate::{
 const LATER: &str = "INSERT INTO refinery_schema_history (version, name, applied_on, checksum) \
                      VALUES (900, 'later', '2026-01-01T00:00:00Z', '1')";
 
-impl World {
+/// Programs beside a schema of another version.
+trait Versions {
+    async fn loads(&self, entity: &str);
+    async fn migrated(&self) -> Said;
+    /// Runs a worker that is expected to end by itself.
+    async fn refused_worker(&self) -> Said;
+    /// Makes a role of the world's name that may use the tables but change none, and has the
+    /// programs use it.
+    async fn use_a_plain_role(&mut self, privileges: &str);
+}
+
+impl Versions for World {
     async fn loads(&self, entity: &str) {
         let file = self.write(&format!("{entity}.csv"), csv(entity, "2022-06", &[("10", "5")]));
         self.ends("success", job(&file, entity, "2022-06")).await;
@@ -24,14 +35,11 @@ impl World {
         self.producer(&["migrate"]).await
     }
 
-    /// Runs a worker that is expected to end by itself.
     async fn refused_worker(&self) -> Said {
         let command = command("aura-worker", self.path(), &self.settings_with(&[]));
         run(command, Duration::from_secs(30)).await.expect(2)
     }
 
-    /// Makes a role of the world's name that may use the tables but change none, and has the
-    /// programs use it.
     async fn use_a_plain_role(&mut self, privileges: &str) {
         let role = self.name().to_owned();
         self.execute(&format!(

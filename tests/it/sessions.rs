@@ -9,7 +9,12 @@ use crate::{
     world::{World, csv, job, with},
 };
 
-impl World {
+/// The sessions of the workers in this world.
+trait Sessions {
+    async fn backends(&self) -> BTreeSet<i32>;
+}
+
+impl Sessions for World {
     async fn backends(&self) -> BTreeSet<i32> {
         let query = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() \
                      AND application_name LIKE 'aura-worker%'";

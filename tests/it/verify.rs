@@ -32,13 +32,24 @@ async fn load(world: &World, entity: &str, accounts: &[(&str, &str)]) -> Value {
     world.ends("success", job(&file, entity, "2022-06")).await
 }
 
-impl World {
+/// What `verify` says of a world, and where it looks.
+trait Verified {
+    async fn verify(&self, more: &[&str]) -> Said;
+    /// The findings as `code ENTITY`, after making sure of the exit code.
+    async fn found(&self) -> Vec<String>;
+    fn trail(&self) -> Collection<Document>;
+    async fn event(&self, entity: &str, seq: i64) -> Document;
+    fn parquet(&self, entity: &str) -> PathBuf;
+    /// The details of the repairs that a slice's audit trail tells of.
+    async fn repairs(&self, entity: &str) -> Vec<Document>;
+}
+
+impl Verified for World {
     async fn verify(&self, more: &[&str]) -> Said {
         let arguments: Vec<&str> = ["verify", "--json"].iter().chain(more).copied().collect();
         self.producer(&arguments).await
     }
 
-    /// The findings as `code ENTITY`, after making sure of the exit code.
     async fn found(&self) -> Vec<String> {
         codes(&self.verify(&[]).await)
     }
@@ -56,7 +67,6 @@ impl World {
         self.path().join("cache").join(format!("{entity}_2022-06_ingested.parquet"))
     }
 
-    /// The details of the repairs that a slice's audit trail tells of.
     async fn repairs(&self, entity: &str) -> Vec<Document> {
         let filter = doc! {"entity": entity, "event_type": "repaired"};
         let found = self.trail().find(filter).sort(doc! {"seq": 1}).await.expect("MongoDB answers");

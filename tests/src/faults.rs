@@ -1,4 +1,4 @@
-//! What fault tests and `deploy/chaos` stand on: services that may be broken, a site with workers on
+//! What fault tests and `deploy/chaos` stand on: services that may be broken, a world with workers on
 //! them, a model of what must come of what was published, and the checker that compares.
 
 pub mod book;
@@ -9,8 +9,12 @@ pub mod clock;
 pub mod cluster;
 pub mod model;
 pub mod parquet;
-pub mod process;
 pub mod proxy;
 pub mod services;
-pub mod site;
 pub mod trail;
+
+pub use crate::world::Proxies;
+use crate::world::Shaken;
+
+/// A world whose services may be broken.
+pub type World = crate::world::World<Shaken>;

@@ -1,5 +1,6 @@
 //! Sample trial balances, generated from a seed, so that the same seed gives the same bytes; and
-//! [`faults`], what it takes to break a running system and to hold what is left against a model; and
+//! [`world`], what each test has of services and folders, with a [`worker`] in it; and [`faults`],
+//! what it takes to break a running system and to hold what is left against a model; and
 //! [`object_server`], which holds files as an object store does.
 //!
 //! Nothing here uses Aura's code. Tests, demo and benchmark take their files from it, and what the
@@ -7,12 +8,23 @@
 
 pub mod account;
 pub mod amount;
+pub mod audit;
 pub mod broken;
+pub mod broker;
+pub mod cached;
+pub mod checkout;
+pub mod digest;
 pub mod faults;
 pub mod hostile;
 pub mod http;
+pub mod log;
 pub mod month_end;
 pub mod object_server;
+pub mod program;
 pub mod random;
+pub mod required_columns;
+pub mod stack;
 pub mod trial_balance;
 pub mod wait;
+pub mod worker;
+pub mod world;

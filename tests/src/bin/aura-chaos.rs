@@ -3,10 +3,9 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Arg, Command, value_parser};
-use tests::faults::{
-    chaos,
-    services::{Services, checkout},
-    site::Site,
+use tests::{
+    checkout::checkout,
+    faults::{World, chaos, services::Services},
 };
 
 fn main() -> ExitCode {
@@ -23,10 +22,10 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let report = runtime.block_on(async {
         let services = Services::up(&stack).await;
-        let mut site = Site::new(&services).await;
-        let report = chaos::run(&site, seed.unwrap_or(1), length).await;
+        let mut world = World::new(&services).await;
+        let report = chaos::run(&world, seed.unwrap_or(1), length).await;
         if !report.findings.is_clean() {
-            println!("kept: {}", site.keep());
+            println!("kept: {}", world.keep());
         }
         report
     });

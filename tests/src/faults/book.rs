@@ -8,10 +8,13 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::amount::text;
+use crate::{
+    amount::text,
+    digest::sha256,
+    required_columns::{HEADER, line},
+};
 
 /// One export of a slice: accounts and balances in units of 10⁻⁹.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,23 +36,14 @@ impl Export {
 
     /// The file.
     pub fn text(&self) -> String {
-        let mut file = "entity,period,account_code,account_name,balance,bs_pl,status\n".to_owned();
-        for (code, balance) in &self.rows {
-            let (entity, period, balance) = (&self.entity, &self.period, text(*balance));
-            file.push_str(&format!("{entity},{period},{code},Account {code},{balance},BS,Assets\n"));
-        }
-        file
+        let lines = self.rows.iter().map(|(code, balance)| line(&self.entity, &self.period, code, &text(*balance)));
+        std::iter::once(HEADER.to_owned()).chain(lines).collect()
     }
 
     /// SHA-256 of the file.
     pub fn fingerprint(&self) -> String {
         sha256(self.text().as_bytes())
     }
-}
-
-/// SHA-256 in lower-case hexadecimal digits.
-pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What a message is.
@@ -136,7 +130,7 @@ impl Publication {
     }
 }
 
-/// Everything that was published at a site.
+/// Everything that was published in a world.
 #[derive(Debug, Default)]
 pub struct Book {
     publications: Mutex<BTreeMap<Uuid, Publication>>,

@@ -11,12 +11,11 @@ use std::{
 };
 
 use super::{
+    Proxies, World,
     checker::{Findings, check},
     clock,
-    process::Worker,
-    site::{Proxies, Site},
 };
-use crate::random::Random;
+use crate::{random::Random, worker::Worker};
 
 pub use plan::{Fault, Plan};
 
@@ -62,7 +61,7 @@ impl fmt::Display for Report {
 
 /// The workers, of which there are always as many again.
 pub(crate) struct Crew<'a> {
-    site: &'a Site,
+    world: &'a World,
     proxies: &'a Proxies,
     workers: Vec<Worker>,
     /// What workers did that no fault excuses.
@@ -70,16 +69,16 @@ pub(crate) struct Crew<'a> {
 }
 
 impl<'a> Crew<'a> {
-    fn new(site: &'a Site, proxies: &'a Proxies) -> Self {
-        let workers = (0..WORKERS).map(|_| site.spawn("aura-worker", Some(proxies), &[])).collect();
-        Self { site, proxies, workers, wrong: Vec::new() }
+    fn new(world: &'a World, proxies: &'a Proxies) -> Self {
+        let workers = (0..WORKERS).map(|_| world.spawn("aura-worker", Some(proxies), &[])).collect();
+        Self { world, proxies, workers, wrong: Vec::new() }
     }
 
     /// Starts again what has ended, whoever ended it.
     fn complete(&mut self) {
         for worker in &mut self.workers {
             if worker.exit().is_some() {
-                *worker = self.site.spawn("aura-worker", Some(self.proxies), &[]);
+                *worker = self.world.spawn("aura-worker", Some(self.proxies), &[]);
             }
         }
     }
@@ -89,18 +88,26 @@ impl<'a> Crew<'a> {
         &mut self.workers[place]
     }
 
+    /// Sends a signal to a worker, unless it has ended meanwhile.
+    fn signal(&mut self, place: usize, name: &str) {
+        let worker = self.one(place);
+        if worker.exit().is_none() {
+            worker.signal(name);
+        }
+    }
+
     /// Ends all workers, and starts as many at once that share a folder for their logs.
     async fn start_together(&mut self) {
-        for worker in &self.workers {
-            worker.signal("TERM").await;
+        for place in 0..self.workers.len() {
+            self.signal(place, "TERM");
         }
         for worker in &mut self.workers {
             worker.ended(STARTED).await;
         }
-        let logs = self.site.path().join("logs").join("together");
+        let logs = self.world.path().join("logs").join("together");
         std::fs::create_dir_all(&logs).expect("a folder");
         let logs = logs.display().to_string();
-        let start = |_| self.site.spawn("aura-worker", Some(self.proxies), &[("AURA_LOG_DIR", &logs)]);
+        let start = |_| self.world.spawn("aura-worker", Some(self.proxies), &[("AURA_LOG_DIR", &logs)]);
         self.workers = (0..WORKERS).map(start).collect();
         let began = Instant::now();
         for worker in &mut self.workers {
@@ -116,18 +123,18 @@ impl<'a> Crew<'a> {
 
     /// Puts a worker in the place of another, which is killed.
     fn replace(&mut self, place: usize, program: &str, more: &[(&str, &str)]) {
-        let worker = self.site.spawn(program, Some(self.proxies), more);
+        let worker = self.world.spawn(program, Some(self.proxies), more);
         *self.one(place) = worker;
     }
 }
 
 /// Breaks things for so long, lets everything come to rest, and checks it.
-pub async fn run(site: &Site, seed: u64, length: Duration) -> Report {
+pub async fn run(world: &World, seed: u64, length: Duration) -> Report {
     clock::library();
     let begun = Instant::now();
-    let proxies = site.proxies().await;
-    let mut crew = Crew::new(site, &proxies);
-    let streaming = stream::Stream::new(site, Random::at(seed, 1));
+    let proxies = world.proxies().await;
+    let mut crew = Crew::new(world, &proxies);
+    let streaming = stream::Stream::new(world, Random::at(seed, 1));
     let (mut faults, mut broken) = (BTreeMap::new(), Duration::ZERO);
     let (published, replays) = {
         let breaking = async {
@@ -141,7 +148,7 @@ pub async fn run(site: &Site, seed: u64, length: Duration) -> Report {
                 tokio::time::sleep(step.calm).await;
                 println!("{:>6} s  {}", began.elapsed().as_secs(), step.fault);
                 *faults.entry(step.fault.name()).or_default() += 1;
-                breaking::bring_about(site, &mut crew, &proxies, &step).await;
+                breaking::bring_about(world, &mut crew, &proxies, &step).await;
                 crew.complete();
             }
             broken = began.elapsed();
@@ -152,8 +159,8 @@ pub async fn run(site: &Site, seed: u64, length: Duration) -> Report {
     };
     // Nothing is broken any more; what lies among the dead may be replayed once again.
     crew.complete();
-    site.run_producer(&["dead", "replay", "--all"]).await;
-    let mut findings = check(site, SETTLED).await;
+    world.run_producer(&["dead", "replay", "--all"]).await;
+    let mut findings = check(world, SETTLED).await;
     std::mem::take(&mut crew.wrong).into_iter().for_each(|what| findings.wrong(what));
     if !findings.is_clean() {
         for worker in &crew.workers {

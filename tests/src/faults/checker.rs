@@ -1,4 +1,4 @@
-//! The checker: holds everything that a site's stores, queues and files have against the book.
+//! The checker: holds everything that a world's stores, queues and files have against the book.
 
 mod jobs;
 mod slices;
@@ -17,9 +17,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
+    World,
     book::{Content, Publication},
     client::Letter,
-    site::Site,
     trail,
 };
 use crate::wait::until;
@@ -110,63 +110,63 @@ struct Evidence {
 }
 
 /// Waits until every job has ended and everything that follows from it is done, as far as that comes.
-pub async fn settle(site: &Site, limit: Duration) {
+pub async fn settle(world: &World, limit: Duration) {
     let began = Instant::now();
     while began.elapsed() < limit {
-        if is_settled(site).await == Some(true) {
+        if is_settled(world).await == Some(true) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
-async fn is_settled(site: &Site) -> Option<bool> {
-    let book = site.book.all();
-    let jobs: Vec<Uuid> = book.values().map(|one| one.job_id).filter(|id| !site.book.is_excepted(*id)).collect();
+async fn is_settled(world: &World) -> Option<bool> {
+    let book = world.book.all();
+    let jobs: Vec<Uuid> = book.values().map(|one| one.job_id).filter(|id| !world.book.is_excepted(*id)).collect();
     let ended = "SELECT job_id FROM ingestion_runs WHERE finished_at IS NOT NULL AND job_id = ANY($1) \
                  UNION SELECT job_id FROM refused_messages r WHERE job_id = ANY($1) \
                     AND NOT EXISTS (SELECT FROM ingestion_runs i WHERE i.job_id = r.job_id)";
-    let ended: BTreeSet<Uuid> = site.rows(ended, &[&jobs]).await?.iter().map(|row| row.get(0)).collect();
+    let ended: BTreeSet<Uuid> = world.rows(ended, &[&jobs]).await?.iter().map(|row| row.get(0)).collect();
     let (jobs, open): (Vec<Uuid>, Vec<Uuid>) = jobs.into_iter().partition(|id| ended.contains(id));
-    if open.iter().any(|id| !book[id].expires) || site.count(OUTBOX).await? > 0 {
+    if open.iter().any(|id| !book[id].expires) || world.count(OUTBOX).await? > 0 {
         return Some(false);
     }
     if !open.is_empty() {
-        let letters = site.client.look("aura.dead").await?;
+        let letters = world.client.look("aura.dead").await?;
         let dead: BTreeSet<Uuid> = letters.iter().filter(|one| one.has_expired()).filter_map(Letter::job_id).collect();
         if !open.iter().all(|id| dead.contains(id)) {
             return Some(false);
         }
     }
     for queue in ON_THE_WAY {
-        if site.client.depth(queue).await? > 0 {
+        if world.client.depth(queue).await? > 0 {
             return Some(false);
         }
     }
     let told: BTreeSet<String> =
-        site.client.receipts().iter().filter_map(|receipt| receipt["job_id"].as_str().map(str::to_owned)).collect();
+        world.client.receipts().iter().filter_map(|receipt| receipt["job_id"].as_str().map(str::to_owned)).collect();
     Some(jobs.iter().all(|id| told.contains(&id.to_string())))
 }
 
 /// Waits until everything has ended, and compares.
-pub async fn check(site: &Site, limit: Duration) -> Findings {
-    settle(site, limit).await;
+pub async fn check(world: &World, limit: Duration) -> Findings {
+    settle(world, limit).await;
     let mut findings = Findings::default();
-    let evidence = gather(site, &mut findings).await;
-    unaccounted(site, &mut findings).await;
+    let evidence = gather(world, &mut findings).await;
+    unaccounted(world, &mut findings).await;
     for publication in evidence.book.values() {
-        jobs::check(site, &evidence, publication, &mut findings);
+        jobs::check(world, &evidence, publication, &mut findings);
     }
     for job_id in evidence.runs.keys().filter(|id| !evidence.book.contains_key(id)) {
         findings.wrong(format!("{job_id} has a run and was never published"));
     }
-    slices::check(site, &evidence, &mut findings).await;
-    verify::check(site, &mut findings).await;
+    slices::check(world, &evidence, &mut findings).await;
+    verify::check(world, &mut findings).await;
     findings
 }
 
-async fn gather(site: &Site, findings: &mut Findings) -> Evidence {
-    let trail = trail::read(site, findings).await;
+async fn gather(world: &World, findings: &mut Findings) -> Evidence {
+    let trail = trail::read(world, findings).await;
     let mut events: BTreeMap<Uuid, Vec<String>> = BTreeMap::new();
     for event in trail.values().flatten() {
         if let Ok(job_id) = trail::text(event, "job_id").parse() {
@@ -174,34 +174,34 @@ async fn gather(site: &Site, findings: &mut Findings) -> Evidence {
         }
     }
     let mut metadata = BTreeMap::new();
-    let found = site.mongo.collection::<Document>("gl_metadata").find(doc! {}).await.expect("MongoDB answers");
+    let found = world.mongo.collection::<Document>("gl_metadata").find(doc! {}).await.expect("MongoDB answers");
     for document in found.try_collect::<Vec<_>>().await.expect("documents") {
         metadata.insert(trail::text(&document, "_id").parse().expect("a job's _id"), document);
     }
     let runs = "SELECT job_id, (to_jsonb(r) || jsonb_build_object('balance_sum', trim_scale(balance_sum)::text, \
                 'slice_sum', trim_scale(slice_sum)::text))::text FROM ingestion_runs r";
-    let runs = site.rows(runs, &[]).await.expect("PostgreSQL answers");
+    let runs = world.rows(runs, &[]).await.expect("PostgreSQL answers");
     let runs = runs.iter().map(|row| (row.get(0), serde_json::from_str(row.get(1)).expect("JSON"))).collect();
-    let refused = site
+    let refused = world
         .rows("SELECT job_id, count(*) FROM refused_messages GROUP BY job_id", &[])
         .await
         .expect("PostgreSQL answers");
     let mut receipts: BTreeMap<Uuid, Vec<Value>> = BTreeMap::new();
-    for receipt in site.client.receipts() {
+    for receipt in world.client.receipts() {
         match receipt["job_id"].as_str().and_then(|id| id.parse().ok()) {
             Some(id) => receipts.entry(id).or_default().push(receipt),
             None => findings.wrong(format!("a receipt has no job_id: {receipt}")),
         }
     }
     let mut dead: BTreeMap<Uuid, Vec<Letter>> = BTreeMap::new();
-    for letter in site.client.look("aura.dead").await.expect("the dead letters can be seen") {
+    for letter in world.client.look("aura.dead").await.expect("the dead letters can be seen") {
         match letter.job_id() {
             Some(id) => dead.entry(id).or_default().push(letter),
             None => findings.wrong("a dead letter has no job_id".to_owned()),
         }
     }
     Evidence {
-        book: site.book.all(),
+        book: world.book.all(),
         runs,
         refused: refused.iter().map(|row| (row.get(0), row.get(1))).collect(),
         receipts,
@@ -213,17 +213,17 @@ async fn gather(site: &Site, findings: &mut Findings) -> Evidence {
 }
 
 /// Nothing may be left on its way once everything has ended.
-async fn unaccounted(site: &Site, findings: &mut Findings) {
-    match site.count(OUTBOX).await {
+async fn unaccounted(world: &World, findings: &mut Findings) {
+    match world.count(OUTBOX).await {
         Some(0) => {}
         other => findings.lost(format!("{other:?} events, documents or files never left PostgreSQL")),
     }
     // The management counts what is unacknowledged, too, with a delay of a few seconds.
     for queue in ON_THE_WAY {
-        let path = format!("queues/{}/{queue}?columns=messages", site.name());
+        let path = format!("queues/{}/{queue}?columns=messages", world.name());
         let began = Instant::now();
         let empty = async || {
-            let answer = site.services.manage(Method::GET, &path, &Value::Null).await.unwrap_or_default();
+            let answer = world.services.manage(Method::GET, &path, &Value::Null).await.unwrap_or_default();
             let count = answer["messages"].as_u64();
             (count == Some(0) || began.elapsed() > Duration::from_secs(15)).then_some(count)
         };

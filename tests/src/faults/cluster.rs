@@ -13,9 +13,9 @@ use url::Url;
 
 use super::{
     proxy::Proxy,
-    services::{self, Service, Services, checkout},
+    services::{self, Service, Services},
 };
-use crate::wait::until;
+use crate::{checkout::checkout, wait::until};
 
 /// How long a queue may be without a leader, and a node without its part of it.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -11,10 +11,16 @@ use serde_json::Value;
 use tokio::process::Command;
 use url::Url;
 
-use crate::wait::{SOON, until};
+use crate::{
+    checkout::checkout,
+    stack::Stack,
+    wait::{SOON, until},
+};
 
 /// How long `deploy/local` may take.
 const LIMIT: Duration = Duration::from_secs(180);
+/// How long a service may take to answer.
+const ANSWER: Duration = Duration::from_secs(20);
 
 /// One of the three services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,22 +55,8 @@ impl Service {
 #[derive(Debug, Clone)]
 pub struct Services {
     directory: PathBuf,
-    /// RabbitMQ.
-    pub amqp: Url,
-    /// RabbitMQ's management.
-    pub management: Url,
-    /// PostgreSQL.
-    pub postgres: Url,
-    /// MongoDB, spoken to directly, so that a proxy can stand before it.
-    pub mongodb: Url,
-}
-
-/// The folder of the workspace.
-///
-/// # Panics
-/// Never: the tests lie in it.
-pub fn checkout() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests lie in the workspace").to_owned()
+    /// Where they are; MongoDB is spoken to directly, so that a proxy can stand before it.
+    pub stack: Stack,
 }
 
 /// Runs `deploy/local` for the stack of a directory, whose broker joins that of a peer.
@@ -83,8 +75,8 @@ pub(super) async fn local(directory: &Path, peer: Option<&Path>, arguments: &[&s
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Sends a signal to processes that this stack or this test started; one may have gone meanwhile.
-pub async fn signal(name: &str, pids: &[u32]) {
+/// Sends a signal to processes of this stack; one may have gone meanwhile.
+async fn signal(name: &str, pids: &[u32]) {
     let mut command = Command::new("sh");
     command.args([
         "-c",
@@ -112,7 +104,7 @@ fn children(parent: u32) -> Vec<u32> {
 }
 
 /// Whether a process is there and no zombie.
-pub fn is_alive(pid: u32) -> bool {
+fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
@@ -156,13 +148,14 @@ impl Services {
         let url = |name: &str| Url::parse(settings[name]).expect("deploy/local prints URLs");
         let mut mongodb = url("AURA_MONGODB_URL");
         mongodb.set_query(Some("directConnection=true"));
-        Self {
-            directory: directory.to_owned(),
+        let stack = Stack {
             amqp: url("AURA_AMQP_URL"),
             management: url("AURA_LOCAL_RABBITMQ_MANAGEMENT_URL"),
             postgres: url("AURA_POSTGRES_URL"),
             mongodb,
-        }
+            patience: ANSWER,
+        };
+        Self { directory: directory.to_owned(), stack }
     }
 
     /// The stack that fault tests share: `AURA_TEST_FAULTS_DIR`, else `.local/faults`.
@@ -174,7 +167,8 @@ impl Services {
     /// The same with another broker.
     #[must_use]
     pub fn with_broker(&self, amqp: Url, management: Url) -> Self {
-        Self { amqp, management, ..self.clone() }
+        let stack = Stack { amqp, management, ..self.stack.clone() };
+        Self { directory: self.directory.clone(), stack }
     }
 
     /// Where the stack is.
@@ -233,14 +227,6 @@ impl Services {
 
     /// Asks the broker's management, without a body if that is null; none if it does not answer.
     pub async fn manage(&self, method: reqwest::Method, path: &str, body: &Value) -> Option<Value> {
-        // The user stands in the URL.
-        let url = self.management.join(&format!("/api/{path}")).expect("a path");
-        let request = crate::http::client().request(method, url).timeout(Duration::from_secs(10));
-        let request = if body.is_null() { request } else { request.json(body) };
-        let answer = request.send().await.ok()?;
-        if !answer.status().is_success() {
-            return None;
-        }
-        Some(answer.json().await.unwrap_or(Value::Null))
+        self.stack.manage(method, path, body).await.ok()
     }
 }

@@ -8,10 +8,10 @@ use super::{
     stream::entity,
 };
 use crate::faults::{
+    Proxies, World,
     clock::skewed,
     proxy::{Proxy, Way},
     services::Service,
-    site::{Proxies, Site},
 };
 
 fn proxy(proxies: &Proxies, service: Service) -> &Proxy {
@@ -33,22 +33,22 @@ async fn with_way(proxies: &Proxies, service: Service, way: Way, step: &Step) {
 }
 
 /// Brings a fault about and takes it back.
-pub(super) async fn bring_about(site: &Site, crew: &mut Crew<'_>, proxies: &Proxies, step: &Step) {
+pub(super) async fn bring_about(world: &World, crew: &mut Crew<'_>, proxies: &Proxies, step: &Step) {
     let lasting = tokio::time::sleep(step.lasting);
-    let services = &site.services;
+    let services = &world.services;
     match step.fault {
         Fault::KillWorker => crew.one(step.place).kill(),
         Fault::HaltWorker => {
-            crew.one(step.place).signal("STOP").await;
+            crew.signal(step.place, "STOP");
             lasting.await;
-            crew.one(step.place).signal("CONT").await;
+            crew.signal(step.place, "CONT");
         }
         Fault::EndWorker => {
-            crew.one(step.place).signal("TERM").await;
+            crew.signal(step.place, "TERM");
             lasting.await;
             // Half of them are told twice.
-            if step.place.is_multiple_of(2) && crew.one(step.place).exit().is_none() {
-                crew.one(step.place).signal("TERM").await;
+            if step.place.is_multiple_of(2) {
+                crew.signal(step.place, "TERM");
             }
             crew.one(step.place).ended(Duration::from_secs(60)).await;
         }
@@ -94,13 +94,13 @@ pub(super) async fn bring_about(site: &Site, crew: &mut Crew<'_>, proxies: &Prox
             services.rabbitmqctl(&["set_vm_memory_high_watermark", "absolute", "2GB"]).await;
         }
         Fault::HideInputRoot => {
-            let (root, away) = (site.path().join("in"), site.path().join("in.away"));
+            let (root, away) = (world.path().join("in"), world.path().join("in.away"));
             std::fs::rename(&root, &away).expect("the root can be moved");
             lasting.await;
             std::fs::rename(&away, &root).expect("the root can be moved back");
         }
         Fault::BlockCache => {
-            let (cache, away) = (site.path().join("cache"), site.path().join("cache.away"));
+            let (cache, away) = (world.path().join("cache"), world.path().join("cache.away"));
             std::fs::rename(&cache, &away).expect("the cache can be moved");
             // A file of that name takes no other.
             std::fs::write(&cache, "").expect("a file");
@@ -109,7 +109,7 @@ pub(super) async fn bring_about(site: &Site, crew: &mut Crew<'_>, proxies: &Prox
             std::fs::rename(&away, &cache).expect("the cache can be moved back");
         }
         Fault::HoldSlice => {
-            let session = site.session().await;
+            let session = world.session().await;
             let lock = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))";
             let name = format!("slice:{}:2022-06", entity(step.place as u64));
             session.execute(lock, &[&name]).await.expect("PostgreSQL answers");

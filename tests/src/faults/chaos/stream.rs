@@ -13,8 +13,8 @@ use uuid::Uuid;
 use crate::{
     broken::{Fault, with_fault},
     faults::{
+        World,
         book::{Content, Export, Publication},
-        site::Site,
     },
     hostile::wire::{Answer, Properties, Wire, long, short},
     random::Random,
@@ -40,15 +40,15 @@ pub(super) fn entity(place: u64) -> String {
 
 /// A stream of jobs, which ends when it is told to.
 pub struct Stream<'a> {
-    site: &'a Site,
+    world: &'a World,
     random: std::sync::Mutex<Random>,
     ends: AtomicBool,
 }
 
 impl<'a> Stream<'a> {
     /// A stream of jobs that follow from numbers.
-    pub fn new(site: &'a Site, random: Random) -> Self {
-        Self { site, random: std::sync::Mutex::new(random), ends: AtomicBool::new(false) }
+    pub fn new(world: &'a World, random: Random) -> Self {
+        Self { world, random: std::sync::Mutex::new(random), ends: AtomicBool::new(false) }
     }
 
     /// Ends it.
@@ -71,19 +71,19 @@ impl<'a> Stream<'a> {
             if matches!(job.content, Content::Refused) {
                 self.publish_hostile(job, number).await;
             } else {
-                self.site.publish_with(job, properties).await;
+                self.world.publish_with(job, properties).await;
             }
             if number % 150 == 0 {
                 // The files that were late are there now.
                 for (id, export, name) in late.drain(..) {
-                    let path = self.site.path();
+                    let path = self.world.path();
                     if path.join("in").is_dir() {
-                        self.site.write(&name, export.text());
-                        self.site.book.mend(id, &export);
-                        self.site.book.allow(id, "file_not_found");
+                        self.world.write(&name, export.text());
+                        self.world.book.mend(id, &export);
+                        self.world.book.allow(id, "file_not_found");
                     }
                 }
-                self.site.run_producer(&["dead", "replay", "--code", "file_not_found"]).await;
+                self.world.run_producer(&["dead", "replay", "--code", "file_not_found"]).await;
                 replays += 1;
             }
             tokio::time::sleep(Duration::from_millis(15)).await;
@@ -102,8 +102,8 @@ impl<'a> Stream<'a> {
             1 => Properties::headers(&[&short(b"deep")[..], &deep].concat()),
             _ => Properties::headers(&[&short(b"large")[..], b"S", &long(&[b'x'; 90_000])].concat()),
         };
-        let (url, body) = (self.site.amqp(), job.body.clone().into_bytes());
-        self.site.book.enter(job);
+        let (url, body) = (self.world.amqp(), job.body.clone().into_bytes());
+        self.world.book.enter(job);
         let patience = Duration::from_secs(120);
         until("a hostile message is confirmed", patience, async || {
             let (url, properties, body) = (url.clone(), properties.clone(), body.clone());
@@ -153,14 +153,14 @@ impl<'a> Stream<'a> {
                 Publication::failing(&file, &entity, "2022-06", &[code], more)
             }
             14..18 => {
-                let file = self.site.path().join(&name);
+                let file = self.world.path().join(&name);
                 let job = Publication::failing(&file, &entity, "2022-06", &["file_not_found"], more);
                 if random.percent(70) {
                     late.push((job.job_id, export, name));
                 }
                 return job;
             }
-            18..20 => return Publication::refused(&self.site.path().join(&name), &entity, "2022-06"),
+            18..20 => return Publication::refused(&self.world.path().join(&name), &entity, "2022-06"),
             20..24 => {
                 more["force"] = Value::Bool(true);
                 more["reason"] = "chaos".into();
@@ -187,12 +187,12 @@ impl<'a> Stream<'a> {
 
     /// Writes a file where the input root is, which may be away.
     fn file(&self, name: &str, text: &[u8]) -> std::path::PathBuf {
-        let folder = self.site.path();
+        let folder = self.world.path();
         if !folder.join("in").is_dir() {
             let away = name.replacen("in/", "in.away/", 1);
-            self.site.write(&away, text);
+            self.world.write(&away, text);
             return folder.join(name);
         }
-        self.site.write(name, text)
+        self.world.write(name, text)
     }
 }

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::{Evidence, Findings, order_of};
 use crate::faults::{
+    World,
     book::{Content, Publication},
-    site::Site,
     trail::text,
 };
 
@@ -22,14 +22,14 @@ const SUCCESS: [&str; 8] = [
 ];
 
 /// Compares one job.
-pub(super) fn check(site: &Site, evidence: &Evidence, job: &Publication, findings: &mut Findings) {
+pub(super) fn check(world: &World, evidence: &Evidence, job: &Publication, findings: &mut Findings) {
     let id = job.job_id;
     let run = evidence.runs.get(&id);
     let status = run.and_then(|run| run["status"].as_str()).unwrap_or_default();
     let ended = run.is_some_and(|run| !run["finished_at"].is_null()) || evidence.refused.contains_key(&id);
     let dead = evidence.dead.get(&id).map_or(0, Vec::len);
     if !ended {
-        if site.book.is_excepted(id) {
+        if world.book.is_excepted(id) {
             findings.notes.push(format!("{id} went with a queue that was deleted on purpose"));
         } else if job.expires && run.is_none() && is_expired(evidence, job) {
             *findings.outcomes.entry("expired".to_owned()).or_default() += 1;

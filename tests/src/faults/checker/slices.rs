@@ -10,21 +10,20 @@ use super::{Evidence, Findings, export_of, order_of};
 use crate::{
     amount::{text as amount, units},
     faults::{
+        World,
         book::{Export, Publication},
         model::{Change, Counts, Row, Slice, Verdict},
-        parquet,
-        site::Site,
-        trail,
+        parquet, trail,
     },
 };
 
 type Name = (String, String);
 
 /// Compares every slice that the book, the ledger or the cache has.
-pub(super) async fn check(site: &Site, evidence: &Evidence, findings: &mut Findings) {
+pub(super) async fn check(world: &World, evidence: &Evidence, findings: &mut Findings) {
     let slices = replay(evidence, findings);
-    let (mut rows, mut changes) = ledger(site, findings).await;
-    let heads = heads(site).await;
+    let (mut rows, mut changes) = ledger(world, findings).await;
+    let heads = heads(world).await;
     for (name, slice) in &slices {
         compare_rows(name, &slice.rows, &rows.remove(name).unwrap_or_default(), findings);
         let found = changes.remove(name).unwrap_or_default();
@@ -42,14 +41,14 @@ pub(super) async fn check(site: &Site, evidence: &Evidence, findings: &mut Findi
                 slice.current.as_ref().map(|c| c.job_id)
             ));
         }
-        compare_file(site, name, slice, findings);
+        compare_file(world, name, slice, findings);
         newest_wins(evidence, name, slice, findings);
         in_order_of_delivery(evidence, name, findings);
     }
     for name in rows.keys().chain(changes.keys()) {
         findings.wrong(format!("{name:?} has rows, and no job of it succeeded"));
     }
-    files(site, &slices, findings);
+    files(world, &slices, findings);
 }
 
 /// Runs the jobs of each slice through the model.
@@ -126,12 +125,12 @@ fn compare_run(
 type Rows = BTreeMap<Name, BTreeMap<String, Row>>;
 type Changes = BTreeMap<Name, BTreeSet<Change>>;
 
-async fn ledger(site: &Site, findings: &mut Findings) -> (Rows, Changes) {
+async fn ledger(world: &World, findings: &mut Findings) -> (Rows, Changes) {
     let (mut rows, mut changes) = (Rows::new(), Changes::new());
     let statement = "SELECT entity, period, account_code, trim_scale(balance)::text, job_id, source_line, \
                      company_code = entity AND account_name = 'Account ' || account_code \
                      AND bs_pl = 'BS' AND status = 'Assets' FROM gl_accounts";
-    for row in site.rows(statement, &[]).await.expect("PostgreSQL answers") {
+    for row in world.rows(statement, &[]).await.expect("PostgreSQL answers") {
         let code: String = row.get(2);
         if !row.get::<_, Option<bool>>(6).unwrap_or(false) {
             findings.wrong(format!("the texts of account {code} are not those of its file"));
@@ -144,7 +143,7 @@ async fn ledger(site: &Site, findings: &mut Findings) -> (Rows, Changes) {
                      (old_name, old_bs_pl, old_status) = ('Account ' || account_code, 'BS', 'Assets') \
                      AND (change = 'deleted' AND (new_name, new_bs_pl, new_status) IS NULL OR change = 'updated' \
                      AND (new_name, new_bs_pl, new_status) = (old_name, old_bs_pl, old_status)) FROM gl_balance_changes";
-    for row in site.rows(statement, &[]).await.expect("PostgreSQL answers") {
+    for row in world.rows(statement, &[]).await.expect("PostgreSQL answers") {
         let code: String = row.get(2);
         if !row.get::<_, Option<bool>>(7).unwrap_or(false) {
             findings.wrong(format!("the texts of a change of account {code} are not those of its file"));
@@ -158,9 +157,9 @@ async fn ledger(site: &Site, findings: &mut Findings) -> (Rows, Changes) {
 
 type Head = (Option<Uuid>, Option<(chrono::DateTime<chrono::Utc>, String)>);
 
-async fn heads(site: &Site) -> BTreeMap<Name, Head> {
+async fn heads(world: &World) -> BTreeMap<Name, Head> {
     let statement = "SELECT entity, period, job_id, newest_at, newest_fingerprint FROM slices";
-    let rows = site.rows(statement, &[]).await.expect("PostgreSQL answers");
+    let rows = world.rows(statement, &[]).await.expect("PostgreSQL answers");
     rows.iter().map(|row| ((row.get(0), row.get(1)), (row.get(2), Some((row.get(3), row.get(4)))))).collect()
 }
 
@@ -183,9 +182,9 @@ fn file_name((entity, period): &Name) -> String {
     format!("{entity}_{period}_ingested.parquet")
 }
 
-fn compare_file(site: &Site, name: &Name, slice: &Slice, findings: &mut Findings) {
+fn compare_file(world: &World, name: &Name, slice: &Slice, findings: &mut Findings) {
     let Some(current) = &slice.current else { return };
-    let Some(cached) = parquet::read(&site.path().join("cache").join(file_name(name))) else {
+    let Some(cached) = parquet::read(&world.path().join("cache").join(file_name(name))) else {
         findings.lost(format!("{name:?} has no Parquet file"));
         return;
     };
@@ -251,10 +250,10 @@ fn in_order_of_delivery(evidence: &Evidence, name: &Name, findings: &mut Finding
 }
 
 /// No Parquet file but those of slices that were loaded.
-fn files(site: &Site, slices: &BTreeMap<Name, Slice>, findings: &mut Findings) {
+fn files(world: &World, slices: &BTreeMap<Name, Slice>, findings: &mut Findings) {
     let loaded = slices.iter().filter(|(_, slice)| slice.current.is_some());
     let expected: BTreeSet<String> = loaded.map(|(name, _)| file_name(name)).collect();
-    for file in std::fs::read_dir(site.path().join("cache")).expect("the cache").filter_map(Result::ok) {
+    for file in std::fs::read_dir(world.path().join("cache")).expect("the cache").filter_map(Result::ok) {
         let file = file.file_name().to_string_lossy().into_owned();
         if file.ends_with(".parquet") && !expected.contains(&file) {
             findings.wrong(format!("the cache has {file}, which no job wrote"));

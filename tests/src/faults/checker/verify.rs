@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use super::Findings;
-use crate::faults::site::Site;
+use crate::{faults::World, program::Said};
 
 /// Runs `aura-producer verify` over everything; each of its findings is one.
-pub(super) async fn check(site: &Site, findings: &mut Findings) {
-    let (code, told, errors) = site.run_producer(&["verify", "--json"]).await;
+pub(super) async fn check(world: &World, findings: &mut Findings) {
+    let Said { code, stdout: told, stderr: errors } = world.run_producer(&["verify", "--json"]).await;
     let report: Value = serde_json::from_str(&told).unwrap_or_default();
     let Some(found) = report["findings"].as_array() else {
         findings.wrong(format!("verify ended with {code} and no report: {errors}"));
