@@ -8,7 +8,7 @@ mod conclusion;
 pub(crate) mod diagnosis;
 pub(crate) mod publishers;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use deadpool_postgres::Transaction;
 use serde_json::Value;
@@ -45,6 +45,9 @@ use crate::{
     source::{self, Loaded},
     verdict::{self, Export, Verdict},
 };
+
+/// How long the end of a failed attempt's transaction is waited for.
+const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs one attempt. Whatever happens is an outcome; nothing is acknowledged or published here.
 ///
@@ -132,6 +135,11 @@ async fn under_lock(
             // Said while the slice is still locked: whoever finds the claim afterwards must not take
             // this worker for dead.
             ownership::mark_settling(&services.pool, attempt.claim).await;
+            // The slice is free before the failure is told: this process may stand still from then on. What was
+            // broken off because its root went away may take long to end.
+            if !matches!(interrupted, Interrupted::RootAway(_)) {
+                let _ = tokio::time::timeout(ROLLBACK_TIMEOUT, tx.rollback()).await;
+            }
             Err(interrupted)
         }
     }
