@@ -9,14 +9,15 @@ mod suggest;
 use std::path::{Path, PathBuf};
 
 use shared::{
+    amount::Amount,
     file::{
         dialect::FileLimits,
         mapping_profile::{FromMessage, MappingProfile},
         survey::{Survey, survey},
-        trial_balance::{self, Assumptions, Request, Stopped, read_until_settled},
+        trial_balance::{self, Assumptions, CheckedSlice, Request, Stopped, read_until_settled},
     },
     message::{
-        failure::Failure,
+        failure::{ErrorCode, Failure, Stage},
         job::{Control, OnError, SourceName},
     },
     settings::Settings,
@@ -28,25 +29,23 @@ use self::{
     file::{FileFacts, facts, open},
     fit::Fit,
     preview::Preview,
-    report::{Checked, CheckedRows},
+    report::{Asked, Checked, CheckedRows},
 };
 use crate::{
     errors::{CommandError, ExitStatus},
     output,
 };
 
-/// Slices of one file that are looked at row by row, unless one is asked for.
-const SLICES: usize = 20;
-
 /// Tells what the worker would make of a file
 ///
-/// Nothing is published and no service is needed: dialect, columns, amounts and rows are judged by the
-/// worker's own code. Without --source the profile that fits best is used, and it is told why. Exit code 1
-/// if any row or slice would fail.
+/// Nothing is published and no service is needed: dialect, columns, amounts and every row of every slice are
+/// judged by the worker's own code. Without --source the profile that fits is used, and it is told why; where two
+/// fit and give different figures, none is. Exit code 1 if any row or slice would fail.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   aura-producer check ABEX_2022-06.csv
   aura-producer check export.txt --source sap-bseg --entity DE01 --period 2022-06
+  aura-producer check JUNE.csv --source odoo --entity FR01 --period 2022-06 --require-balanced --accounts
   aura-producer check unknown.csv --suggest > deploy/sources/my-erp.toml")]
 pub(crate) struct Args {
     /// The file
@@ -60,6 +59,21 @@ pub(crate) struct Args {
     /// Looks at this period only; needed where the profile takes the period from the job
     #[arg(long)]
     period: Option<Period>,
+    /// `abort` or `quarantine`, as the message would say it; otherwise abort
+    #[arg(long)]
+    on_error: Option<OnError>,
+    /// Lists every account with its balance, its rows added up
+    #[arg(long)]
+    accounts: bool,
+    /// Every slice must sum to nil
+    #[arg(long)]
+    require_balanced: bool,
+    /// How many rows each slice must have
+    #[arg(long, value_name = "N")]
+    control_rows: Option<u64>,
+    /// What each slice's balances must sum to
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
+    control_balance_sum: Option<Amount>,
     /// Writes a draft of a mapping profile for the file instead
     #[arg(long, conflicts_with = "source")]
     suggest: bool,
@@ -71,14 +85,27 @@ pub(crate) fn run(args: &Args, settings: &Settings, json: bool) -> Result<ExitSt
     let limits = FileLimits::from(settings);
     let facts = facts(&args.file, settings.max_file_bytes)?;
     if args.suggest {
-        let draft = suggest::draft(&args.file, limits).map_err(|failure| CommandError::Input(failure.to_string()))?;
+        let message = placeholder(args.entity.as_ref(), args.period.as_ref())?;
+        let fitting = match fit::best(&args.file, &sources, limits, &message, settings) {
+            Ok((profile, _)) if profile.is_default() => {
+                vec!["the built-in profile reads this file as it is".to_owned()]
+            }
+            Ok((profile, _)) => vec![format!("the profile {} reads this file", profile.name)],
+            Err(CommandError::Faults { what, faults }) => {
+                let faults = faults.into_iter().filter(|fault| !fault.starts_with("--suggest"));
+                std::iter::once(what).chain(faults).collect()
+            }
+            Err(error) => return Err(error),
+        };
+        let draft = suggest::draft(&args.file, limits, &fitting);
+        let draft = draft.map_err(|failure| CommandError::Input(failure.to_string()))?;
         output::print(json, &draft)?;
         return Ok(ExitStatus::Done);
     }
     let message = placeholder(args.entity.as_ref(), args.period.as_ref())?;
     let (profile, fits) = match &args.source {
         Some(name) => (sources.named(name).map_err(|error| CommandError::Input(error.to_string()))?, Vec::new()),
-        None => fit::best(&args.file, &sources, limits, &message)?,
+        None => fit::best(&args.file, &sources, limits, &message, settings)?,
     };
     for (from, given, flag) in [
         (FromMessage::Entity, args.entity.is_some(), "--entity"),
@@ -125,9 +152,15 @@ fn look(
         }
     };
     let (wanted, strangers) = wanted(&surveyed, args, message)?;
-    checked.survey(&surveyed, strangers, wanted.len().saturating_sub(SLICES));
-    for slice in wanted.into_iter().take(SLICES) {
-        checked.slices.push(rows(&args.file, &profile, slice, limits, settings)?);
+    checked.survey(&surveyed, strangers);
+    for slice in wanted {
+        let (read, unmet) =
+            (rows(&args.file, &profile, &slice, limits, settings)?, unmet(args, &profile, &slice, limits, settings)?);
+        let asked = Asked {
+            quarantine: (args.on_error == Some(OnError::Quarantine)).then_some(settings.max_rejected_rows),
+            accounts: args.accounts,
+        };
+        checked.add(CheckedRows::new(&slice, read, unmet, asked));
     }
     Ok(checked)
 }
@@ -161,42 +194,64 @@ fn wanted(surveyed: &Survey, args: &Args, message: &Slice) -> Result<(Vec<Slice>
     Ok((slices, strangers))
 }
 
-/// Looks at the rows of one slice.
+type Read = Result<(CheckedSlice, Preview), Failure>;
+
+/// Looks at the rows of one slice. Bad rows are told beside what is known of the good ones.
 fn rows(
     path: &Path,
     profile: &MappingProfile,
-    slice: Slice,
+    slice: &Slice,
     limits: FileLimits,
     settings: &Settings,
-) -> Result<CheckedRows, CommandError> {
-    let request = Request {
-        slice: &slice,
+) -> Result<Read, CommandError> {
+    read_with(path, &request(profile, slice, limits, settings))
+}
+
+/// Why a slice does not come up to what is asked of it beside its rows, as the worker tells it.
+fn unmet(
+    args: &Args,
+    profile: &MappingProfile,
+    slice: &Slice,
+    limits: FileLimits,
+    settings: &Settings,
+) -> Result<Option<Failure>, CommandError> {
+    let control = Control { rows: args.control_rows, balance_sum: args.control_balance_sum };
+    if control == Control::default() && !args.require_balanced {
+        return Ok(None);
+    }
+    let asked =
+        Request { control, require_balanced: args.require_balanced, ..request(profile, slice, limits, settings) };
+    let failed = read_with(&args.file, &asked)?.err();
+    Ok(failed.filter(|failure| matches!(failure.code, ErrorCode::ControlTotalMismatch | ErrorCode::OutOfBalance)))
+}
+
+fn request<'a>(profile: &'a MappingProfile, slice: &'a Slice, limits: FileLimits, settings: &Settings) -> Request<'a> {
+    Request {
+        slice,
         profile,
-        // Bad rows are told beside what is known of the good ones.
         on_error: OnError::Quarantine,
         max_rejected: u64::MAX,
         limits,
         control: Control::default(),
         require_balanced: false,
         nil_tolerance: settings.nil_tolerance,
-    };
+    }
+}
+
+fn read_with(path: &Path, request: &Request<'_>) -> Result<Read, CommandError> {
     let mut unreadable = None;
     let read = read_until_settled(|assumptions: Assumptions| {
-        let mut preview = Preview::new(profile.repeated_keys);
+        let mut preview = Preview::new(request.profile.repeated_keys);
         let input = open(path).map_err(|error| {
             let reason = error.to_string();
             unreadable = Some(error);
-            Stopped::from(Failure::new(
-                shared::message::failure::ErrorCode::StorageUnavailable,
-                shared::message::failure::Stage::Load,
-                reason,
-            ))
+            Stopped::from(Failure::new(ErrorCode::StorageUnavailable, Stage::Load, reason))
         })?;
-        let checked = trial_balance::read(input, &request, assumptions, &mut preview)?;
+        let checked = trial_balance::read(input, request, assumptions, &mut preview)?;
         Ok((checked, preview))
     });
     match unreadable {
         Some(error) => Err(error),
-        None => Ok(CheckedRows::new(&slice, read)),
+        None => Ok(read),
     }
 }

@@ -199,22 +199,134 @@ async fn check_tells_what_would_be_loaded_and_which_profile_fits() {
 }
 
 #[tokio::test]
-async fn a_drafted_profile_can_be_used_at_once_where_nothing_had_to_be_guessed() {
+async fn a_drafted_profile_loads_once_what_only_a_person_can_decide_is_decided() {
     let (world, worker) = World::with_worker().await;
     let text = "Trial balance of the group\n\nAccount No.;Account Name;Debit;Credit\n1000;\"Cash; petty\";1.234,50;\n2000;Debt;;1.234,50\n;Total;1.234,50;1.234,50\n";
     let file = world.write("a.csv", text);
-    let draft = world.producer(&["check", &file, "--suggest"]).await.expect(0);
+    let draft = world.producer(&["check", &file, "--suggest"]).await.expect(0).stdout;
     let sources = world.path().join("sources");
     std::fs::create_dir(&sources).unwrap();
-    std::fs::write(sources.join("draft.toml"), &draft.stdout).unwrap();
+    std::fs::write(sources.join("draft.toml"), &draft).unwrap();
     drop(worker);
     let _worker = world.worker(&[("AURA_SOURCES_DIR", sources.to_str().unwrap())]).await;
-    let receipt = world
-        .ends("success", with(job(&file, "A", "2022-06"), json!({"source": "draft", "require_balanced": true})))
-        .await;
-    assert_eq!(receipt["rows"], 2, "{receipt:#}\n{}", draft.stdout);
+    let asked = with(job(&file, "A", "2022-06"), json!({"source": "draft", "require_balanced": true}));
+    let refused = world.ends("failed", asked.clone()).await;
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert_eq!(refused["error"]["code"], "unknown_source", "{refused:#}");
+    assert!(message.contains("bs_pl is left open: BS or PL"), "{message}");
+    let decided = draft.lines().map(|line| match line.split_once(" = \"?\"") {
+        Some(("bs_pl", _)) => "bs_pl = { value = \"BS\" }",
+        Some(("status", _)) => "status = { value = \"Assets\" }",
+        Some((other, _)) => panic!("{other} is no question of this file"),
+        None => line,
+    });
+    std::fs::write(sources.join("draft.toml"), decided.collect::<Vec<_>>().join("\n")).unwrap();
+    let receipt = world.ends("success", asked).await;
+    assert_eq!(receipt["rows"], 2, "{receipt:#}\n{draft}");
     let balances = vec![("1000".to_owned(), "1234.5".to_owned()), ("2000".to_owned(), "-1234.5".to_owned())];
     assert_eq!(world.balances("A", "2022-06").await, balances);
+}
+
+#[tokio::test]
+async fn a_draft_asks_what_decides_figures_and_tells_what_each_answer_gives() {
+    let world = World::new().await;
+    let draft = async |text: &str| {
+        let file = world.write("a.csv", text);
+        world.producer(&["check", &file, "--suggest"]).await.expect(0).stdout
+    };
+    let journal = draft(
+        "Account No.;Account Name;Date;Debit;Credit\n1000;Cash;30.06.2022;10,50;\n1000;Cash;29.06.2022;1,00;\n4000;Sales;30.06.2022;;-11,50\n",
+    )
+    .await;
+    for told in [
+        "repeated_keys = \"?\"   # 1 of 3 rows have the account of an earlier one",
+        "signed = \"?\"   # 1 credits are negative, 0 positive, 0 debits negative",
+        "period = \"?\"   # { message = \"period\" } takes it from the job; of the file's dates it would be \
+         { column = \"Date\", format = \"DD.MM.YYYY\" }",
+        "status = \"?\"",
+    ] {
+        assert!(journal.contains(told), "{told}\n{journal}");
+    }
+    let columns = draft(
+        "Account No.,Account Name,Opening,Movement,Closing\n1000,Cash,1.00,2.50,3.50\n2000,Debt,-1.00,0.00,-1.00\n",
+    )
+    .await;
+    for told in ["\"Opening\": 2 amounts that sum to 0", "\"Closing\": 2 amounts that sum to 2.5", "balance = \"?\""] {
+        assert!(columns.contains(told), "{told}\n{columns}");
+    }
+}
+
+#[tokio::test]
+async fn check_judges_every_slice_and_tells_the_figures_that_finance_compares() {
+    let world = World::new().await;
+    let mut text = csv("A00", "2022-06", &[("10", "5"), ("20", "-2")]);
+    for entity in 1..40 {
+        let balance = if entity == 33 { "x" } else { "1.5" };
+        text += &format!(
+            "A{entity:02},2022-06,10,Cash,{balance},BS,Assets\nA{entity:02},2022-06,40,Sales,-1.5,PL,Income\n"
+        );
+    }
+    let file = world.write("group.csv", &text);
+    let said = world.producer(&["check", &file, "--json"]).await.expect(1).json();
+    assert_eq!(said["slices"].as_array().unwrap().len(), 40);
+    assert_eq!((&said["totals"]["slices"], &said["totals"]["failing"]), (&json!(40), &json!(1)));
+    let failing = said["slices"].as_array().unwrap().iter().find(|slice| slice["loads"] == false).unwrap();
+    assert_eq!(
+        (&failing["entity"], &failing["bad_lines"]["68"]),
+        (&json!("A33"), &json!("A33,2022-06,10,Cash,x,BS,Assets"))
+    );
+    let shown = world.producer(&["check", &file]).await.expect(1).stdout;
+    assert!(shown.contains("in all: 40 slices, 1 of which would fail"), "{shown}");
+    assert!(shown.contains("it reads A33,2022-06,10,Cash,x,BS,Assets"), "{shown}");
+
+    let one = ["check", &file, "--entity", "A00"];
+    let first = world.producer(&[&one[..], &["--json", "--accounts"]].concat()).await.expect(0).json();
+    let ledger = &first["slices"][0]["ledger"];
+    assert_eq!(
+        (&ledger["debit"], &ledger["credit"], &ledger["by_bs_pl"]),
+        (&json!("5"), &json!("-2"), &json!({"BS": "3"}))
+    );
+    assert_eq!(first["slices"][0]["listed_accounts"][1]["balance"], "-2", "{first:#}");
+    let unbalanced = world.producer(&[&one[..], &["--require-balanced"]].concat()).await.expect(1).stdout;
+    assert!(unbalanced.contains("FAILS: out_of_balance"), "{unbalanced}");
+    world.producer(&[&one[..], &["--control-rows", "2", "--control-balance-sum", "3"]].concat()).await.expect(0);
+    let wrong = world.producer(&[&one[..], &["--control-balance-sum", "-3"]].concat()).await.expect(1).stdout;
+    assert!(wrong.contains("the message says a sum of -3, the file has 3"), "{wrong}");
+    let bad = ["check", &file, "--entity", "A33"];
+    world.producer(&[&bad[..], &["--on-error", "quarantine"]].concat()).await.expect(0);
+}
+
+#[tokio::test]
+async fn no_profile_is_chosen_under_which_rows_are_bad_or_figures_differ() {
+    let world = World::new().await;
+    let sources = world.path().join("sources");
+    std::fs::create_dir(&sources).unwrap();
+    let common = "[columns]\nentity = { message = 'entity' }\nperiod = { message = 'period' }\naccount_code = 'Acct'\n\
+                  account_name = 'Acct'\nbs_pl = { value = 'BS' }\nstatus = { value = 'Assets' }\n";
+    std::fs::write(sources.join("closing.toml"), format!("{common}balance = 'Closing'\n")).unwrap();
+    std::fs::write(sources.join("movement.toml"), format!("{common}balance = 'Movement'\n")).unwrap();
+    let dir = sources.to_str().unwrap();
+    let check = async |text: &str, more: &[&str]| {
+        let file = world.write("a.csv", text);
+        let arguments = ["check", &file, "--entity", "A", "--period", "2022-06", "--sources-dir", dir];
+        world.producer(&[&arguments, more].concat()).await
+    };
+    let two = check("Acct,Closing,Movement\n1,3.50,1.00\n2,-3.50,2.00\n", &[]).await.expect(2).stderr;
+    for told in ["give different figures", "closing: 2 rows that sum to 0", "movement: 2 rows that sum to 3"] {
+        assert!(two.contains(told), "{told}: {two}");
+    }
+    let one = check("Acct,Closing,Movement\n1,3.50,n/a\n2,-3.50,n/a\n", &["--json"]).await.expect(0).json();
+    assert_eq!(one["source"], "closing", "{one:#}");
+    let none = check("Acct,Closing,Movement\n1,n/a,n/a\n", &[]).await.expect(2).stderr;
+    assert!(none.contains("no mapping profile fits the file") && none.lines().count() <= 3, "{none}");
+    std::fs::write(
+        sources.join("movement.toml"),
+        "[rows]\ndrop = [{ column = 'Acct', matches = '^\\d' }]\n".to_owned() + common + "balance = 'Movement'\n",
+    )
+    .unwrap();
+    let empty =
+        check("Acct,Closing,Movement\n1,3.50,1.00\n2,-3.50,2.00\n", &["--source", "movement"]).await.expect(1).stdout;
+    assert!(empty.contains("2 rows left out by drop Acct matches '^\\d'"), "{empty}");
 }
 
 #[tokio::test]

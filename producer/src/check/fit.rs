@@ -1,22 +1,31 @@
-//! Which mapping profile fits a file.
+//! Which mapping profile fits a file: one under which its rows load. Where two do and give different figures, a
+//! person decides.
 
 use std::path::Path;
 
 use serde::Serialize;
 use shared::{
+    amount::Amount,
     file::{
-        columns::key_of, dialect::FileLimits, layout::expected_names, mapping_profile::MappingProfile, survey::survey,
+        columns::key_of,
+        dialect::FileLimits,
+        layout::expected_names,
+        mapping_profile::MappingProfile,
+        survey::{Survey, survey},
     },
     message::job::SourceName,
-    slice::Slice,
+    settings::Settings,
+    slice::{Entity, Period, Slice},
     sources::Sources,
 };
 
-use super::file::open;
+use super::{file::open, rows};
 use crate::errors::CommandError;
 
-/// Rows by which a profile is judged.
+/// Rows by which a profile's slices are found.
 const ROWS: u64 = 2_000;
+/// Percent of its rows that must be good for a profile to fit.
+const GOOD_PERCENT: u64 = 50;
 
 /// How a profile fits a file.
 #[derive(Debug, Clone, Serialize)]
@@ -29,57 +38,80 @@ pub(super) struct Fit {
     pub(super) columns_found: usize,
     /// Columns of the file.
     pub(super) columns: usize,
-    /// Rows that it chooses, of the first 2,000.
-    pub(super) rows: u64,
+    /// Good and bad rows of the slice by which it was judged.
+    pub(super) good: u64,
+    pub(super) bad: u64,
+    /// What the good ones come to.
+    pub(super) balance_sum: Option<Amount>,
     /// Why it fits or does not.
     pub(super) reason: String,
+}
+
+impl Fit {
+    fn none(source: SourceName, reason: String) -> Self {
+        Self { source, fits: false, columns_found: 0, columns: 0, good: 0, bad: 0, balance_sum: None, reason }
+    }
+
+    /// The columns by which it was recognised, and what it reads, in one line.
+    fn figures(&self) -> String {
+        let sum = self.balance_sum.map_or_else(|| "-".to_owned(), |sum| sum.to_string());
+        format!("{}: {} rows that sum to {sum}", self.source, self.good)
+    }
 }
 
 /// The profile that fits best, and how all of them fit, the best first.
 ///
 /// # Errors
-/// If none fits: why each does not.
+/// If none fits, or two fit and give different figures.
 pub(super) fn best(
     path: &Path,
     sources: &Sources,
     limits: FileLimits,
     message: &Slice,
+    settings: &Settings,
 ) -> Result<(MappingProfile, Vec<Fit>), CommandError> {
     let mut judged = Vec::new();
     for name in sources.names() {
         match sources.named(&name) {
             Ok(profile) => {
-                let fit = judge(path, &profile, limits, message)?;
+                let fit = judge(path, &profile, limits, message, settings)?;
                 judged.push((fit, Some(profile)));
             }
-            Err(error) => {
-                let fit =
-                    Fit { source: name, fits: false, columns_found: 0, columns: 0, rows: 0, reason: error.to_string() };
-                judged.push((fit, None));
-            }
+            Err(error) => judged.push((Fit::none(name, error.to_string()), None)),
         }
     }
-    judged.sort_by_key(|(fit, _)| (!fit.fits, fit.rows == 0, std::cmp::Reverse(fit.columns_found)));
+    judged.sort_by_key(|(fit, _)| (!fit.fits, std::cmp::Reverse(fit.columns_found), fit.bad));
     let fits: Vec<Fit> = judged.iter().map(|(fit, _)| fit.clone()).collect();
+    let fitting: Vec<&Fit> = fits.iter().filter(|fit| fit.fits).collect();
+    let differs =
+        |fit: &&&Fit| Some((fit.good, fit.balance_sum)) != fitting.first().map(|first| (first.good, first.balance_sum));
+    if fitting.iter().any(|fit| differs(&fit)) {
+        let faults = fitting.iter().map(|fit| fit.figures()).collect();
+        let what =
+            "several mapping profiles fit the file and give different figures; say which with --source".to_owned();
+        return Err(CommandError::Faults { what, faults });
+    }
     match judged.into_iter().next() {
         Some((fit, Some(profile))) if fit.fits => Ok((profile, fits)),
         _ => {
-            let faults = fits.iter().map(|fit| format!("{}: {}", fit.source, fit.reason)).collect();
-            let what = "no mapping profile fits the file; --suggest drafts one, --source tells more of one".to_owned();
-            Err(CommandError::Faults { what, faults })
+            // The nearest one is the one that finds most of its columns.
+            let nearest = fits.iter().max_by_key(|fit| fit.columns_found).filter(|fit| fit.columns_found > 0);
+            let mut faults: Vec<String> =
+                nearest.iter().map(|fit| format!("the nearest is {}: {}", fit.source, fit.reason)).collect();
+            faults.push("--suggest drafts a profile; --source NAME tells why one does not fit".to_owned());
+            Err(CommandError::Faults { what: "no mapping profile fits the file".to_owned(), faults })
         }
     }
 }
 
-fn judge(path: &Path, profile: &MappingProfile, limits: FileLimits, message: &Slice) -> Result<Fit, CommandError> {
-    let unfit = |reason: String| Fit {
-        source: profile.name.clone(),
-        fits: false,
-        columns_found: 0,
-        columns: 0,
-        rows: 0,
-        reason,
-    };
+fn judge(
+    path: &Path,
+    profile: &MappingProfile,
+    limits: FileLimits,
+    message: &Slice,
+    settings: &Settings,
+) -> Result<Fit, CommandError> {
+    let unfit = |reason: String| Fit::none(profile.name.clone(), reason);
     let surveyed = match survey(|| open(path), profile, limits, message, ROWS)? {
         Ok(surveyed) => surveyed,
         Err(failure) => return Ok(unfit(failure.message)),
@@ -92,16 +124,28 @@ fn judge(path: &Path, profile: &MappingProfile, limits: FileLimits, message: &Sl
     if found == 0 && !profile.is_default() {
         return Ok(unfit("it tells columns by their place, which any file has; name it with --source".to_owned()));
     }
-    Ok(Fit {
-        source: profile.name.clone(),
-        fits: true,
-        columns_found: found,
-        columns: keys.len(),
-        rows: surveyed.rows,
-        reason: format!(
-            "finds {found} columns that it names among the file's {}, and rows: {}",
-            keys.len(),
-            surveyed.rows
-        ),
-    })
+    let counted = |fit: Fit| Fit { columns_found: found, columns: keys.len(), ..fit };
+    let Some(slice) = largest(&surveyed, message) else {
+        return Ok(counted(unfit("no row is of an entity and a period".to_owned())));
+    };
+    let (good, bad, sum) = match rows(path, profile, &slice, limits, settings)? {
+        Ok((checked, _)) => (checked.rows, checked.failed, checked.balance_sum),
+        Err(failure) => return Ok(counted(unfit(failure.message))),
+    };
+    let fits = good > 0 && good * 100 >= (good + bad) * GOOD_PERCENT;
+    let reason = format!(
+        "finds {found} columns that it names among the file's {}; of {slice}, {good} rows are good and {bad} bad",
+        keys.len()
+    );
+    Ok(counted(Fit { fits, good, bad, balance_sum: Some(sum), reason, ..unfit(String::new()) }))
+}
+
+/// The slice of most rows. A blank entity or period is the message's.
+fn largest(surveyed: &Survey, message: &Slice) -> Option<Slice> {
+    let slices = surveyed.slices.iter().filter_map(|((entity, period), rows)| {
+        let entity = if entity.is_empty() { message.entity.clone() } else { entity.parse::<Entity>().ok()? };
+        let period = if period.is_empty() { message.period.clone() } else { period.parse::<Period>().ok()? };
+        Some((Slice { entity, period }, *rows))
+    });
+    slices.max_by_key(|(_, rows)| *rows).map(|(slice, _)| slice)
 }

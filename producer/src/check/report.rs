@@ -1,15 +1,16 @@
 //! What `check` answers.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 use shared::{
+    amount::Amount,
     file::{
         data_profile::DataProfile,
         dialect::Dialect,
         mapping_profile::{MappingProfile, RepeatedKeys},
         survey::Survey,
-        trial_balance::CheckedSlice,
+        trial_balance::{CheckedSlice, LeftOut},
     },
     message::{
         failure::{BadRow, Failure},
@@ -22,12 +23,15 @@ use shared::{
 use super::{
     file::FileFacts,
     fit::Fit,
-    preview::{Preview, ShownRow},
+    preview::{Figures, ListedAccount, Preview, ShownRow},
 };
 use crate::output::{count, or_dash, shortened, table};
 
 /// Bad rows that people are shown; programs get up to 1,000.
 const SHOWN: usize = 20;
+/// Slices that people are shown in the table, and of which they are told more; programs get all.
+const LISTED: usize = 200;
+const DETAILED: usize = 20;
 
 /// What the worker would make of a file.
 #[derive(Debug, Serialize)]
@@ -48,11 +52,35 @@ pub(super) struct Checked {
     unclear: Option<String>,
     /// What stands in the columns of entity and period and is none.
     strangers: Vec<String>,
-    /// Slices of the file that were not looked at.
-    more_slices: usize,
+    /// Rows that each rule of the profile leaves out of the file.
+    left_out: Vec<(String, u64)>,
+    /// The figures of all slices together.
+    totals: Totals,
     pub(super) slices: Vec<CheckedRows>,
     /// Why the file cannot be read at all.
     pub(super) failure: Option<Failure>,
+}
+
+/// The figures of all slices together. An amount is absent if a slice would fail or has none.
+#[derive(Debug, Default, Serialize)]
+struct Totals {
+    slices: usize,
+    /// Slices that would fail.
+    failing: usize,
+    rows: u64,
+    accounts: usize,
+    balance_sum: Option<Amount>,
+    debit: Option<Amount>,
+    credit: Option<Amount>,
+}
+
+/// What is asked beside the rows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    /// How many bad rows may be put aside, where they may be.
+    pub(super) quarantine: Option<u64>,
+    /// Whether every account is listed.
+    pub(super) accounts: bool,
 }
 
 /// What the worker would make of one slice.
@@ -60,7 +88,7 @@ pub(super) struct Checked {
 pub(super) struct CheckedRows {
     entity: String,
     period: String,
-    /// Whether a job would succeed that aborts on bad rows.
+    /// Whether a job would succeed.
     loads: bool,
     rows: u64,
     accounts: usize,
@@ -68,11 +96,20 @@ pub(super) struct CheckedRows {
     rows_other_slices: u64,
     left_out: u64,
     without_key: u64,
+    left_out_by: Vec<LeftOut>,
     balance_sum: Option<String>,
+    /// What the ledger would hold, equal accounts added up.
+    ledger: Figures,
     decimal_mark: Option<&'static str>,
     warnings: Vec<String>,
     bad_rows: Vec<BadRow>,
+    /// The first of them as they stand in the file, by their lines.
+    bad_lines: BTreeMap<u64, String>,
     repeated_keys: Vec<BadRow>,
+    repeated_keys_total: u64,
+    /// Every account, if they are asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    listed_accounts: Vec<ListedAccount>,
     first_rows: Vec<ShownRow>,
     data_profile: Option<DataProfile>,
     failure: Option<Failure>,
@@ -94,13 +131,14 @@ impl Checked {
             rows: 0,
             unclear: None,
             strangers: Vec::new(),
-            more_slices: 0,
+            left_out: Vec::new(),
+            totals: Totals::default(),
             slices: Vec::new(),
             failure: None,
         }
     }
 
-    pub(super) fn survey(&mut self, survey: &Survey, strangers: Vec<String>, more: usize) {
+    pub(super) fn survey(&mut self, survey: &Survey, strangers: Vec<String>) {
         self.dialect = Some(survey.dialect.clone());
         self.columns.clone_from(&survey.columns.names);
         self.extra_columns.clone_from(&survey.columns.extra_columns);
@@ -108,7 +146,25 @@ impl Checked {
         self.rows = survey.rows;
         self.unclear = survey.unclear.as_ref().map(|(line, reason)| format!("line {line}: the {reason}"));
         self.strangers = strangers;
-        self.more_slices = more;
+        self.left_out.clone_from(&survey.left_out);
+    }
+
+    /// Takes in a slice.
+    pub(super) fn add(&mut self, slice: CheckedRows) {
+        let totals = &mut self.totals;
+        let is_first = totals.slices == 0;
+        let plus = |sum: Option<Amount>, more: Option<Amount>| match (sum, more) {
+            (None, more) if is_first => more,
+            (sum, more) => sum.zip(more).and_then(|(sum, more)| Amount::from_units(sum.units() + more.units())),
+        };
+        totals.balance_sum = plus(totals.balance_sum, slice.ledger.balance_sum);
+        totals.debit = plus(totals.debit, slice.ledger.debit);
+        totals.credit = plus(totals.credit, slice.ledger.credit);
+        totals.slices += 1;
+        totals.failing += usize::from(!slice.loads);
+        totals.rows += slice.rows;
+        totals.accounts += slice.accounts;
+        self.slices.push(slice);
     }
 
     /// Whether every slice would load.
@@ -122,27 +178,38 @@ impl Checked {
 }
 
 impl CheckedRows {
-    pub(super) fn new(slice: &Slice, read: Result<(CheckedSlice, Preview), Failure>) -> Self {
+    /// What was read of a slice, and why it does not come up to what is asked beside its rows.
+    pub(super) fn new(
+        slice: &Slice,
+        read: Result<(CheckedSlice, Preview), Failure>,
+        unmet: Option<Failure>,
+        asked: Asked,
+    ) -> Self {
         let (entity, period) = (slice.entity.to_string(), slice.period.to_string());
         match read {
-            Ok((checked, preview)) => Self {
+            Ok((checked, mut preview)) => Self {
                 entity,
                 period,
-                loads: checked.failed == 0 && preview.twice.is_empty(),
+                loads: checked.failed <= asked.quarantine.unwrap_or(0) && preview.twice.is_empty() && unmet.is_none(),
                 rows: checked.rows,
                 accounts: preview.accounts(),
                 failed: checked.failed,
                 rows_other_slices: checked.rows_other_slices,
                 left_out: checked.left_out,
                 without_key: checked.without_key,
+                left_out_by: checked.left_out_by,
+                ledger: preview.figures(),
                 balance_sum: Some(checked.balance_sum.to_string()),
                 decimal_mark: Some(checked.decimal.name()),
                 warnings: checked.warnings,
                 bad_rows: checked.rejected,
-                repeated_keys: preview.twice,
-                first_rows: preview.first,
+                bad_lines: std::mem::take(&mut preview.raw),
+                repeated_keys_total: preview.twice_total,
+                repeated_keys: std::mem::take(&mut preview.twice),
+                first_rows: std::mem::take(&mut preview.first),
+                listed_accounts: if asked.accounts { preview.listed() } else { Vec::new() },
                 data_profile: Some(checked.profile),
-                failure: None,
+                failure: unmet,
             },
             Err(failure) => Self {
                 entity,
@@ -154,11 +221,16 @@ impl CheckedRows {
                 rows_other_slices: 0,
                 left_out: 0,
                 without_key: 0,
+                left_out_by: Vec::new(),
+                ledger: Figures::default(),
                 balance_sum: None,
                 decimal_mark: None,
                 warnings: Vec::new(),
                 bad_rows: failure.rows.clone(),
+                bad_lines: BTreeMap::new(),
                 repeated_keys: Vec::new(),
+                repeated_keys_total: 0,
+                listed_accounts: Vec::new(),
                 first_rows: Vec::new(),
                 data_profile: None,
                 failure: Some(failure),
@@ -206,29 +278,54 @@ impl fmt::Display for Checked {
         for fault in self.unclear.iter().chain(&self.strangers).take(SHOWN) {
             writeln!(f, "NO SLICE: {}", line(fault))?;
         }
-        if self.slices.is_empty() {
+        if self.slices.is_empty() || self.rows == 0 {
             writeln!(f, "NO ROWS: no row is of any slice that was asked for")?;
+            for (rule, rows) in &self.left_out {
+                writeln!(f, "  {} left out by {}", count(*rows as usize, "row"), line(rule))?;
+            }
         }
         let mut slices =
             table(["entity", "period", "loads", "rows", "accounts", "bad", "left out", "balance sum", "amounts"]);
-        for slice in &self.slices {
+        for slice in self.slices.iter().take(LISTED) {
             slices.add_row([
                 slice.entity.clone(),
                 slice.period.clone(),
                 if slice.loads { "yes" } else { "NO" }.to_owned(),
                 slice.rows.to_string(),
                 slice.accounts.to_string(),
-                (slice.failed + slice.repeated_keys.len() as u64).to_string(),
+                (slice.failed + slice.repeated_keys_total).to_string(),
                 (slice.left_out + slice.without_key).to_string(),
                 or_dash(slice.balance_sum.as_ref()),
                 or_dash(slice.decimal_mark),
             ]);
         }
         writeln!(f, "\n{slices}")?;
-        if self.more_slices > 0 {
-            writeln!(f, "and {} more; --entity and --period look at one", count(self.more_slices, "slice"))?;
+        let totals = &self.totals;
+        if totals.slices > LISTED {
+            writeln!(f, "and {} more; --json has all", count(totals.slices - LISTED, "slice"))?;
         }
-        self.slices.iter().try_for_each(|slice| slice.details(f))
+        if totals.slices > 1 {
+            writeln!(
+                f,
+                "in all: {}, {} of which would fail; {}, {}; debit {}, credit {}, sum {}",
+                count(totals.slices, "slice"),
+                totals.failing,
+                count(totals.rows as usize, "row"),
+                count(totals.accounts, "account"),
+                or_dash(totals.debit),
+                or_dash(totals.credit),
+                or_dash(totals.balance_sum)
+            )?;
+        }
+        let (failing, loading): (Vec<_>, Vec<_>) = self.slices.iter().partition(|slice| !slice.loads);
+        let mut detailed = failing.into_iter().chain(loading);
+        detailed.by_ref().take(DETAILED).try_for_each(|slice| slice.details(f))?;
+        match detailed.count() {
+            0 => Ok(()),
+            more => {
+                writeln!(f, "\n{} more are not shown here; --entity and --period look at one", count(more, "slice"))
+            }
+        }
     }
 }
 
@@ -262,8 +359,39 @@ impl CheckedRows {
                 or_dash(stats.median.clone())
             )?;
         }
+        if self.failure.is_none() || self.ledger.balance_sum.is_some() {
+            let Figures { balance_sum, debit, credit, by_bs_pl, by_status } = &self.ledger;
+            let (debit, credit, sum) = (or_dash(*debit), or_dash(*credit), or_dash(*balance_sum));
+            writeln!(f, "  the ledger would hold: debit {debit}, credit {credit}, sum {sum}")?;
+            for (name, classes) in [("bs_pl", by_bs_pl), ("status", by_status)] {
+                let shown: Vec<_> = classes
+                    .iter()
+                    .take(SHOWN)
+                    .map(|(class, sum)| {
+                        let class = if class.is_empty() { "(blank)" } else { class };
+                        format!("{class} {}", or_dash(*sum))
+                    })
+                    .collect();
+                writeln!(f, "  by {name}: {}", shortened(&shown.join(", "), 400))?;
+            }
+        }
+        if let Some(profile) = &self.data_profile {
+            let nil = &profile.nil_check;
+            let answer = if nil.balanced { "balanced" } else { "NOT balanced" };
+            writeln!(f, "  nil check: {answer}, the rows sum to {} (tolerance {})", nil.sum, nil.tolerance)?;
+        }
+        for account in &self.listed_accounts {
+            writeln!(
+                f,
+                "  {} {} {} = {}",
+                line(&account.company_code),
+                line(&account.account_code),
+                shortened(account.account_name.as_deref().unwrap_or_default(), 40),
+                or_dash(account.balance)
+            )?;
+        }
         for warning in &self.warnings {
-            writeln!(f, "  note: {}", shortened(warning, 200))?;
+            writeln!(f, "  note: {}", shortened(warning, 400))?;
         }
         let bad: Vec<&BadRow> = self.bad_rows.iter().chain(&self.repeated_keys).collect();
         for row in bad.iter().take(SHOWN) {
@@ -271,11 +399,36 @@ impl CheckedRows {
                 Some(column) => writeln!(f, "  BAD: line {}, {}: {}", row.line, line(column), line(&row.reason))?,
                 None => writeln!(f, "  BAD: line {}: {}", row.line, line(&row.reason))?,
             }
+            if let Some(raw) = self.bad_lines.get(&row.line) {
+                writeln!(f, "       it reads {}", shortened(raw, 200))?;
+                if let Some(hint) = hint(row, raw) {
+                    writeln!(f, "       {hint}")?;
+                }
+            }
         }
-        let total = self.failed as usize + self.repeated_keys.len();
+        let total = self.failed as usize + self.repeated_keys_total as usize;
         if total > SHOWN {
             writeln!(f, "  and {}; --json lists up to 1,000", count(total - SHOWN, "more bad row"))?;
         }
         Ok(())
     }
+}
+
+/// What of a mapping profile would make a bad row good, where that can be told.
+fn hint(row: &BadRow, raw: &str) -> Option<&'static str> {
+    let reason = row.reason.as_str();
+    if reason.contains("fields where the header has") {
+        return Some("long_records or short_records of [text] say what a record of another length is");
+    }
+    if reason.ends_with("is not a decimal number") {
+        return if raw.contains(['$', '€', '£', '¥', '₹']) {
+            Some("a sign of a currency is named by currency of [amounts]")
+        } else {
+            Some("texts that mean empty are named by empty of [amounts]; totals and titles are left out by [rows]")
+        };
+    }
+    if row.column.as_deref() == Some("account_code") && reason.ends_with("is blank") {
+        return Some("without_key = \"skip\" under [rows] leaves out, and counts, what has no account");
+    }
+    None
 }

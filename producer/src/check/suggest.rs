@@ -3,6 +3,7 @@
 //! Whatever is a guess is told as one, beside the line that rests on it; what would decide a figure is left open.
 
 mod headings;
+mod questions;
 
 use std::{
     fmt::{self, Write},
@@ -16,7 +17,7 @@ use shared::{
         amount_text::{AmountReader, Evidence},
         columns::{REQUIRED, key_of},
         dialect::FileLimits,
-        mapping_profile::{AmountStyle, LineEnd, MappingProfile},
+        mapping_profile::{AmountStyle, DecimalMark, LineEnd, MappingProfile},
         read::read_up_to,
         records::{RecordFormat, Records},
         unpack::{Packing, unpack},
@@ -25,12 +26,14 @@ use shared::{
     message::failure::Failure,
 };
 
-use self::headings::Heading;
+use self::{headings::Heading, questions::Sample};
 
 /// Bytes of the file that a draft rests on.
 const SAMPLE: usize = 4 << 20;
 /// Records that a draft rests on.
 const RECORDS: usize = 5_000;
+/// Signs of currencies that are recognised beside a figure.
+const CURRENCY: [&str; 5] = ["$", "€", "£", "¥", "₹"];
 /// Delimiters that are tried.
 const DELIMITERS: [u8; 4] = [b';', b',', b'\t', b'|'];
 
@@ -56,17 +59,18 @@ struct Cells {
     records: Vec<Vec<String>>,
 }
 
-/// Drafts a profile.
+/// Drafts a profile, below what is to be said of those that there are.
 ///
 /// # Errors
 /// If the file cannot be read.
-pub(super) fn draft(path: &Path, limits: FileLimits) -> Result<Draft, Failure> {
+pub(super) fn draft(path: &Path, limits: FileLimits, fitting: &[String]) -> Result<Draft, Failure> {
     let cells = cells(path, limits)?;
     let place = header_place(&cells.records);
     let header = cells.records.get(place).cloned().unwrap_or_default();
     let found: Vec<(Heading, usize)> = headings::find(&header);
     let rows = cells.records.get(place + 1..).unwrap_or_default();
-    let mut toml = String::new();
+    let told = fitting.iter().map(|line| format!("# {}\n", line.replace(char::is_control, " ")));
+    let mut toml: String = told.collect();
     let written = write(&mut toml, &cells, place, &header, &found, rows);
     written.map_err(|_| {
         Failure::new(
@@ -75,7 +79,9 @@ pub(super) fn draft(path: &Path, limits: FileLimits) -> Result<Draft, Failure> {
             "the draft cannot be written",
         )
     })?;
-    match MappingProfile::parse(shared::message::job::SourceName::default(), &toml) {
+    // What is left open is no value yet, so that only the rest of it can be tried.
+    let settled: String = toml.lines().filter(|line| !line.contains("\"?\"")).map(|line| format!("{line}\n")).collect();
+    match MappingProfile::parse(shared::message::job::SourceName::default(), &settled) {
         Ok(_) => Ok(Draft { toml }),
         Err(invalid) => Err(Failure::new(
             shared::message::failure::ErrorCode::SchemaInvalid,
@@ -181,8 +187,29 @@ fn write(
 ) -> fmt::Result {
     let at = |heading: Heading| found.iter().find(|(known, _)| *known == heading).map(|(_, place)| *place);
     let named = |place: usize| quoted(header[place].trim());
+    let account = at(Heading::Target("account_code"));
+    let has_account =
+        |row: &&Vec<String>| account.is_none_or(|place| row.get(place).is_some_and(|cell| !cell.trim().is_empty()));
+    let reader = AmountReader::new(&style());
+    let sample = Sample {
+        header,
+        rows: rows.iter().filter(has_account).map(Vec::as_slice).collect(),
+        reader: &reader,
+        decimal: decimal_of(&reader, found, rows),
+    };
     writeln!(toml, "# A draft. Go through every line, then try it: aura-producer check FILE --source NAME")?;
-    writeln!(toml, "description = \"\"\nmode = \"upsert\"                 # \"replace\" for full exports\n\n[text]")?;
+    writeln!(toml, "# What is \"?\" only you can decide; with one of them left, the profile does not load.")?;
+    writeln!(toml, "description = \"\"\nmode = \"upsert\"                 # \"replace\" for full exports")?;
+    let repeated = if account.is_some() { sample.repeated(found) } else { 0 };
+    if repeated > 0 {
+        writeln!(
+            toml,
+            "repeated_keys = \"?\"   # {repeated} of {} rows have the account of an earlier one: \"sum\" adds them up, \
+             \"last\" takes the last one, \"refuse\" fails the job",
+            sample.rows.len()
+        )?;
+    }
+    writeln!(toml, "\n[text]")?;
     if let Some(encoding) = cells.encoding {
         writeln!(
             toml,
@@ -217,41 +244,93 @@ fn write(
         (Some(_), _, _, None) => {}
         (Some(amount), _, _, Some(indicator)) => {
             writeln!(toml, "\n[balance]\ncolumn = {}\nindicator = {}", named(amount), named(indicator))?;
-            let (debit, credit) = indicator_values(rows, indicator);
-            writeln!(toml, "debit_values = [{debit}]   # make sure which means debit\ncredit_values = [{credit}]")?;
+            match indicator_values(rows, indicator) {
+                Ok((debit, credit)) => writeln!(toml, "debit_values = [{debit}]\ncredit_values = [{credit}]")?,
+                Err(values) => {
+                    writeln!(toml, "debit_values = \"?\"   # which of {values} mean debit: a list of texts")?;
+                    writeln!(toml, "credit_values = \"?\"   # which of {values} mean credit: a list of texts")?;
+                }
+            }
         }
         (None, Some(debit), Some(credit), _) => {
             writeln!(toml, "\n[balance]\ndebit = {}\ncredit = {}", named(debit), named(credit))?;
-            writeln!(toml, "# signed = true                 # if credits carry their minus already")?;
+            let ((_, debits_below), (credits_above, credits_below)) = (sample.signs(debit), sample.signs(credit));
+            if debits_below > 0 || credits_below > 0 {
+                writeln!(
+                    toml,
+                    "signed = \"?\"   # {credits_below} credits are negative, {credits_above} positive, {debits_below} debits \
+                     negative: true if credits carry their minus already, false if they are subtracted"
+                )?;
+            }
         }
-        _ => writeln!(toml, "\n# [balance] or columns.balance is missing: name the column of the amount")?,
+        _ => {}
     }
     writeln!(toml, "\n[columns]")?;
-    let indicated = at(Heading::Indicator).is_some();
+    let indicated = at(Heading::Indicator).is_some() && at(Heading::Target("balance")).is_some();
+    let sides = at(Heading::Debit).is_some() && at(Heading::Credit).is_some();
+    let amount = at(Heading::Target("balance"));
+    let candidates = sample.candidates();
+    let known: Vec<usize> = found
+        .iter()
+        .filter(|(heading, place)| heading.is_amount() && Some(*place) != amount)
+        .map(|(_, place)| *place)
+        .collect();
+    let open = Sample::others(candidates, &known);
+    let is_open = !indicated && (amount.is_none() && !sides || open.len() > 1 && amount.is_some());
     for (heading, place) in found {
         let Heading::Target(target) = heading else { continue };
-        if *target != "balance" || !indicated {
+        if *target != "balance" || !(indicated || is_open) {
             writeln!(toml, "{target} = {}", named(*place))?;
         }
     }
+    if is_open {
+        writeln!(
+            toml,
+            "# These columns hold amounts: which is the balance to load (closing), and which are movements?"
+        )?;
+        sample.write_candidates(toml, &open)?;
+        writeln!(
+            toml,
+            "balance = \"?\"   # the column of the amount; or [balance] with debit and credit, or an indicator"
+        )?;
+    }
+    let dates = sample.dates();
     for target in REQUIRED.into_iter().filter(|target| *target != "balance" && at(Heading::Target(target)).is_none()) {
         match target {
-            "entity" | "period" => {
-                writeln!(toml, "{target} = {{ message = \"{target}\" }}   # the file has no such column")
+            "period" if !dates.is_empty() => {
+                let told: Vec<_> = dates
+                    .iter()
+                    .map(|(place, format)| format!("{{ column = {}, format = \"{format}\" }}", named(*place)))
+                    .collect();
+                writeln!(
+                    toml,
+                    "period = \"?\"   # {{ message = \"period\" }} takes it from the job; of the file's dates it would be {}",
+                    told.join(" or ")
+                )
             }
-            "status" => writeln!(toml, "status = {{ value = \"posted\" }}   # the file has no such column"),
+            "entity" | "period" => {
+                writeln!(toml, "{target} = {{ message = \"{target}\" }}   # no heading of the file is known as one")
+            }
+            "status" => writeln!(
+                toml,
+                "status = \"?\"   # Assets, Liabilities, Equity, Income or Expense: by part and map of the account, see the guide"
+            ),
             "bs_pl" => writeln!(
                 toml,
-                "bs_pl = {{ value = \"\" }}   # decide: balance sheet or profit and loss, say by part and map of the account"
+                "bs_pl = \"?\"   # BS or PL, balance sheet or profit and loss: by part and map of the account, see the guide"
             ),
-            _ => writeln!(toml, "# {target} = \"…\"   # required: name its column"),
+            _ => writeln!(toml, "{target} = \"?\"   # required: the name of its column"),
         }?;
     }
     let used = |place: &usize| found.iter().any(|(_, known)| known == place);
     let others: Vec<&str> = (0..header.len()).filter(|place| !used(place)).map(|place| header[place].trim()).collect();
     let others: Vec<&str> = others.into_iter().filter(|name| !name.is_empty()).collect();
     if !others.is_empty() {
-        writeln!(toml, "# kept in extra as they are: {}", others.join(", ").replace(char::is_control, " "))?;
+        writeln!(
+            toml,
+            "# kept in extra as they are, unless a rule above names them: {}",
+            others.join(", ").replace(char::is_control, " ")
+        )?;
     }
     Ok(())
 }
@@ -279,11 +358,7 @@ fn write_rows(toml: &mut String, account: Option<usize>, rows: &[Vec<String>]) -
 }
 
 fn write_amounts(toml: &mut String, found: &[(Heading, usize)], rows: &[Vec<String>]) -> fmt::Result {
-    let reader = AmountReader::new(&AmountStyle {
-        debit_marks: vec!["Dr".into(), "D".into()],
-        credit_marks: vec!["Cr".into(), "C".into()],
-        ..AmountStyle::default()
-    });
+    let reader = AmountReader::new(&style());
     let mut evidence = Evidence::default();
     let columns: Vec<usize> =
         found.iter().filter(|(heading, _)| heading.is_amount()).map(|(_, place)| *place).collect();
@@ -300,14 +375,17 @@ fn write_amounts(toml: &mut String, found: &[(Heading, usize)], rows: &[Vec<Stri
         (None, Some(_), _) => writeln!(toml, "decimal = \",\"")?,
         (None, None, None) => writeln!(toml, "# decimal = \".\"   # no amount of the sample tells it")?,
         (_, _, Some((_, point, comma))) => {
-            writeln!(
-                toml,
-                "# decimal is for you to say: an amount of the file is {point} with \".\" and {comma} with \",\""
-            )?;
+            writeln!(toml, "decimal = \"?\"   # an amount of the file is {point} with \".\" and {comma} with \",\"")?;
         }
         (Some(_), Some(_), None) => {
-            writeln!(toml, "# decimal is for you to say: some amounts have a decimal point and some a comma")?;
+            writeln!(toml, "decimal = \"?\"   # some amounts have a decimal point and some a decimal comma")?;
         }
+    }
+    let cells = || rows.iter().flat_map(|row| columns.iter().filter_map(|place| row.get(*place)));
+    let signs: Vec<String> =
+        CURRENCY.iter().filter(|sign| cells().any(|cell| cell.contains(**sign))).map(|sign| quoted(sign)).collect();
+    if !signs.is_empty() {
+        writeln!(toml, "currency = [{}]", signs.join(", "))?;
     }
     if marked {
         writeln!(toml, "debit_marks = [\"Dr\", \"D\"]\ncredit_marks = [\"Cr\", \"C\"]")?;
@@ -315,18 +393,49 @@ fn write_amounts(toml: &mut String, found: &[(Heading, usize)], rows: &[Vec<Stri
     Ok(())
 }
 
-fn indicator_values(rows: &[Vec<String>], place: usize) -> (String, String) {
+/// The style in which amounts of a draft are read.
+fn style() -> AmountStyle {
+    AmountStyle {
+        debit_marks: vec!["Dr".into(), "D".into()],
+        credit_marks: vec!["Cr".into(), "C".into()],
+        currency: CURRENCY.map(str::to_owned).to_vec(),
+        ..AmountStyle::default()
+    }
+}
+
+/// The decimal mark that the amounts of the sample tell, or a point.
+fn decimal_of(reader: &AmountReader, found: &[(Heading, usize)], rows: &[Vec<String>]) -> DecimalMark {
+    let mut evidence = Evidence::default();
+    let named: Vec<usize> = found.iter().filter(|(heading, _)| heading.is_amount()).map(|(_, place)| *place).collect();
+    for (line, row) in rows.iter().enumerate() {
+        for (place, text) in row.iter().enumerate() {
+            if named.is_empty() || named.contains(&place) {
+                reader.measure(text, line as u64, &mut evidence);
+            }
+        }
+    }
+    if evidence.comma.is_some() && evidence.point.is_none() { DecimalMark::Comma } else { DecimalMark::Point }
+}
+
+/// The values of an indicator that mean debit, and those that mean credit; all of them if one is not known.
+fn indicator_values(rows: &[Vec<String>], place: usize) -> Result<(String, String), String> {
     const CREDIT: [&str; 8] = ["h", "c", "cr", "credit", "haben", "k", "p", "貸"];
+    const DEBIT: [&str; 8] = ["s", "d", "dr", "debit", "soll", "40", "debet", "借"];
     let mut values: Vec<&str> = rows.iter().filter_map(|row| row.get(place)).map(|cell| cell.trim()).collect();
     values.sort_unstable();
     values.dedup();
     values.retain(|value| !value.is_empty());
     values.truncate(10);
+    let listed = |values: &[&str]| values.iter().map(|value| quoted(value)).collect::<Vec<_>>().join(", ");
+    let all = listed(&values);
     let (credit, debit): (Vec<&str>, Vec<&str>) =
         values.into_iter().partition(|value| CREDIT.contains(&value.to_lowercase().as_str()));
-    let listed = |values: Vec<&str>| values.into_iter().map(quoted).collect::<Vec<_>>().join(", ");
-    let or = |text: String, other: &str| if text.is_empty() { quoted(other) } else { text };
-    (or(listed(debit), "S"), or(listed(credit), "H"))
+    let is_known = !credit.is_empty() && !debit.is_empty();
+    if is_known && debit.iter().all(|value| DEBIT.contains(&value.to_lowercase().as_str())) {
+        Ok((listed(&debit), listed(&credit)))
+    } else {
+        Err(all)
+    }
 }
 
 fn repeats(header: &[String]) -> bool {

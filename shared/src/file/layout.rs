@@ -154,7 +154,8 @@ impl Layout {
         let rows = &profile.rows;
         let (keep, drop, end) = (finder.filters(&rows.keep), finder.filters(&rows.drop), finder.filters(&rows.end));
 
-        let filled = Self::filled(&[&entity, &period, &company_code, &account_code], &amounts, &texts);
+        let keys = [&entity, &period, &company_code, &account_code];
+        let filled = Self::filled(&keys, &amounts, &texts, contra.as_deref());
         let unknown: Vec<usize> = (0..names.len()).filter(|place| !finder.used[*place]).collect();
         let these: HashSet<String> = match &profile.extra_columns {
             ExtraColumns::Whether(_) => HashSet::new(),
@@ -222,11 +223,20 @@ impl Layout {
         keys: &[&Option<Value>; 4],
         amounts: &[Option<AmountSource>; AMOUNTS.len()],
         texts: &[Option<Value>; TEXTS],
+        contra: Option<&Contra>,
     ) -> Vec<&'static str> {
         let names = ["entity", "period", "company_code", "account_code"];
         let keys = names.into_iter().zip(keys.iter().map(|value| value.is_some()));
-        let amounts = AMOUNTS.into_iter().zip(amounts.iter().map(Option::is_some));
-        let texts = ERP_TEXTS.into_iter().chain(REVIEW_TEXTS).zip(texts.iter().map(Option::is_some));
+        // Either row of a line may fill a column.
+        let of_contra = |place: usize| {
+            let amounts = contra.and_then(|contra| contra.amounts.as_ref());
+            amounts.is_some_and(|amounts| amounts[place].is_some())
+        };
+        let amounts =
+            AMOUNTS.into_iter().zip(amounts.iter().enumerate().map(|(place, own)| own.is_some() || of_contra(place)));
+        let text_of_contra = |place: usize| contra.is_some_and(|contra| contra.texts[place].is_some());
+        let texts = texts.iter().enumerate().map(|(place, own)| own.is_some() || text_of_contra(place));
+        let texts = ERP_TEXTS.into_iter().chain(REVIEW_TEXTS).zip(texts);
         keys.chain(amounts).chain(texts).filter(|(_, filled)| *filled).map(|(name, _)| name).collect()
     }
 

@@ -150,6 +150,9 @@ impl MappingProfile {
     /// What is wrong with it, with the line.
     pub fn parse(name: SourceName, toml: &str) -> Result<Self, InvalidProfile> {
         let invalid = |line, reason: String| InvalidProfile { line, reason };
+        if let Some((line, reason)) = open_question(toml) {
+            return Err(invalid(line, reason));
+        }
         let mut profile: Self = toml::from_str(toml).map_err(|error| {
             let before = error.span().map_or("", |span| toml.get(..span.start).unwrap_or(toml));
             // The message may go over several lines; one is enough, and it names what is allowed.
@@ -247,6 +250,22 @@ impl MappingProfile {
         // A profile is a plain structure of texts and lists, which always has a canonical form.
         Fingerprint::of(&serde_json_canonicalizer::to_vec(self).unwrap_or_default())
     }
+}
+
+/// The first key whose value is `"?"`, with what its comment asks: a draft leaves open what only a person can decide.
+fn open_question(toml: &str) -> Option<(usize, String)> {
+    toml.lines().enumerate().find_map(|(place, line)| {
+        let (key, value) = line.split_once('=')?;
+        let key = key.trim();
+        let rest = value.trim().strip_prefix("\"?\"").or_else(|| value.trim().strip_prefix("'?'"))?.trim();
+        if key.is_empty() || key.starts_with('#') || !(rest.is_empty() || rest.starts_with('#')) {
+            return None;
+        }
+        let question = rest.trim_start_matches('#').trim();
+        let question =
+            if question.is_empty() { "say what it is".to_owned() } else { clean_within(question, MAX_REASON) };
+        Some((place + 1, format!("{key} is left open: {question}")))
+    })
 }
 
 /// What is wrong with the columns of a contra row.

@@ -6,7 +6,7 @@ use crate::{
     file::{
         columns::FileColumns,
         dialect::{Dialect, FileLimits, Opened, next_encoding},
-        layout::{Filtered, Layout, Values},
+        layout::{Filtered, Layout, Rule, Values},
         mapping_profile::{MappingProfile, WithoutKey},
     },
     message::failure::Failure,
@@ -34,6 +34,8 @@ pub struct Survey {
     pub more_slices: bool,
     /// Rows in all, those left out not counted.
     pub rows: u64,
+    /// Rows that each rule of the profile leaves out, as far as was looked.
+    pub left_out: Vec<(String, u64)>,
 }
 
 /// Looks through a file, or its first rows; `again` opens it anew for each encoding that the profile names. What the
@@ -69,22 +71,31 @@ fn look_through(
     let mut opened = Opened::new(input, profile, limits, tried)?;
     let mut layout = Layout::new(profile, &opened.header)?;
     let (mut slices, mut unclear, mut rows, mut more_slices) = (BTreeMap::new(), None, 0, false);
-    let mut bytes = 0;
-    while rows < most_rows
-        && let Some(record) = opened.next_record()?
-    {
+    let (mut bytes, mut left_out, mut ended) = (0, BTreeMap::<Rule, u64>::new(), None);
+    while rows < most_rows {
+        let record = match opened.next_record() {
+            Ok(Some(record)) => record,
+            Ok(None) => break,
+            // A footer may have any form.
+            Err(failure) if ended.is_some() && !failure.code.is_transient() => break,
+            Err(failure) => return Err(failure),
+        };
         if record.is_blank() {
             continue;
         }
-        match layout.filter(&record) {
-            Filtered::Kept => {}
-            Filtered::Dropped(_) => continue,
-            Filtered::End(_) => break,
+        let filtered = ended.map_or_else(|| layout.filter(&record), Filtered::End);
+        if let Filtered::Dropped(rule) | Filtered::End(rule) = filtered {
+            *left_out.entry(rule).or_default() += 1;
+            if let Filtered::End(rule) = filtered {
+                ended = Some(rule);
+            }
+            continue;
         }
         let values = layout.values(record, slice);
         let is_keyless = |values: &Values<'_>| values.account_code().is_ok_and(|code| code.trim().is_empty());
         let has_contra = layout.contra_values(record, slice).is_some_and(|values| !is_keyless(&values));
         if is_keyless(&values) && !has_contra && profile.rows.without_key == WithoutKey::Skip {
+            *left_out.entry(Rule::WithoutKey).or_default() += 1;
             continue;
         }
         rows += 1;
@@ -105,5 +116,6 @@ fn look_through(
             (_, Err(reason)) => unclear = unclear.or(Some((record.line, format!("period {reason}")))),
         }
     }
-    Ok(Survey { dialect: opened.dialect, columns: layout.columns, slices, unclear, more_slices, rows })
+    let left_out = left_out.into_iter().map(|(rule, rows)| (rule.described(profile), rows)).collect();
+    Ok(Survey { dialect: opened.dialect, columns: layout.columns, slices, unclear, more_slices, rows, left_out })
 }

@@ -81,6 +81,8 @@ const NAMES: [(Heading, &[&str]); 14] = [
             "account_name",
             "account name",
             "account description",
+            "account_desc",
+            "account desc",
             "gl account long text",
             "txt50",
             "txt20",

@@ -370,6 +370,7 @@ fn both_sides_of_a_line_have_amounts_of_their_own() {
     let (read, rows) = checked(&profile, text);
     let rows: Vec<_> = rows.iter().filter(|row| !row.starts_with('{')).collect();
     assert_eq!(rows, ["2:A/普通預金=93000", "2:A/資本金=-100000", "3:A/支払手数料=7000", "4:A/現金=-5", "5:A/旅費=5"]);
+    assert!(read.columns.has("debit_period") && read.columns.has("credit_period"), "either row fills a column");
     assert_eq!(read.warnings[1..], ["lines with no account and no amount: 1; their balances sum to 0"]);
     for (line, told) in [
         (",7000,資本金,100000,x\n", "line 2, account_code: is blank"),
@@ -536,4 +537,19 @@ fn rows_that_are_added_up_and_differ_in_their_texts_are_told() {
             "accounts whose rows are added up and differ in status: 1, the first on lines 2 and 3; the first row's counts",
         ]
     );
+}
+
+#[test]
+fn a_profile_with_an_open_question_does_not_load() {
+    for (profile, told) in [
+        (
+            "mode = 'upsert'\n[balance]\nsigned = \"?\"   # do credits carry their minus?",
+            "line 3: signed is left open: do credits",
+        ),
+        ("[columns]\nstatus = '?'", "line 2: status is left open: say what it is"),
+    ] {
+        assert!(through(profile, "").unwrap_err().starts_with(told), "{profile}");
+    }
+    let token = format!("[amounts]\nempty = ['?']\n# status = \"?\"\n{BRIEF}");
+    assert_eq!(through(&token, "account_code,account_name,balance\n1,x,?\n2,y,5\n").unwrap(), ["2:A/1=0", "3:A/2=5"]);
 }
