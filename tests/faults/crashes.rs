@@ -8,7 +8,7 @@ use tests::{faults::book::Publication, wait::until};
 use crate::run::{SETTLED, bad, export, is_whole, missing, world};
 
 /// Steps that a success goes through.
-const STEPS: [&str; 14] = [
+const STEPS: [&str; 15] = [
     "claimed",
     "loaded",
     "copied",
@@ -23,6 +23,7 @@ const STEPS: [&str; 14] = [
     "audit_inserted",
     "retry_published",
     "dead_published",
+    "dead_noted",
 ];
 
 #[tokio::test]

@@ -78,6 +78,30 @@ async fn a_round_that_was_overtaken_publishes_no_dead_letter() {
 }
 
 #[tokio::test]
+async fn a_round_whose_receipt_was_not_out_sends_it_though_the_next_one_has_begun() {
+    let (_hold, world) = world().await;
+    let proxies = world.proxies().await;
+    // It holds the one message, so that the replay goes to the other worker.
+    let at = [HALT, ("AURA_TEST_FAILPOINT", "dead_noted:A"), ("AURA_CONCURRENCY", "1")];
+    let mut first = world.spawn("aura-worker-failpoints", Some(&proxies), &at);
+    first.takes_jobs().await;
+    let job = world.publish(bad(&world, "A")).await;
+    first.halted(SETTLED).await;
+    // Its end is written down, and the letter replayed. Then the broker takes the message of the first round back.
+    let _second = world.worker(&[]).await;
+    let corrected = replayed_without_its_file(&world, job).await;
+    assert!(world.client.receipts_of(job).is_empty(), "the first round's receipt is out");
+    proxies.rabbitmq.cut();
+    let told =
+        until("the receipt of the round", SETTLED, async || world.client.receipts_of(job).first().cloned()).await;
+    assert_eq!((&told["status"], &world.run(job).await["finished_at"]), (&json!("failed"), &json!(null)), "{told:#}");
+    world.write("in/A_bad.csv", corrected.text());
+    first.signal("CONT");
+    let findings = is_whole(&world).await;
+    assert_eq!(findings.outcome("success"), 1, "{findings}");
+}
+
+#[tokio::test]
 async fn a_dead_letter_whose_commit_got_no_answer_has_its_receipt() {
     let (_hold, world) = world().await;
     let proxies = world.proxies().await;

@@ -194,8 +194,14 @@ fn decide(standing: Found, job: &Job, replays: i32, alone: bool) -> (Claimed, Op
     if replays > standing.replays {
         return (granted, None);
     }
-    let spent = standing.attempts >= whole(job.attempt);
-    if replays < standing.replays || (standing.status == "retrying" && spent) {
+    if replays < standing.replays {
+        // Its round is over and a later one has begun. Whoever ended it may have died before its receipt was out.
+        return match standing.result {
+            Some(Json(receipt)) => (Claimed::Ended(Box::new(receipt)), deaths),
+            None => (Claimed::Redundant, deaths),
+        };
+    }
+    if standing.status == "retrying" && standing.attempts >= whole(job.attempt) {
         return (Claimed::Redundant, deaths);
     }
     let returned = standing.claim.is_some() && standing.claim == job.returned_claim;

@@ -90,6 +90,7 @@ pub(super) async fn dead_letter(
             return Ok(());
         }
     }
+    failpoint::reach_for("dead_noted", &job.slice);
     events.iter().for_each(log);
     services.metrics.failed(failed.failure.code);
     services.metrics.ended(Status::Failed, 0, failed.receipt.duration_seconds);

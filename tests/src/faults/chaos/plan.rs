@@ -47,7 +47,7 @@ pub enum Fault {
 
 const SERVICES: [Service; 3] = [Service::Postgres, Service::RabbitMq, Service::MongoDb];
 const SKEWS: [&str; 2] = ["+10s", "-10s"];
-const STEPS: [&str; 12] = [
+const STEPS: [&str; 13] = [
     "claimed",
     "loaded",
     "copied",
@@ -59,6 +59,7 @@ const STEPS: [&str; 12] = [
     "before_ack",
     "retry_published",
     "dead_published",
+    "dead_noted",
     "audit_inserted",
 ];
 
