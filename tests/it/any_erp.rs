@@ -239,8 +239,9 @@ async fn a_draft_asks_what_decides_figures_and_tells_what_each_answer_gives() {
     )
     .await;
     for told in [
-        "repeated_keys = \"?\"   # 1 of 3 rows have the account of an earlier one",
-        "signed = \"?\"   # 1 credits are negative, 0 positive, 0 debits negative",
+        "repeated_keys = \"?\"   # 1 of 3 rows have the account of an earlier one: \"sum\" adds them up to 2 accounts",
+        "signed = \"?\"   # 1 credits are negative, 0 positive, 0 debits negative: true if credits carry their minus already \
+         (the rows sum to 0), false if they are subtracted (23)",
         "period = \"?\"   # { message = \"period\" } takes it from the job; of the file's dates it would be \
          { column = \"Date\", format = \"DD.MM.YYYY\" }",
         "status = \"?\"",

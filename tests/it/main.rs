@@ -22,6 +22,7 @@ mod crowd;
 mod dead;
 mod dead_many;
 mod dead_strange;
+mod drafts;
 mod exact;
 mod followed;
 mod garbage;

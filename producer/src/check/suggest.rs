@@ -204,9 +204,10 @@ fn write(
     if repeated > 0 {
         writeln!(
             toml,
-            "repeated_keys = \"?\"   # {repeated} of {} rows have the account of an earlier one: \"sum\" adds them up, \
-             \"last\" takes the last one, \"refuse\" fails the job",
-            sample.rows.len()
+            "repeated_keys = \"?\"   # {repeated} of {} rows have the account of an earlier one: \"sum\" adds them up to {} \
+             accounts, \"last\" takes the last one of each, \"refuse\" fails the job",
+            sample.rows.len(),
+            sample.rows.len() - repeated
         )?;
     }
     writeln!(toml, "\n[text]")?;
@@ -256,10 +257,12 @@ fn write(
             writeln!(toml, "\n[balance]\ndebit = {}\ncredit = {}", named(debit), named(credit))?;
             let ((_, debits_below), (credits_above, credits_below)) = (sample.signs(debit), sample.signs(credit));
             if debits_below > 0 || credits_below > 0 {
+                let (added, subtracted) = sample.both_sums(debit, credit);
                 writeln!(
                     toml,
                     "signed = \"?\"   # {credits_below} credits are negative, {credits_above} positive, {debits_below} debits \
-                     negative: true if credits carry their minus already, false if they are subtracted"
+                     negative: true if credits carry their minus already (the rows sum to {added}), false if they are \
+                     subtracted ({subtracted})"
                 )?;
             }
         }

@@ -156,7 +156,10 @@ impl MappingProfile {
         let mut profile: Self = toml::from_str(toml).map_err(|error| {
             let before = error.span().map_or("", |span| toml.get(..span.start).unwrap_or(toml));
             // The message may go over several lines; one is enough, and it names what is allowed.
-            let reason = clean_within(&error.message().replace('\n', "; "), MAX_REASON);
+            let mut reason = clean_within(&error.message().replace('\n', "; "), MAX_REASON);
+            if reason.contains("escape") {
+                reason.push_str("; write regular expressions in single quotes, '^\\d+$', so that each backslash stays");
+            }
             invalid(before.matches('\n').count() + 1, reason)
         })?;
         profile.name = name;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use shared::{
-    amount::Sum,
+    amount::{Amount, Sum},
     file::{
         amount_text::AmountReader,
         mapping_profile::{DecimalMark, PeriodFormat},
@@ -106,12 +106,27 @@ impl Sample<'_> {
         (counts.get(&true).copied().unwrap_or_default(), counts.get(&false).copied().unwrap_or_default())
     }
 
+    /// What two sides sum to if the credits are added, and if they are subtracted.
+    pub(super) fn both_sums(&self, debit: usize, credit: usize) -> (String, String) {
+        let (mut added, mut subtracted) = (Sum::default(), Sum::default());
+        for row in &self.rows {
+            let read =
+                |place: usize| row.get(place).and_then(|cell| self.reader.read(cell, self.decimal).ok().flatten());
+            for (place, is_credit) in [(debit, false), (credit, true)] {
+                let Some(amount) = read(place) else { continue };
+                added.add(amount);
+                let turned = if is_credit { Amount::from_units(-amount.units()) } else { Some(amount) };
+                turned.into_iter().for_each(|amount| subtracted.add(amount));
+            }
+        }
+        (shown(added), shown(subtracted))
+    }
+
     /// Writes which column may be the amount, as comments.
     pub(super) fn write_candidates(&self, toml: &mut String, candidates: &[Candidate]) -> fmt::Result {
         for candidate in candidates {
             let name = self.header.get(candidate.place).map_or("", |name| name.trim());
-            let sum = candidate.sum.total().map_or_else(|| "more than 18 digits".to_owned(), |sum| sum.to_string());
-            writeln!(toml, "#   {}: {} amounts that sum to {sum}", quoted(name), candidate.amounts)?;
+            writeln!(toml, "#   {}: {} amounts that sum to {}", quoted(name), candidate.amounts, shown(candidate.sum))?;
         }
         Ok(())
     }
@@ -120,6 +135,10 @@ impl Sample<'_> {
     pub(super) fn others(candidates: Vec<Candidate>, used: &[usize]) -> Vec<Candidate> {
         candidates.into_iter().filter(|candidate| !used.contains(&candidate.place)).collect()
     }
+}
+
+fn shown(sum: Sum) -> String {
+    sum.total().map_or_else(|| "more than 18 digits".to_owned(), |sum| sum.to_string())
 }
 
 /// Whether a period is one that books are kept of; a number of eight digits may be anything.

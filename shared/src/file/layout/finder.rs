@@ -14,8 +14,12 @@ use crate::{
             BalanceRule, ColumnRef, ColumnRule, Condition, DecimalMark, FilterColumn, MappingProfile, Target, ValueRule,
         },
     },
-    message::failure::{ErrorCode, Failure, SchemaFault, Stage},
+    message::failure::{ErrorCode, Failure, SchemaFault, Stage, clean_within},
 };
+
+/// Columns of the file that a failure names, and how long that may be, in bytes.
+const NAMED: usize = 30;
+const LONGEST_NAMES: usize = 1_000;
 
 /// Finds columns in a header and notes which were found.
 pub(super) struct Finder<'a> {
@@ -225,6 +229,7 @@ impl<'a> Finder<'a> {
         if !twice.is_empty() {
             faults.push(format!("columns stand twice: {}", twice.join(", ")));
         }
+        faults.push(has(&columns.names));
         let mut failure = Failure::new(ErrorCode::SchemaInvalid, Stage::ValidateSchema, faults.join("; "));
         failure.schema = Some(Box::new(SchemaFault {
             missing_required: missing.iter().map(|name| (*name).to_owned()).collect(),
@@ -233,4 +238,18 @@ impl<'a> Finder<'a> {
         }));
         failure
     }
+}
+
+/// The columns that a file has, as far as they are named.
+fn has(names: &[String]) -> String {
+    if let [name] = names
+        && let Some(mark) = [';', ',', '\t', '|'].into_iter().find(|mark| name.contains(*mark))
+    {
+        let mark = if mark == '\t' { "tab".to_owned() } else { mark.to_string() };
+        return format!("the file has a single column, whose name holds what may be the delimiter: {mark:?}");
+    }
+    let shown: Vec<&str> = names.iter().take(NAMED).map(String::as_str).collect();
+    let more = names.len() - shown.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("the file has {}{more}", clean_within(&shown.join(", "), LONGEST_NAMES))
 }

@@ -553,3 +553,13 @@ fn a_profile_with_an_open_question_does_not_load() {
     let token = format!("[amounts]\nempty = ['?']\n# status = \"?\"\n{BRIEF}");
     assert_eq!(through(&token, "account_code,account_name,balance\n1,x,?\n2,y,5\n").unwrap(), ["2:A/1=0", "3:A/2=5"]);
 }
+
+#[test]
+fn what_a_profile_or_a_file_lacks_is_said_in_plain_words() {
+    let refused = through("[rows]\nkeep = [{ column = 1, matches = \"^\\d+$\" }]", "").unwrap_err();
+    assert!(refused.starts_with("line 2") && refused.contains("in single quotes"), "{refused}");
+    let other = through(BRIEF, "Konto,Name,Saldo\n1,x,5\n").unwrap_err();
+    assert!(other.ends_with("the file has Konto, Name, Saldo"), "{other}");
+    let one = through(&format!("[text]\ndelimiter = '|'\n{BRIEF}"), "account_code;balance\n1;5\n").unwrap_err();
+    assert!(one.contains("a single column, whose name holds what may be the delimiter: \";\""), "{one}");
+}
