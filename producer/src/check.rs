@@ -38,14 +38,11 @@ use crate::{
 
 /// Tells what the worker would make of a file
 ///
-/// Nothing is published and no service is needed: dialect, columns, amounts and every row of every slice are
-/// judged by the worker's own code. Without --source the profile that fits is used, and it is told why; where two
-/// fit and give different figures, none is. Exit code 1 if any row or slice would fail.
+/// Nothing is published and no service is needed: every row of every slice is judged by the worker's own code.
+/// Where two profiles fit and give different figures, none is taken. Exit code 1 if any row would fail.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  aura-producer check ABEX_2022-06.csv
-  aura-producer check export.txt --source sap-bseg --entity DE01 --period 2022-06
-  aura-producer check JUNE.csv --source odoo --entity FR01 --period 2022-06 --require-balanced --accounts
+  aura-producer check export.txt --source sap-bseg --entity DE01
   aura-producer check unknown.csv --suggest > deploy/sources/my-erp.toml")]
 pub(crate) struct Args {
     /// The file
@@ -53,16 +50,16 @@ pub(crate) struct Args {
     /// The mapping profile; otherwise the one that fits best
     #[arg(long)]
     source: Option<SourceName>,
-    /// Looks at this entity only; needed where the profile takes the entity from the job
+    /// This entity only; needed if the profile takes it from the job
     #[arg(long)]
     entity: Option<Entity>,
-    /// Looks at this period only; needed where the profile takes the period from the job
+    /// This period only; needed if the profile takes it from the job
     #[arg(long)]
     period: Option<Period>,
-    /// `abort` or `quarantine`, as the message would say it; otherwise abort
+    /// `abort` or `quarantine`; otherwise abort
     #[arg(long)]
     on_error: Option<OnError>,
-    /// Lists every account with its balance, its rows added up
+    /// Lists every account with its balance
     #[arg(long)]
     accounts: bool,
     /// Every slice must sum to nil
