@@ -18,7 +18,7 @@ use shared::{
     },
     message::{
         failure::{ErrorCode, Failure, Stage},
-        job::{Control, OnError, SourceName},
+        job::{Control, Mode, OnError, SourceName},
     },
     settings::Settings,
     slice::{Entity, Period, Slice},
@@ -115,6 +115,11 @@ pub(crate) fn run(args: &Args, settings: &Settings, json: bool) -> Result<ExitSt
             return Err(CommandError::Input(reason));
         }
     }
+    if args.on_error == Some(OnError::Quarantine) && profile.mode == Mode::Replace {
+        let reason =
+            format!("the mapping profile {} has mode replace, with which quarantine does not go", profile.name);
+        return Err(CommandError::Input(reason));
+    }
     let checked = look(args, profile, fits, facts, &message, limits, settings)?;
     output::print(json, &checked)?;
     Ok(if checked.is_sound() { ExitStatus::Done } else { ExitStatus::Failed })
@@ -150,13 +155,13 @@ fn look(
     };
     let (wanted, strangers) = wanted(&surveyed, args, message)?;
     checked.survey(&surveyed, strangers);
+    let asked = Asked {
+        quarantine: (args.on_error == Some(OnError::Quarantine)).then_some(settings.max_rejected_rows),
+        accounts: args.accounts,
+    };
     for slice in wanted {
-        let (read, unmet) =
-            (rows(&args.file, &profile, &slice, limits, settings)?, unmet(args, &profile, &slice, limits, settings)?);
-        let asked = Asked {
-            quarantine: (args.on_error == Some(OnError::Quarantine)).then_some(settings.max_rejected_rows),
-            accounts: args.accounts,
-        };
+        let read = rows(&args.file, &profile, &slice, limits, settings)?;
+        let unmet = unmet(args, &profile, &slice, limits, settings)?;
         checked.add(CheckedRows::new(&slice, read, unmet, asked));
     }
     Ok(checked)

@@ -295,6 +295,18 @@ async fn check_judges_every_slice_and_tells_the_figures_that_finance_compares() 
     assert!(wrong.contains("the message says a sum of -3, the file has 3"), "{wrong}");
     let bad = ["check", &file, "--entity", "A33"];
     world.producer(&[&bad[..], &["--on-error", "quarantine"]].concat()).await.expect(0);
+
+    // What the worker would refuse does not load here either.
+    let sources = world.path().join("sources");
+    std::fs::create_dir(&sources).unwrap();
+    std::fs::write(sources.join("sums.toml"), "mode = 'replace'\nrepeated_keys = 'sum'\n").unwrap();
+    let most = "900000000000000000";
+    let over = [("10", most), ("10", most), ("20", &format!("-{most}")), ("30", &format!("-{most}"))];
+    let over = world.write("over.csv", csv("A", "2022-06", &over));
+    let sums = ["check", &over, "--source", "sums", "--sources-dir", sources.to_str().unwrap()];
+    world.producer(&sums).await.expect(1);
+    let refused = world.producer(&[&sums[..], &["--on-error", "quarantine"]].concat()).await.expect(2).stderr;
+    assert!(refused.contains("mode replace, with which quarantine does not go"), "{refused}");
 }
 
 #[tokio::test]

@@ -3,29 +3,17 @@
 use shared::{
     amount::Amount,
     file::{
-        dialect::FileLimits,
         mapping_profile::MappingProfile,
-        records::RecordLimits,
-        trial_balance::{self, LedgerRow, Request, RowSink, read_until_settled},
-        unpack::Expansion,
-        workbook::WorkbookLimits,
+        trial_balance::{self, LedgerRow, RowSink, read_until_settled},
     },
-    message::{
-        failure::{BadRow, Failure},
-        job::{Control, OnError},
-    },
+    message::failure::{BadRow, Failure},
     slice::Slice,
 };
 use tests::random::Random;
 
-use crate::world::World;
+use crate::{reading::request, world::World};
 
 const LEDGERS: u64 = 30;
-const LIMITS: FileLimits = FileLimits {
-    record: RecordLimits { bytes: 1 << 16, fields: 200 },
-    expansion: Expansion { bytes: 1 << 20, ratio: 200 },
-    workbook: WorkbookLimits { bytes: 1 << 20, unpacked: 1 << 20 },
-};
 
 /// A ledger in cents, and how its file is written.
 struct Written {
@@ -146,16 +134,7 @@ async fn no_completed_draft_loads_other_figures_than_the_ledgers_or_those_it_ann
             let profile = MappingProfile::parse("draft".parse().unwrap(), &toml);
             let profile = profile.unwrap_or_else(|invalid| panic!("{invalid}\n{}", told()));
             let slice = Slice { entity: "A".parse().unwrap(), period: "2022-06".parse().unwrap() };
-            let request = Request {
-                slice: &slice,
-                profile: &profile,
-                on_error: OnError::Abort,
-                max_rejected: 0,
-                limits: LIMITS,
-                control: Control::default(),
-                require_balanced: false,
-                nil_tolerance: Amount::ZERO,
-            };
+            let request = request(&slice, &profile);
             let read = read_until_settled(|assumptions| {
                 trial_balance::read(written.text.as_bytes(), &request, assumptions, &mut Nothing)
             });

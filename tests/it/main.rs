@@ -8,6 +8,8 @@ mod authorized;
 mod broker;
 mod cache;
 mod process;
+#[path = "../sources/reading.rs"]
+mod reading;
 mod stack;
 mod store;
 mod wait;

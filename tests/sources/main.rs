@@ -2,6 +2,7 @@
 
 mod guide;
 mod map;
+mod reading;
 mod samples;
 
 use std::path::{Path, PathBuf};

@@ -7,28 +7,19 @@ use shared::{
     amount::Amount,
     file::{
         columns::{AMOUNTS, ERP_TEXTS},
-        dialect::FileLimits,
         mapping_profile::{MappingProfile, RepeatedKeys},
-        records::RecordLimits,
-        trial_balance::{self, CheckedSlice, LedgerRow, Request, RowSink, read_until_settled},
-        unpack::Expansion,
-        workbook::WorkbookLimits,
+        trial_balance::{self, CheckedSlice, LedgerRow, RowSink, read_until_settled},
     },
     message::{
         failure::{BadRow, Failure},
-        job::{Control, DEFAULT_SOURCE, OnError},
+        job::DEFAULT_SOURCE,
     },
     slice::Slice,
 };
 
-use crate::{folder, sources};
+use crate::{folder, reading::request, sources};
 
 const EXPECTED: &str = "expected.toml";
-const LIMITS: FileLimits = FileLimits {
-    record: RecordLimits { bytes: 1 << 16, fields: 200 },
-    expansion: Expansion { bytes: 1 << 20, ratio: 200 },
-    workbook: WorkbookLimits { bytes: 1 << 20, unpacked: 1 << 20 },
-};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,16 +106,7 @@ fn samples() -> BTreeMap<String, PathBuf> {
 
 fn read(path: &PathBuf, profile: &MappingProfile, slice: &Slice) -> Result<(CheckedSlice, Accounts), Failure> {
     read_until_settled(|assumptions| {
-        let request = Request {
-            slice,
-            profile,
-            on_error: OnError::Abort,
-            max_rejected: 0,
-            limits: LIMITS,
-            control: Control::default(),
-            require_balanced: false,
-            nil_tolerance: Amount::ZERO,
-        };
+        let request = request(slice, profile);
         let mut accounts = Accounts::default();
         let checked = trial_balance::read(File::open(path).expect("a sample"), &request, assumptions, &mut accounts)?;
         Ok((checked, accounts))

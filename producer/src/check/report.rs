@@ -190,7 +190,10 @@ impl CheckedRows {
             Ok((checked, mut preview)) => Self {
                 entity,
                 period,
-                loads: checked.failed <= asked.quarantine.unwrap_or(0) && preview.twice.is_empty() && unmet.is_none(),
+                loads: checked.failed <= asked.quarantine.unwrap_or(0)
+                    && preview.twice.is_empty()
+                    && unmet.is_none()
+                    && preview.figures().balance_sum.is_some(),
                 rows: checked.rows,
                 accounts: preview.accounts(),
                 failed: checked.failed,
