@@ -34,6 +34,9 @@ pub enum InvalidAmount {
     /// More than 16 digits after the point.
     #[error("has more than 16 fractional digits")]
     TooPrecise,
+    /// A number of a workbook that is no figure of as many decimals as the profile says.
+    #[error("is not within a millionth of a figure of so many decimals as the mapping profile says")]
+    NotOfDecimals,
     /// A number of a workbook past what its kind of number can tell apart.
     #[error("is too large for a number of a workbook, which has lost digits; export it as text or CSV")]
     Imprecise,

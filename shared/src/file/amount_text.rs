@@ -49,6 +49,11 @@ impl AmountReader {
         Self { style: style.clone(), marks, plain }
     }
 
+    /// Digits behind the decimal mark that the numbers of a workbook mean, if the profile says it.
+    pub fn decimals(&self) -> Option<u8> {
+        self.style.decimals
+    }
+
     /// Reads a text whose decimal mark is this one; none if it is blank or means empty.
     ///
     /// # Errors

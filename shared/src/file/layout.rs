@@ -1,7 +1,9 @@
 //! The layout: a mapping profile checked against the columns that a file has.
 
 mod amount;
+mod filter;
 mod finder;
+mod notes;
 mod sides;
 mod value;
 
@@ -12,17 +14,18 @@ use std::{
 
 pub use self::{
     amount::{AmountContext, AmountSource},
+    filter::{Filtered, Rule},
+    notes::AmountNotes,
     sides::{SideSigns, SidesOf},
     value::Values,
 };
-use self::{finder::Finder, value::Value};
+use self::{filter::Filter, finder::Finder, value::Value};
 use crate::{
     amount::Amount,
     file::{
         columns::{AMOUNTS, ERP_TEXTS, FileColumns, REQUIRED, REVIEW_TEXTS, TEXTS, key_of},
         mapping_profile::{
-            BalanceRule, ColumnRef, Condition, ExtraColumns, HeaderLine, KeepOrDrop, MappingProfile, RepeatedHeaders,
-            Target, Test,
+            BalanceRule, ColumnRef, ExtraColumns, HeaderLine, KeepOrDrop, MappingProfile, RepeatedHeaders, Target,
         },
         records::Record,
     },
@@ -49,6 +52,9 @@ pub struct Layout {
     keep: Vec<Filter>,
     drop: Vec<Filter>,
     end: Vec<Filter>,
+    refuse: Vec<Filter>,
+    /// Columns that hold the same text in all rows of a slice.
+    same: Vec<usize>,
     /// What the cells that are filled down held last.
     held: Vec<String>,
 }
@@ -74,65 +80,6 @@ pub enum Side {
     Absent,
 }
 
-#[derive(Debug)]
-struct Filter {
-    /// The cell, or any.
-    place: Option<usize>,
-    test: Test,
-    /// The texts of a test that has any, which may be thousands.
-    texts: HashSet<String>,
-}
-
-/// What becomes of a record before it is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Filtered {
-    /// It counts.
-    Kept,
-    /// The profile leaves it out, by one of its rules.
-    Dropped(Rule),
-    /// It and all after it are a footer, by one of the profile's rules.
-    End(Rule),
-}
-
-/// A rule of a profile by which rows are left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rule {
-    /// A condition that rows that count fulfil, by its place.
-    Keep(usize),
-    /// A condition that leaves a row out, by its place.
-    Drop(usize),
-    /// A condition that ends the file, by its place.
-    End(usize),
-    /// A row has no account code.
-    WithoutKey,
-    /// The second row of a line has no account code, but something in its place.
-    ContraWithoutKey,
-    /// A line names no contra account, so that it makes one row.
-    WithoutContra,
-    /// A line has neither an account nor an amount on either side.
-    WithoutPosting,
-}
-
-impl Rule {
-    /// What it is in a profile.
-    pub fn described(self, profile: &MappingProfile) -> String {
-        let rows = &profile.rows;
-        let told = |name: &str, conditions: &[Condition], place: usize| match conditions.get(place) {
-            Some(condition) => format!("{name} {condition}"),
-            None => name.to_owned(),
-        };
-        match self {
-            Self::Keep(place) => told("keep", &rows.keep, place),
-            Self::Drop(place) => told("drop", &rows.drop, place),
-            Self::End(place) => told("end", &rows.end, place),
-            Self::WithoutKey => "without_key".to_owned(),
-            Self::ContraWithoutKey => "without_key of the contra account".to_owned(),
-            Self::WithoutContra => "no contra account".to_owned(),
-            Self::WithoutPosting => "no account and no amount".to_owned(),
-        }
-    }
-}
-
 impl Layout {
     /// Holds a profile against the cells of a header.
     ///
@@ -153,6 +100,8 @@ impl Layout {
         let contra = finder.contra();
         let rows = &profile.rows;
         let (keep, drop, end) = (finder.filters(&rows.keep), finder.filters(&rows.drop), finder.filters(&rows.end));
+        let refuse = finder.refusals(&rows.refuse);
+        let same = rows.same.iter().filter_map(|column| finder.place_of(column)).collect();
 
         let keys = [&entity, &period, &company_code, &account_code];
         let filled = Self::filled(&keys, &amounts, &texts, contra.as_deref());
@@ -215,6 +164,8 @@ impl Layout {
             keep,
             drop,
             end,
+            refuse,
+            same,
             held,
         })
     }
@@ -254,6 +205,20 @@ impl Layout {
         }
     }
 
+    /// The column and the condition by which the profile refuses a row, if it does.
+    pub fn refusal(&self, record: &Record<'_>, profile: &MappingProfile) -> Option<(Option<String>, String)> {
+        let filter = self.refuse.iter().find(|filter| filter.holds(record))?;
+        let condition = profile.rows.refuse.get(filter.of)?;
+        let column = filter.place.and_then(|place| self.columns.names.get(place)).cloned();
+        Some((column, format!("is refused by the mapping profile: {condition}")))
+    }
+
+    /// The cells that must hold the same text in all rows of a slice, and their columns' names.
+    pub fn same_cells<'a>(&'a self, record: &Record<'a>) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let (names, record) = (&self.columns.names, *record);
+        self.same.iter().map(move |place| (names[*place].as_str(), record.get(*place).unwrap_or_default().trim()))
+    }
+
     fn remember(&mut self, record: &Record<'_>) {
         let Self { entity, period, company_code, account_code, amounts, texts, contra, held, .. } = self;
         if held.is_empty() {
@@ -287,6 +252,20 @@ impl Layout {
         let source = if of == SidesOf::Balance { balance } else { forward };
         let Some(AmountSource::Sides { debit, credit, .. }) = source else { return None };
         Some([*debit, *credit].map(|place| self.columns.names[place].as_str()))
+    }
+
+    /// The cells from which each column of the ledger comes, as far as it comes from any.
+    pub fn origins(&self) -> Vec<(&'static str, Vec<usize>)> {
+        let keys = [Some(&self.entity), Some(&self.period), self.company_code.as_ref(), Some(&self.account_code)];
+        let keys = ["entity", "period", "company_code", "account_code"].into_iter().zip(keys);
+        let texts = ERP_TEXTS.into_iter().chain(REVIEW_TEXTS).zip(self.texts.iter().map(Option::as_ref));
+        let values = keys.chain(texts).map(|(name, value)| (name, value.map(Value::places).unwrap_or_default()));
+        let amounts = AMOUNTS.into_iter().zip(self.amounts.iter()).map(|(name, source)| {
+            let indicator = source.as_ref().and_then(AmountSource::indicator).map(Value::places);
+            let places = source.iter().flat_map(AmountSource::places).chain(indicator.into_iter().flatten());
+            (name, places.collect())
+        });
+        values.chain(amounts).filter(|(_, places)| !places.is_empty()).collect()
     }
 
     /// Whether second rows have amounts of their own.
@@ -390,38 +369,6 @@ impl<'a> Values<'a> {
     pub fn extra(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
         let (names, record) = (&self.layout.columns.names, self.record);
         self.layout.extra.iter().map(move |place| (names[*place].as_str(), record.get(*place).unwrap_or_default()))
-    }
-}
-
-impl Filter {
-    fn new(place: Option<usize>, test: &Test) -> Self {
-        let texts = match test {
-            Test::Is(texts) | Test::IsNot(texts) => texts.iter().cloned().collect(),
-            Test::StartsWith(_)
-            | Test::EndsWith(_)
-            | Test::Contains(_)
-            | Test::Matches(_)
-            | Test::MatchesNot(_)
-            | Test::Blank(_) => HashSet::new(),
-        };
-        Self { place, test: test.clone(), texts }
-    }
-
-    fn holds(&self, record: &Record<'_>) -> bool {
-        let holds = |cell: &str| match &self.test {
-            Test::Is(_) => self.texts.contains(cell.trim()),
-            Test::IsNot(_) => !self.texts.contains(cell.trim()),
-            Test::StartsWith(_)
-            | Test::EndsWith(_)
-            | Test::Contains(_)
-            | Test::Matches(_)
-            | Test::MatchesNot(_)
-            | Test::Blank(_) => self.test.holds(cell),
-        };
-        match self.place {
-            Some(place) => holds(record.get(place).unwrap_or_default()),
-            None => record.iter().any(holds),
-        }
     }
 }
 

@@ -56,6 +56,9 @@ pub struct MappingProfile {
     pub repeated_keys: RepeatedKeys,
     /// Which of the columns that Aura does not know are kept.
     pub extra_columns: ExtraColumns,
+    /// Columns of the file that hold other amounts, which are known and not loaded as the balance. No effect on jobs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_amounts: Vec<String>,
     /// How the file is written.
     pub text: TextFormat,
     /// Which of its rows count.
@@ -129,6 +132,7 @@ impl Default for MappingProfile {
         Self {
             name: SourceName::default(),
             description: "The ledger's own column names; the dialect is found out from the file".to_owned(),
+            other_amounts: Vec::new(),
             mode: Mode::Upsert,
             repeated_keys: RepeatedKeys::default(),
             extra_columns: ExtraColumns::default(),
@@ -232,6 +236,7 @@ impl MappingProfile {
         balance(&self.balance_carryforward);
         let (rows, amounts) = (&self.rows, &self.amounts);
         counts.extend([("keep", rows.keep.len()), ("drop", rows.drop.len()), ("end", rows.end.len())]);
+        counts.extend([("refuse", rows.refuse.len()), ("same", rows.same.len())]);
         counts.extend([("empty", amounts.empty.len()), ("currency", amounts.currency.len())]);
         counts.extend([("debit_marks", amounts.debit_marks.len()), ("credit_marks", amounts.credit_marks.len())]);
         counts.push(("header_contains", self.text.header_contains.len()));

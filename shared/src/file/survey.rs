@@ -26,6 +26,8 @@ pub struct Survey {
     pub dialect: Dialect,
     /// Its columns.
     pub columns: FileColumns,
+    /// The columns of the file from which each column of the ledger comes.
+    pub origins: Vec<(&'static str, Vec<String>)>,
     /// Rows by the texts of their entity and period.
     pub slices: BTreeMap<(String, String), u64>,
     /// Rows whose entity or period cannot be read; their first line and why.
@@ -117,5 +119,17 @@ fn look_through(
         }
     }
     let left_out = left_out.into_iter().map(|(rule, rows)| (rule.described(profile), rows)).collect();
-    Ok(Survey { dialect: opened.dialect, columns: layout.columns, slices, unclear, more_slices, rows, left_out })
+    let name = |place: usize| layout.columns.names.get(place).cloned();
+    let origins = layout.origins().into_iter();
+    let origins = origins.map(|(target, places)| (target, places.into_iter().filter_map(name).collect())).collect();
+    Ok(Survey {
+        dialect: opened.dialect,
+        origins,
+        columns: layout.columns,
+        slices,
+        unclear,
+        more_slices,
+        rows,
+        left_out,
+    })
 }

@@ -12,7 +12,7 @@ use std::{borrow::Cow, collections::BTreeSet, io::Read};
 pub use self::left_out::LeftOut;
 use self::{
     differences::Differences,
-    left_out::Tally,
+    left_out::{Money, Tally},
     row::{Belongs, belongs, row},
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
         columns::{AMOUNTS, FileColumns, TEXTS},
         data_profile::{DataProfile, Profiler},
         dialect::{Dialect, FileLimits, Opened, next_encoding},
-        layout::{AmountContext, Filtered, Layout, Rule, Side, SideSigns},
+        layout::{AmountContext, AmountNotes, Filtered, Layout, Rule, Side, SideSigns},
         mapping_profile::{DecimalMark, LongRecords, MappingProfile, RepeatedKeys, ShortRecords, WithoutKey},
         records::Record,
     },
@@ -66,6 +66,12 @@ pub trait RowSink {
     /// # Errors
     /// If the sink can take no more; reading stops with that failure.
     fn rejected(&mut self, row: &BadRow, raw: &str) -> Result<(), Failure>;
+
+    /// Looks at a record that makes a good row of this balance, as the file has it.
+    fn seen(&mut self, _record: &Record<'_>, _layout: &Layout, _decimal: DecimalMark, _balance: Option<Amount>) {}
+
+    /// Looks at a record that makes a bad row, as the file has it.
+    fn seen_bad(&mut self, _row: &BadRow, _record: &Record<'_>, _layout: &Layout) {}
 }
 
 /// What is asked of a file.
@@ -183,12 +189,17 @@ struct Reading<'a> {
     evidence: Evidence,
     /// The signs of sides, of the balance and the balance carried forward.
     sides: [SideSigns; 2],
+    notes: AmountNotes,
     classes: Classes,
     /// Where rows of one account are added up.
     differences: Option<Differences>,
     profiler: Profiler,
     rows: u64,
     blank_rows: u64,
+    /// What they come to.
+    blank_money: Money,
+    /// What stands in the columns that hold the same text in all rows.
+    same: Vec<String>,
     empty_rows: u64,
     other_rows: u64,
     left_out: Tally,
@@ -230,11 +241,14 @@ pub fn read(
         decimal,
         evidence: Evidence::default(),
         sides: Default::default(),
+        notes: AmountNotes::default(),
         classes: Classes::new(profile),
         differences: (profile.repeated_keys == RepeatedKeys::Sum).then(Differences::new),
         profiler,
         rows: 0,
         blank_rows: 0,
+        blank_money: Money::default(),
+        same: Vec::new(),
         empty_rows: 0,
         other_rows: 0,
         left_out: Tally::default(),
@@ -344,23 +358,33 @@ impl Reading<'_> {
                 }
                 return Ok(());
             }
-            Belongs::Nowhere(bad) => return self.refuse(bad, record.raw, sink),
+            Belongs::Nowhere(bad) => return self.refuse(bad, record, sink),
             Belongs::HereIfAlone(column) if self.assumptions.blanks == Blanks::Bad || self.other_rows > 0 => {
                 let reason = "is blank, and the file holds several slices";
                 let bad = BadRow { line, column: Some(column.to_owned()), reason: reason.into() };
-                return self.refuse(bad, record.raw, sink);
+                return self.refuse(bad, record, sink);
             }
             Belongs::HereIfAlone(_) => self.blank_rows += 1,
             Belongs::Here => {}
         }
+        let is_blank = matches!(belongs, Belongs::HereIfAlone(_));
+        if let Some(bad) = self.refusal(&record) {
+            return self.refuse(bad, record, sink);
+        }
         if !has_own || contra_side.is_some() && !has_contra {
             self.leave_out_sides(record, own_side, contra_side);
         }
-        self.rows_of(record, has_own, has_contra, sink)
+        self.rows_of(record, [has_own, has_contra], is_blank, sink)
     }
 
     /// Takes the rows that a record makes, both of them or none: its own, and that of its contra account.
-    fn rows_of(&mut self, record: Record<'_>, own: bool, contra: bool, sink: &mut impl RowSink) -> Result<(), Stopped> {
+    fn rows_of(
+        &mut self,
+        record: Record<'_>,
+        [own, contra]: [bool; 2],
+        is_blank: bool,
+        sink: &mut impl RowSink,
+    ) -> Result<(), Stopped> {
         let request = self.request;
         let own = own.then(|| self.layout.values(record, request.slice));
         let contra = if contra { self.layout.contra_values(record, request.slice) } else { None };
@@ -368,6 +392,7 @@ impl Reading<'_> {
             evidence: request.profile.amounts.decimal.is_none().then_some(&mut self.evidence),
             thorough: self.assumptions.amounts == DecimalAssumption::Mixed,
             sides: Some(&mut self.sides),
+            notes: Some(&mut self.notes),
             ..AmountContext::quiet(&self.amounts, self.decimal)
         };
         let mut made = [const { None }; 2];
@@ -390,16 +415,20 @@ impl Reading<'_> {
                 }
                 Err(bad) => {
                     self.measure_amounts()?;
-                    return self.refuse(bad, record.raw, sink);
+                    return self.refuse(bad, record, sink);
                 }
             }
         }
         for (row, balance, counted) in made.iter().flatten() {
             self.rows += 1;
+            if is_blank {
+                self.blank_money.add(balance.unwrap_or(Amount::ZERO));
+            }
             self.classes.add(&row.texts);
             if let Some(differences) = &mut self.differences {
                 differences.add(row);
             }
+            sink.seen(&record, &self.layout, self.decimal, *balance);
             let counted = counted.each_ref().map(AsRef::as_ref);
             self.profiler.add(&record, counted, *balance).map_err(|error| scratch(&error))?;
             // A job that will fail writes nothing more, but every bad row is still found.
@@ -408,6 +437,27 @@ impl Reading<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Why the profile refuses a row that counts, if it does.
+    fn refusal(&mut self, record: &Record<'_>) -> Option<BadRow> {
+        let line = record.line;
+        if let Some((column, reason)) = self.layout.refusal(record, self.request.profile) {
+            return Some(BadRow { line, column, reason });
+        }
+        let is_first = self.same.is_empty();
+        for (place, (name, cell)) in self.layout.same_cells(record).enumerate() {
+            match self.same.get(place) {
+                None if is_first => self.same.push(cell.to_owned()),
+                Some(first) if first == cell => {}
+                _ => {
+                    let reason = "is not what it is in the first row, and the mapping profile says that all rows of a \
+                                  slice have the same";
+                    return Some(BadRow { line, column: Some(name.to_owned()), reason: reason.to_owned() });
+                }
+            }
+        }
+        None
     }
 
     /// Counts a row that a rule leaves out, and its balance if it can be read.
@@ -469,8 +519,9 @@ impl Reading<'_> {
         }
     }
 
-    fn refuse(&mut self, bad: BadRow, raw: &str, sink: &mut impl RowSink) -> Result<(), Stopped> {
+    fn refuse(&mut self, bad: BadRow, record: Record<'_>, sink: &mut impl RowSink) -> Result<(), Stopped> {
         self.bad_total += 1;
+        sink.seen_bad(&bad, &record, &self.layout);
         if self.request.on_error == OnError::Quarantine {
             if self.bad_total > self.request.max_rejected {
                 let limit = self.request.max_rejected;
@@ -478,7 +529,7 @@ impl Reading<'_> {
                     self.bad_rows(format!("more than {limit} rows are bad, the most that quarantine puts aside"));
                 return Err(failure.into());
             }
-            sink.rejected(&bad, raw)?;
+            sink.rejected(&bad, record.raw)?;
         }
         if self.bad.len() < LISTED_ROWS {
             self.bad.push(bad);

@@ -65,5 +65,6 @@ fn style(choice: u8) -> AmountStyle {
         credit_marks: texts(32, &["Cr", "C", "İ", "Haben", "貸"]),
         scientific: choice & 64 != 0,
         padding: if choice & 128 == 0 { String::new() } else { "*_".to_owned() },
+        decimals: None,
     }
 }

@@ -1,6 +1,7 @@
 //! Amounts of a record, as the profile's rules make them.
 
 use super::{
+    notes::AmountNotes,
     sides::{SideSigns, SidesOf},
     value::{Value, Values},
 };
@@ -64,11 +65,13 @@ pub struct AmountContext<'a> {
     /// The signs of sides, of the balance and the balance carried forward, where the profile does not say what a
     /// minus among credits means.
     pub sides: Option<&'a mut [SideSigns; 2]>,
+    /// What the amounts of rows that count tell beside their sum.
+    pub notes: Option<&'a mut AmountNotes>,
 }
 
 impl AmountSource {
     /// The cells of its amounts.
-    pub(super) fn places(&self) -> impl Iterator<Item = usize> {
+    pub fn places(&self) -> impl Iterator<Item = usize> {
         let places = match self {
             Self::Text { value, .. } => [value.place(), None],
             Self::Sides { debit, credit, .. } => [Some(*debit), Some(*credit)],
@@ -83,6 +86,17 @@ impl AmountSource {
             Self::Indicated { indicator, .. } => Some(indicator),
             Self::Text { .. } | Self::Sides { .. } => None,
         }
+    }
+
+    /// Both sides of a record, where the amount has sides that can be read.
+    pub fn both_sides(&self, values: &Values<'_>, reading: &mut AmountContext<'_>) -> Option<[Amount; 2]> {
+        let Self::Sides { debit, credit, .. } = self else { return None };
+        let mut cell = |place: usize| {
+            let text = values.record.get(place).unwrap_or_default();
+            reading.read(text, values.record.is_number(place), values.record.line).ok().flatten()
+        };
+        let sides = [cell(*debit), cell(*credit)];
+        sides.iter().any(Option::is_some).then(|| sides.map(|side| side.unwrap_or(Amount::ZERO)))
     }
 
     /// The amount of a record; none if it is blank.
@@ -109,6 +123,10 @@ impl AmountSource {
             Self::Sides { debit, credit, signed, of, negate } => {
                 let debit = cell(*debit).map_err(|error| format!("the debit side {error}"))?;
                 let credit = cell(*credit).map_err(|error| format!("the credit side {error}"))?;
+                if let (Some(notes), SidesOf::Balance, false) = (reading.notes.as_deref_mut(), *of, values.is_contra())
+                {
+                    notes.add_sides(debit, credit);
+                }
                 if let (None, Some([balance, forward]), false) =
                     (signed, reading.sides.as_deref_mut(), values.is_contra())
                 {
@@ -154,17 +172,28 @@ fn within(units: i128) -> Result<Amount, String> {
 impl<'a> AmountContext<'a> {
     /// Reads amounts of which nothing is to be learnt.
     pub fn quiet(reader: &'a AmountReader, decimal: DecimalMark) -> Self {
-        Self { reader, decimal, evidence: None, thorough: false, sides: None }
+        Self { reader, decimal, evidence: None, thorough: false, sides: None, notes: None }
     }
 
     fn read(&mut self, text: &str, is_number: bool, line: u64) -> Result<Option<Amount>, InvalidAmount> {
         if is_number {
-            let amount = Amount::parse(text.as_bytes())?;
+            let amount = match self.reader.decimals() {
+                None => Amount::parse(text.as_bytes())?,
+                Some(decimals) => {
+                    let mut aside = AmountNotes::default();
+                    let notes = self.notes.as_deref_mut().unwrap_or(&mut aside);
+                    notes.meant(text, decimals).ok_or(InvalidAmount::NotOfDecimals)?
+                }
+            };
             // From there on a double tells not even whole numbers apart.
             let told_apart = amount.units().unsigned_abs() < (1 << 53) * 10_u128.pow(SCALE);
             return if told_apart { Ok(Some(amount)) } else { Err(InvalidAmount::Imprecise) };
         }
         let read = self.reader.read(text, self.decimal);
+        // What is found out about the mark needs no doubt.
+        if let (Some(notes), None, Ok(Some(_))) = (self.notes.as_deref_mut(), &self.evidence, &read) {
+            notes.look(text, self.decimal);
+        }
         if let Some(evidence) = self.evidence.as_deref_mut() {
             let proof = match self.decimal {
                 DecimalMark::Point => evidence.point,

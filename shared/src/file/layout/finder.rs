@@ -170,28 +170,46 @@ impl<'a> Finder<'a> {
 
     pub(super) fn filters(&mut self, conditions: &[Condition]) -> Vec<Filter> {
         let mut filters = Vec::new();
-        for condition in conditions {
+        for (of, condition) in conditions.iter().enumerate() {
             let place = match &condition.column {
                 FilterColumn::Any => None,
-                // A place past the header may still stand in a title line.
-                FilterColumn::One(ColumnRef::Place(place)) => Some(place.get() as usize - 1),
-                FilterColumn::One(column) => match self.place_of_filter(column) {
-                    Some(place) => Some(place),
-                    None => {
-                        self.missing.push(("rows", column.to_string()));
+                FilterColumn::First(columns) => {
+                    // A place past the header may still stand in a title line.
+                    let found = columns.iter().find_map(|column| match column {
+                        ColumnRef::Place(place) => Some(place.get() as usize - 1),
+                        ColumnRef::Name(_) => self.place_of(column),
+                    });
+                    if found.is_none() {
+                        let looked: Vec<_> = columns.iter().map(ToString::to_string).collect();
+                        self.missing.push(("rows", looked.join(" or ")));
                         continue;
                     }
-                },
+                    found
+                }
             };
-            filters.push(Filter::new(place, &condition.test));
+            filters.push(Filter::new(place, of, &condition.test));
         }
         filters
     }
 
-    /// A column that is only looked at stays unknown, and is kept if unknown ones are.
-    fn place_of_filter(&self, column: &ColumnRef) -> Option<usize> {
-        let ColumnRef::Name(name) = column else { return None };
-        self.places.get(&key_of(name)).copied()
+    /// The conditions under which a row is refused. What a file lacks, it cannot be refused for.
+    pub(super) fn refusals(&self, conditions: &[Condition]) -> Vec<Filter> {
+        let found = conditions.iter().enumerate().filter_map(|(of, condition)| {
+            let place = match &condition.column {
+                FilterColumn::Any => None,
+                FilterColumn::First(columns) => Some(columns.iter().find_map(|column| self.place_of(column))?),
+            };
+            Some(Filter::new(place, of, &condition.test))
+        });
+        found.collect()
+    }
+
+    /// A column that is only looked at, if the file has it. It stays unknown, and is kept if unknown ones are.
+    pub(super) fn place_of(&self, column: &ColumnRef) -> Option<usize> {
+        match column {
+            ColumnRef::Name(name) => self.places.get(&key_of(name)).copied(),
+            ColumnRef::Place(place) => Some(place.get() as usize - 1).filter(|place| *place < self.keys.len()),
+        }
     }
 
     /// The column by whose heading the headings look like a row of figures, if they do. A heading that the profile

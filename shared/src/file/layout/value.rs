@@ -60,6 +60,17 @@ impl Value {
         }
     }
 
+    /// All cells that it comes from.
+    pub(super) fn places(&self) -> Vec<usize> {
+        match self {
+            Self::Joined(places, _) => places.clone(),
+            Self::Ruled(ruled) => ruled.origin.places(),
+            Self::Cell(_) | Self::Trimmed(_) | Self::Constant(_) | Self::Message(_) => {
+                self.place().into_iter().collect()
+            }
+        }
+    }
+
     /// Whether there is nothing where it comes from.
     pub(super) fn is_blank(&self, values: &Values<'_>) -> bool {
         match self {

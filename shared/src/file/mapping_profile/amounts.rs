@@ -22,7 +22,13 @@ pub struct AmountStyle {
     pub scientific: bool,
     /// Characters around the figure that mean nothing, such as `*`.
     pub padding: String,
+    /// Digits behind the decimal mark that the numbers of a workbook mean, which are doubles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decimals: Option<u8>,
 }
+
+/// Digits behind the decimal mark that a double can mean.
+const MOST_DECIMALS: u8 = 5;
 
 impl AmountStyle {
     /// Makes sure that no part of a figure is taken for something beside it, and draws the decimal mark from
@@ -50,6 +56,9 @@ impl AmountStyle {
         };
         if let Some(mark) = self.debit_marks.iter().find(same) {
             return Err(format!("{mark:?} stands under debit_marks and credit_marks"));
+        }
+        if let Some(decimals) = self.decimals.filter(|decimals| *decimals > MOST_DECIMALS) {
+            return Err(format!("decimals is {decimals}; a double tells no more than {MOST_DECIMALS} digits"));
         }
         match (self.decimal, self.thousands) {
             (Some(DecimalMark::Point), Some(ThousandsMark::Point))

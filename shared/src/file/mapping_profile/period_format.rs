@@ -20,7 +20,8 @@ const ENGLISH: [&str; 12] = [
 
 /// How a period or a date within it is written: `MM/YYYY`, `DD.MM.YYYY`, `MMM-YY`, `YYYYPPP`.
 ///
-/// `YYYY` is a year, `YY` one of 2000 to 2099, `Y` one of any length to which the year offset is added;
+/// `YYYY` is a year, `YY` one of 2000 to 2099, `Y` one of any length; the year offset is added to each, and what then
+/// is no year of 1900 to 2199 does not fit;
 /// `MM` and `M` are a month from 1 to 12, or a closing period to 16 where the format has no day, `PPP` the same in
 /// three digits; `MMM` is a month's name or its beginning; `DD` and `D` are a day; `*` is anything; letters in brackets, and all
 /// other characters, stand for themselves.
@@ -116,6 +117,10 @@ impl PeriodFormat {
             }
         }
         let (year, month) = (year?.checked_add(self.year_offset)?, month?);
+        // A year that needs no offset is of another format of the list.
+        if self.year_offset != 0 && !(1900..2200).contains(&year) {
+            return None;
+        }
         // A date is never one of a closing period: 15/01/2025 under MM/DD/YYYY has its day first.
         let most = if self.tokens.iter().any(|token| matches!(token, Token::Day(..))) { 12 } else { 16 };
         let fits = rest.is_empty() && (1000..=9999).contains(&year) && (1..=most).contains(&month);
@@ -217,6 +222,7 @@ mod tests {
         assert_eq!(read("YYYYPPP", "2022016").as_deref(), Some("2022-16"));
         let taiwan = PeriodFormat::new("Y/MM/DD", &[], 1911).unwrap();
         assert_eq!(taiwan.read("111/06/30").as_deref(), Some("2022-06"));
+        assert_eq!(taiwan.read("2022/06/30"), None, "3933 is no year of books");
         let months = "janv,févr,mars,avril,mai,juin,juil,août,sept,oct,nov,déc".split(',').map(str::to_owned);
         let french = PeriodFormat::new("MMM YYYY", &months.collect::<Vec<_>>(), 0).unwrap();
         assert_eq!(french.read("juin 2022").as_deref(), Some("2022-06"));

@@ -16,6 +16,12 @@ pub struct RowRules {
     pub drop: Vec<Condition>,
     /// The first row for which one of these holds ends the file, as a footer does.
     pub end: Vec<Condition>,
+    /// A row that counts is bad if one of these holds. One on a column that the file lacks never does.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refuse: Vec<Condition>,
+    /// Columns of which all rows of a slice hold the same text, such as the ledger; those that the file lacks aside.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub same: Vec<ColumnRef>,
     /// What a row without an account code is.
     pub without_key: WithoutKey,
 }
@@ -44,8 +50,8 @@ pub struct Condition {
 /// The cell of a condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FilterColumn {
-    /// That of a column.
-    One(ColumnRef),
+    /// That of the first of these columns that the file has.
+    First(Vec<ColumnRef>),
     /// Any cell of the row.
     Any,
 }
@@ -71,11 +77,19 @@ pub enum Test {
     Blank(bool),
 }
 
+/// One column, or alternatives.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum ColumnsOf {
+    One(ColumnRef),
+    First(Vec<ColumnRef>),
+}
+
 /// The table as a profile has it.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Written {
-    column: Option<ColumnRef>,
+    column: Option<ColumnsOf>,
     #[serde(with = "super::columns::texts", skip_serializing_if = "Option::is_none")]
     is: Option<Vec<String>>,
     #[serde(with = "super::columns::texts", skip_serializing_if = "Option::is_none")]
@@ -99,9 +113,12 @@ impl TryFrom<Written> for Condition {
 
     fn try_from(written: Written) -> Result<Self, &'static str> {
         let column = match written.column {
-            Some(ColumnRef::Name(name)) if name == "*" => FilterColumn::Any,
-            Some(column) => FilterColumn::One(column),
-            None => return Err("a condition needs a column: a name, a place from 1, or \"*\" for any"),
+            Some(ColumnsOf::One(ColumnRef::Name(name))) if name == "*" => FilterColumn::Any,
+            Some(ColumnsOf::One(column)) => FilterColumn::First(vec![column]),
+            Some(ColumnsOf::First(columns)) if !columns.is_empty() => FilterColumn::First(columns),
+            Some(ColumnsOf::First(_)) | None => {
+                return Err("a condition needs a column: a name, a place from 1, or \"*\" for any");
+            }
         };
         let mut tests = [
             written.is.map(Test::Is),
@@ -131,8 +148,11 @@ impl TryFrom<Written> for Condition {
 impl From<Condition> for Written {
     fn from(condition: Condition) -> Self {
         let column = match condition.column {
-            FilterColumn::One(column) => column,
-            FilterColumn::Any => ColumnRef::Name("*".to_owned()),
+            FilterColumn::First(mut columns) => match (columns.pop(), columns.is_empty()) {
+                (Some(only), true) => ColumnsOf::One(only),
+                (last, _) => ColumnsOf::First(columns.into_iter().chain(last).collect()),
+            },
+            FilterColumn::Any => ColumnsOf::One(ColumnRef::Name("*".to_owned())),
         };
         let mut written = Self { column: Some(column), ..Self::default() };
         match condition.test {
@@ -152,7 +172,10 @@ impl From<Condition> for Written {
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.column {
-            FilterColumn::One(column) => write!(f, "{column} ")?,
+            FilterColumn::First(columns) => {
+                let columns: Vec<_> = columns.iter().map(ToString::to_string).collect();
+                write!(f, "{} ", columns.join(" or "))?;
+            }
             FilterColumn::Any => f.write_str("* ")?,
         }
         let more = |texts: &[String]| match texts {

@@ -19,6 +19,9 @@ use crate::{
     },
 };
 
+/// Rules that a failure names.
+const LISTED_RULES: usize = 5;
+
 impl Reading<'_> {
     /// The checked slice, once all rows are read.
     ///
@@ -70,6 +73,17 @@ impl Reading<'_> {
                 dialect.encoding.unwrap_or_default()
             ));
         }
+        if self.blank_rows > 0 && self.blank_rows < self.rows {
+            warnings.push(format!(
+                "rows with a blank entity or period, which count as the job's: {}; {}",
+                self.blank_rows,
+                self.blank_money.told()
+            ));
+        }
+        if self.other_rows == 0 && self.bad_total == 0 {
+            warnings.extend(self.left_out.wrong_total(self.notes.sides()));
+        }
+        warnings.extend(self.notes.warnings(self.decimal));
         warnings.extend(self.classes.warnings());
         warnings.extend(self.differences.iter().flat_map(Differences::warnings));
         let left_out_by = self.left_out.told(self.request.profile);
@@ -114,12 +128,18 @@ impl Reading<'_> {
 
     fn not_found(&self) -> Failure {
         let listed: Vec<_> = self.others.iter().map(|(entity, period)| format!("{entity} {period}")).collect();
-        let message = if listed.is_empty() {
+        let mut message = if listed.is_empty() {
             "the file has no row".to_owned()
         } else {
             let more = if listed.len() == LISTED_SLICES { ", …" } else { "" };
             format!("the file has no row of {}; it has {}{more}", self.request.slice, listed.join(", "))
         };
+        let left_out = self.left_out.told(self.request.profile);
+        if !left_out.is_empty() {
+            let rules: Vec<_> =
+                left_out.iter().take(LISTED_RULES).map(|rule| format!("{} by {}", rule.rows, rule.rule)).collect();
+            message += &format!("; rows are left out: {}", rules.join(", "));
+        }
         Failure::new(ErrorCode::SliceNotFound, Stage::Map, message)
     }
 

@@ -1,6 +1,8 @@
 use super::*;
 use crate::file::{records::RecordLimits, unpack::Expansion, workbook::WorkbookLimits};
 
+mod told;
+
 #[derive(Default)]
 struct Collected(Vec<String>, Vec<String>);
 
