@@ -20,6 +20,9 @@ pub(super) async fn retry(
     failed: &FailedAttempt,
     delay: Delay,
 ) -> Result<(), SettlementError> {
+    // Of the time at which it failed: the delay runs from the publish on, whose confirmation may come late.
+    let event = |event_type| Event::of_job(event_type, &services.worker, job, failed.fingerprint);
+    let events = &failure_events(event, &failed.failure, Some(delay), &job.published_by);
     let mut message = Outgoing::again(&delivery.data, &delivery.properties, services.topology.retry_queue(delay));
     message.remember(job);
     message.set_integer(envelope::ATTEMPT, job.attempt + 1);
@@ -27,8 +30,6 @@ pub(super) async fn retry(
     message.set(envelope::RETURNED_CLAIM, failed.claim);
     publish(services, message).await?;
     failpoint::reach_for("retry_published", &job.slice);
-    let event = |event_type| Event::of_job(event_type, &services.worker, job, failed.fingerprint);
-    let events = &failure_events(event, &failed.failure, Some(delay), &job.published_by);
     let noted = write_down(services, move || {
         Box::pin(transaction(&services.pool, "note_retry", move |tx, _| Box::pin(note_retry(tx, job, failed, events))))
     });
