@@ -104,16 +104,20 @@ pub(crate) fn run(args: &Args, settings: &Settings, json: bool) -> Result<ExitSt
         Some(name) => (sources.named(name).map_err(|error| CommandError::Input(error.to_string()))?, Vec::new()),
         None => fit::best(&args.file, &sources, limits, &message, settings)?,
     };
-    for (from, given, flag) in [
+    let asked = [
         (FromMessage::Entity, args.entity.is_some(), "--entity"),
         (FromMessage::Period, args.period.is_some(), "--period"),
-    ] {
-        if profile.asks_for(from) && !given {
-            let what = flag.trim_start_matches('-');
-            let reason =
-                format!("the mapping profile {} takes the {what} from the job; say which with {flag}", profile.name);
-            return Err(CommandError::Input(reason));
-        }
+    ];
+    let open: Vec<&str> =
+        asked.into_iter().filter(|(from, given, _)| profile.asks_for(*from) && !given).map(|(.., flag)| flag).collect();
+    if !open.is_empty() {
+        let what = open.iter().map(|flag| flag.trim_start_matches('-')).collect::<Vec<_>>().join(" and ");
+        let (name, flags) = (&profile.name, open.join(" and "));
+        let how = match fits.first() {
+            Some(fit) => format!("the mapping profile {name} fits best: it {}; it takes", fit.reason),
+            None => format!("the mapping profile {name} takes"),
+        };
+        return Err(CommandError::Input(format!("{how} the {what} from the job; say which with {flags}")));
     }
     if args.on_error == Some(OnError::Quarantine) && profile.mode == Mode::Replace {
         let reason =
@@ -173,7 +177,14 @@ fn wanted(surveyed: &Survey, args: &Args, message: &Slice) -> Result<(Vec<Slice>
     if let (Some(entity), Some(period)) = (&args.entity, &args.period) {
         slices.push(Slice { entity: entity.clone(), period: period.clone() });
     }
+    let is_named = |(entity, period): &&(String, String)| !entity.is_empty() && !period.is_empty();
+    let has_named = surveyed.slices.keys().any(|slice| is_named(&slice));
     for (entity, period) in surveyed.slices.keys() {
+        // Beside others, such rows are looked at with each of them, as a job would.
+        let is_open = entity.is_empty() && args.entity.is_none() || period.is_empty() && args.period.is_none();
+        if has_named && is_open {
+            continue;
+        }
         // A blank cell is the job's.
         let or_message = |text: &str, ours: &str| if text.is_empty() { ours.to_owned() } else { text.to_owned() };
         let parsed = or_message(entity, message.entity.as_str()).parse::<Entity>().map_err(|error| error.to_string());
@@ -243,7 +254,7 @@ fn request<'a>(profile: &'a MappingProfile, slice: &'a Slice, limits: FileLimits
 fn read_with(path: &Path, request: &Request<'_>) -> Result<Read, CommandError> {
     let mut unreadable = None;
     let read = read_until_settled(|assumptions: Assumptions| {
-        let mut preview = Preview::new(request.profile.repeated_keys);
+        let mut preview = Preview::new(request.profile);
         let input = open(path).map_err(|error| {
             let reason = error.to_string();
             unreadable = Some(error);

@@ -330,6 +330,22 @@ async fn no_profile_is_chosen_under_which_rows_are_bad_or_figures_differ() {
     }
     let one = check("Acct,Closing,Movement\n1,3.50,n/a\n2,-3.50,n/a\n", &["--json"]).await.expect(0).json();
     assert_eq!(one["source"], "closing", "{one:#}");
+    let column = check("Acct,Closing,Movement,YTD\n1,3.50,n/a,7.00\n2,-3.50,n/a,2.00\n", &[]).await.expect(2).stderr;
+    for told in [
+        "so that a person decides",
+        "closing: 2 rows that sum to 0, read from Closing",
+        "\"YTD\": 2 amounts that sum to 9",
+    ] {
+        assert!(column.contains(told), "{told}: {column}");
+    }
+    let named = check("Acct,Closing,YTD\n1,3.50,7.00\n2,-3.50,2.00\n", &["--source", "closing"]).await.expect(0).stdout;
+    assert!(named.contains("reads the balance from Closing"), "{named}");
+    assert!(named.contains("not loaded as the balance: \"YTD\": 2 amounts that sum to 9"), "{named}");
+    let bad = check("Acct,Closing\n1,3.50\n2,x.50\n", &["--source", "closing"]).await.expect(1).stdout;
+    assert!(
+        bad.contains("BAD: line 3, balance: is not a decimal number\n       Closing of the file is \"x.50\""),
+        "{bad}"
+    );
     let none = check("Acct,Closing,Movement\n1,n/a,n/a\n", &[]).await.expect(2).stderr;
     assert!(none.contains("no mapping profile fits the file") && none.lines().count() <= 3, "{none}");
     std::fs::write(

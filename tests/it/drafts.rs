@@ -13,12 +13,15 @@ use tests::random::Random;
 
 use crate::{reading::request, world::World};
 
-const LEDGERS: u64 = 30;
+const LEDGERS: u64 = 60;
 
 /// A ledger in cents, and how its file is written.
 struct Written {
     text: String,
+    /// What all rows come to.
     closing: i128,
+    /// Whether the draft has to leave open which amount is meant.
+    is_open: bool,
 }
 
 struct Nothing;
@@ -33,7 +36,63 @@ impl RowSink for Nothing {
     }
 }
 
-/// A random trial balance: one amount, several of which one is the closing balance, two sides, or an indicator.
+/// How the amounts of a file stand in it.
+#[derive(Clone, Copy, PartialEq)]
+enum Shape {
+    /// One column.
+    Balance,
+    /// Opening, movement and closing.
+    Three,
+    /// Debit and credit, of which credits carry their minus.
+    SignedSides,
+    /// Debit and credit.
+    Sides,
+    /// An amount without a sign, and D or C.
+    Indicated,
+    /// An amount with its sign, and D or C all the same.
+    SignedIndicated,
+    /// Debit and credit of the opening and of the closing balance.
+    TwoPairs,
+    /// No headings.
+    Headerless,
+    /// Two accounts and an amount.
+    Contra,
+    /// Two accounts, each with an amount.
+    ContraPairs,
+}
+
+const SHAPES: [Shape; 10] = [
+    Shape::Balance,
+    Shape::Three,
+    Shape::SignedSides,
+    Shape::Sides,
+    Shape::Indicated,
+    Shape::SignedIndicated,
+    Shape::TwoPairs,
+    Shape::Headerless,
+    Shape::Contra,
+    Shape::ContraPairs,
+];
+
+impl Shape {
+    fn headings(self) -> &'static [&'static str] {
+        match self {
+            Self::Balance => &["Account No.", "Account Name", "Class", "Balance"],
+            Self::Three => &["Account No.", "Account Name", "Class", "Opening", "Movement", "Closing"],
+            Self::SignedSides | Self::Sides => &["Account No.", "Account Name", "Class", "Debit", "Credit"],
+            Self::Indicated => &["Account No.", "Account Name", "Class", "CB", "D/C"],
+            Self::SignedIndicated => &["Account No.", "Account Name", "Class", "Amount", "D/C"],
+            Self::TwoPairs => {
+                &["Account No.", "Account Name", "Class", "Opening Dr", "Opening Cr", "YTD Debit", "YTD Credit"]
+            }
+            Self::Headerless => &[],
+            Self::Contra => &["Konto", "Gegenkonto", "Text", "Betrag"],
+            Self::ContraPairs => &["借方勘定科目", "借方金額", "貸方勘定科目", "貸方金額"],
+        }
+    }
+}
+
+/// A random ledger, written in a form that people meet.
 fn written(random: &mut Random) -> Written {
     let comma = random.percent(50);
     let delimiter = if comma { ';' } else { random.one_of(&[',', ';', '\t']) };
@@ -42,81 +101,121 @@ fn written(random: &mut Random) -> Written {
         let sign = if units < 0 { "-" } else { "" };
         format!("{sign}{}{mark}{:02}", units.abs() / 100, units.abs() % 100)
     };
-    let shape = random.between(0, 4);
-    let amounts: &[&str] = match shape {
-        0 => &["Balance"],
-        1 => &["Opening", "Movement", "Closing"],
-        2 | 3 => &["Debit", "Credit"],
-        _ => &["Amount", "D/C"],
-    };
-    let titles = random.between(0, 2);
+    let sides = |units: i64| if units > 0 { [cents(units), String::new()] } else { [String::new(), cents(-units)] };
+    let shape = random.one_of(&SHAPES);
+    // Lines above a file without headings cannot be told from its rows.
+    let titles = if shape == Shape::Headerless { 0 } else { random.between(0, 2) };
     let mut text: String = (0..titles).map(|_| "Trial balance of the group\n").collect();
     let line = |cells: &[String]| cells.join(&delimiter.to_string()) + "\n";
-    let heading = ["Account No.", "Account Name", "Class"].iter().chain(amounts);
-    text += &line(&heading.map(|name| (*name).to_owned()).collect::<Vec<_>>());
+    if shape != Shape::Headerless {
+        text += &line(&shape.headings().iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+    }
     let mut closing = 0;
-    for row in 0..random.between(2, 12) {
-        let code = if random.percent(20) { 1000 } else { 1000 + row };
+    for row in 0..random.between(3, 12) {
+        let code = if row > 0 && random.percent(20) { 1000 } else { 1000 + row };
         // At least one figure with decimals tells the mark.
         let (units, other) = (random.between(1, 90_000) as i64 * 2 + 1, random.between(1, 90_000) as i64);
         let units = if random.percent(50) { units } else { -units };
         closing += i128::from(units);
-        let mut cells = vec![code.to_string(), format!("Account {code}"), "BS".to_owned()];
-        match shape {
-            0 => cells.push(cents(units)),
-            1 => cells.extend([cents(units - other), cents(other), cents(units)]),
-            // Credits that carry their minus, and those that do not.
-            2 | 3 if units > 0 => cells.extend([cents(units), String::new()]),
-            2 => cells.extend([String::new(), cents(-units)]),
-            3 => cells.extend([String::new(), cents(units)]),
-            _ => cells.extend([cents(units.abs()), if units > 0 { "D" } else { "C" }.to_owned()]),
-        }
+        let named = [code.to_string(), format!("Account {code}"), "BS".to_owned()];
+        let indicator = if units > 0 { "D" } else { "C" }.to_owned();
+        let cells: Vec<String> = match shape {
+            Shape::Balance | Shape::Headerless => named.into_iter().chain([cents(units)]).collect(),
+            Shape::Three => named.into_iter().chain([cents(units - other), cents(other), cents(units)]).collect(),
+            Shape::SignedSides if units < 0 => named.into_iter().chain([String::new(), cents(units)]).collect(),
+            Shape::SignedSides | Shape::Sides => named.into_iter().chain(sides(units)).collect(),
+            Shape::Indicated => named.into_iter().chain([cents(units.abs()), indicator]).collect(),
+            Shape::SignedIndicated => named.into_iter().chain([cents(units), indicator]).collect(),
+            Shape::TwoPairs => named.into_iter().chain(sides(other)).chain(sides(units)).collect(),
+            Shape::Contra => {
+                closing -= i128::from(units);
+                vec![code.to_string(), (5000 + row).to_string(), "Text".to_owned(), cents(units)]
+            }
+            Shape::ContraPairs => {
+                closing += i128::from(units.abs() - other) - i128::from(units);
+                vec![format!("科目{code}"), cents(units.abs()), format!("科目{}", 5000 + row), cents(other)]
+            }
+        };
         text += &line(&cells);
     }
-    Written { text, closing: closing * 10_i128.pow(14) }
+    let is_open = matches!(shape, Shape::Three | Shape::TwoPairs);
+    Written { text, closing: closing * 10_i128.pow(14), is_open }
 }
 
+/// An answer to a question of a draft: the lines that it puts there, those at the end, and what was announced for it.
+type Answer = (String, String, Option<Amount>);
+
 /// What a draft asks, and every answer with the sum that it announces, if it does.
-fn answers(key: &str, comment: &str, draft: &str) -> Vec<(String, Option<Amount>)> {
-    let behind =
-        |text: &str, mark: &str| text.split(mark).nth(1).and_then(|rest| rest.split([')', ',']).next()?.parse().ok());
+fn answers(key: &str, comment: &str, draft: &str) -> Vec<Answer> {
+    let plain = |answer: &str, announced| (format!("{key} = {answer}\n"), String::new(), announced);
     match key {
         "repeated_keys" => {
-            vec![("\"sum\"".to_owned(), None), ("\"last\"".to_owned(), None), ("\"refuse\"".to_owned(), None)]
+            let offered = ["sum", "last", "refuse"].map(|answer| format!("\"{answer}\""));
+            offered.iter().filter(|answer| comment.contains(*answer)).map(|answer| plain(answer, None)).collect()
         }
         "signed" => vec![
-            ("true".to_owned(), behind(comment, "the rows sum to ")),
-            ("false".to_owned(), behind(comment, "subtracted (")),
+            plain("true", amount_behind(comment, "the rows sum to ")),
+            plain("false", amount_behind(comment, "subtracted (")),
         ],
-        "balance" => {
-            let candidates = draft.lines().filter_map(|line| line.strip_prefix("#   \""));
-            let named = candidates.filter_map(|line| {
-                let (name, rest) = line.split_once("\": ")?;
-                Some((format!("\"{name}\""), rest.split("sum to ").nth(1)?.parse().ok()))
-            });
-            named.collect()
-        }
-        "status" => vec![("{ value = \"Assets\" }".to_owned(), None)],
-        "bs_pl" => vec![("{ value = \"BS\" }".to_owned(), None)],
+        "balance" => draft.lines().filter_map(candidate).collect(),
+        // Of a file without headings the test knows the places.
+        "account_code" => vec![plain("1", None)],
+        "account_name" => vec![plain("2", None)],
+        "status" => vec![plain("{ value = \"Assets\" }", None)],
+        "bs_pl" => vec![plain("{ value = \"BS\" }", None)],
         other => panic!("a question that no test answers: {other}\n{draft}"),
     }
 }
 
+/// The amount behind a text.
+fn amount_behind(text: &str, mark: &str) -> Option<Amount> {
+    text.split(mark).nth(1)?.split([')', ',', ';', ' ']).next()?.parse().ok()
+}
+
+/// A reading that a draft names, as an answer.
+fn candidate(line: &str) -> Option<Answer> {
+    let (reading, rest) = line.strip_prefix("#   ")?.rsplit_once(": ")?;
+    let announced = Some(rest.split("amounts that sum to ").nth(1)?.parse().ok()?);
+    Some(match reading.strip_prefix("[balance] ") {
+        Some(keys) => (String::new(), format!("\n[balance]\n{}\n", keys.replace(", ", "\n")), announced),
+        None => (format!("balance = {reading}\n"), String::new(), announced),
+    })
+}
+
+/// The draft with its second account booked, and without it.
+fn with_and_without_contra(draft: &str) -> Vec<(String, Option<Amount>)> {
+    let Some(at) = draft.find("[contra]\n") else { return vec![(draft.to_owned(), None)] };
+    let (before, section) = draft.split_at(at);
+    let (section, after) = section.split_once("\n\n").expect("a section behind it");
+    let question = section.lines().nth(1).expect("a question");
+    let (_, comment) = question.split_once("= \"?\"   # ").expect("a comment");
+    let (second, told) = comment.split_once(" books the other side").expect("the second account");
+    let (both, alone) = told.split_once("; without this section").expect("what it gives alone");
+    let answered = section.replace(question, &format!("account_code = {second}"));
+    vec![
+        (format!("{before}{answered}\n\n{after}"), amount_behind(both, "that sum to ")),
+        (format!("{before}{after}"), amount_behind(alone, "that sum to ")),
+    ]
+}
+
 /// Every way to complete a draft: the profile, and the sum that was announced for it.
 fn completed(draft: &str) -> Vec<(String, Option<Amount>)> {
-    let mut all = vec![(String::new(), None)];
-    for line in draft.lines() {
-        let options = match line.split_once(" = \"?\"") {
-            Some((key, comment)) => answers(key, comment, draft)
-                .into_iter()
-                .map(|(answer, announced)| (format!("{key} = {answer}\n"), announced))
-                .collect(),
-            None => vec![(format!("{line}\n"), None)],
-        };
-        let grown = all.iter().flat_map(|(text, told): &(String, Option<Amount>)| {
-            options.iter().map(move |(line, announced)| (format!("{text}{line}"), announced.or(*told)))
-        });
-        all = grown.collect();
+    let mut all = Vec::new();
+    for (draft, announced) in with_and_without_contra(draft) {
+        let mut ways = vec![(String::new(), String::new(), announced)];
+        for line in draft.lines() {
+            let options = match line.split_once(" = \"?\"") {
+                Some((key, comment)) => answers(key, comment, &draft),
+                None => vec![(format!("{line}\n"), String::new(), None)],
+            };
+            let grown = ways.iter().flat_map(|(text, end, told): &Answer| {
+                options.iter().map(move |(line, more, announced)| {
+                    (format!("{text}{line}"), format!("{end}{more}"), announced.or(*told))
+                })
+            });
+            ways = grown.collect();
+        }
+        all.extend(ways.into_iter().map(|(text, end, told)| (text + &end, told)));
     }
     all
 }
@@ -129,6 +228,8 @@ async fn no_completed_draft_loads_other_figures_than_the_ledgers_or_those_it_ann
         let written = written(&mut Random::new(seed));
         let file = world.write("a.csv", &written.text);
         let draft = world.producer(&["check", &file, "--suggest"]).await.expect(0).stdout;
+        assert_eq!(draft.contains("\nbalance = \"?\""), written.is_open || draft.contains("[balance] "), "{draft}");
+        let before = loaded;
         for (toml, announced) in completed(&draft) {
             let told = || format!("seed {seed}\n{toml}\n--- of ---\n{}", written.text);
             let profile = MappingProfile::parse("draft".parse().unwrap(), &toml);
@@ -145,6 +246,60 @@ async fn no_completed_draft_loads_other_figures_than_the_ledgers_or_those_it_ann
             loaded += 1;
             announced_ones += u32::from(announced.is_some_and(|announced| announced != ledger));
         }
+        assert!(loaded > before, "seed {seed}: no way to complete it loads\n{draft}\n--- of ---\n{}", written.text);
     }
     assert!(loaded > LEDGERS as u32 && announced_ones > 0, "{loaded} loaded, {announced_ones} of them as announced");
+}
+
+/// A file in each of the forms that a draft finds, and what it must say of it.
+const FORMS: [(&str, &[&str]); 6] = [
+    (
+        // Without headings, and an entity's column that is filled beside one that is not.
+        "1000,Cash,5.50\n2000,Debt,-5.50\n",
+        &["header = false", "#   3: 5.50, -5.50", "account_code = \"?\"", "balance = 3"],
+    ),
+    (
+        "Entity;CompanyCode;Account No.;Account Name;CB\n;DE01;1000;Cash;5,50\n;DE01;2000;Debt;-5,50\n",
+        &[
+            "entity = \"CompanyCode\"",
+            "balance = \"CB\"",
+            "# kept in extra as they are, unless a rule above names them: Entity",
+        ],
+    ),
+    (
+        // The account's side is told by another column, and the amount has no name of one.
+        "科目コード,科目名称,貸借区分,期末金額\n100,現金,借,500\n200,借入金,貸,500\n",
+        &[
+            "[balance]\ncolumn = \"期末金額\"\nindicator = \"貸借区分\"\ndebit_values = [\"借\"]\ncredit_values = [\"貸\"]",
+        ],
+    ),
+    (
+        "Year,Period,Account No.,Account Name,Closing Balance\n2022,6,1000 Cash,Cash,1.50\n2022,6,2000 Debt,Debt,-1.50\n",
+        &[
+            "period = { columns = [\"Year\", \"Period\"], join = \"-\", format = [\"YYYY-MM\", \"YYYY-M\", \"YYYY-PPP\"] }",
+        ],
+    ),
+    (
+        "|St|Account    |Saldo  |\n|--|-----------|-------|\n|@ |1000 Kasse |  5,50 |\n|@ |2000 Schuld|  5,50-|\n",
+        &[
+            "leading_delimiter = true\ntrailing_delimiter = true",
+            "account_code = { column = \"Account\", part = '^(\\d+(?:[-.]\\d+)*)\\s' }",
+        ],
+    ),
+    (
+        "Account No.,Account Name,Status,Balance\n1000,Cash,Active,$ 5.50\n2000,Debt,Locked,-\n",
+        &["currency = [\"$\"]", "empty = [\"-\"]", "status = \"?\"", "\"Status\" holds Active, Locked"],
+    ),
+];
+
+#[tokio::test]
+async fn a_draft_finds_what_is_there() {
+    let world = World::new().await;
+    for (text, says) in FORMS {
+        let file = world.write("a.csv", text);
+        let draft = world.producer(&["check", &file, "--suggest"]).await.expect(0).stdout;
+        for told in says {
+            assert!(draft.contains(told), "{told}\n--- in ---\n{draft}\n--- of ---\n{text}");
+        }
+    }
 }

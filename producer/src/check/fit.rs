@@ -19,13 +19,16 @@ use shared::{
     sources::Sources,
 };
 
-use super::{file::open, rows};
+use super::{file::open, preview::OtherAmounts, rows};
 use crate::errors::CommandError;
 
 /// Rows by which a profile's slices are found.
 const ROWS: u64 = 2_000;
-/// Percent of its rows that must be good for a profile to fit.
+/// Percent of its rows that must be good, and have a name, for a profile to fit.
 const GOOD_PERCENT: u64 = 50;
+const NAMED_PERCENT: u64 = 50;
+/// Other columns with amounts that are named.
+const NAMED: usize = 8;
 
 /// How a profile fits a file.
 #[derive(Debug, Clone, Serialize)]
@@ -43,13 +46,27 @@ pub(super) struct Fit {
     pub(super) bad: u64,
     /// What the good ones come to.
     pub(super) balance_sum: Option<Amount>,
+    /// Where the balance is read from, and columns with other amounts that the profile does not name.
+    pub(super) balance_from: Vec<String>,
+    pub(super) other_amounts: Vec<OtherAmounts>,
     /// Why it fits or does not.
     pub(super) reason: String,
 }
 
 impl Fit {
     fn none(source: SourceName, reason: String) -> Self {
-        Self { source, fits: false, columns_found: 0, columns: 0, good: 0, bad: 0, balance_sum: None, reason }
+        Self {
+            source,
+            fits: false,
+            columns_found: 0,
+            columns: 0,
+            good: 0,
+            bad: 0,
+            balance_sum: None,
+            balance_from: Vec::new(),
+            other_amounts: Vec::new(),
+            reason,
+        }
     }
 
     /// The columns by which it was recognised, and what it reads, in one line.
@@ -92,7 +109,21 @@ pub(super) fn best(
         return Err(CommandError::Faults { what, faults });
     }
     match judged.into_iter().next() {
-        Some((fit, Some(profile))) if fit.fits => Ok((profile, fits)),
+        // Aura's own names say which column is the balance; a profile that nobody named says it of another file.
+        Some((fit, Some(profile))) if fit.fits && (profile.is_default() || fit.other_amounts.is_empty()) => {
+            Ok((profile, fits))
+        }
+        Some((fit, Some(_))) if fit.fits => {
+            let from = fit.balance_from.join(" and ");
+            let mut faults = vec![format!("{}, read from {from}", fit.figures())];
+            faults.extend(fit.other_amounts.iter().take(NAMED).map(OtherAmounts::told));
+            faults.push(format!("--source {} takes the first; --suggest drafts another profile", fit.source));
+            let what = format!(
+                "the mapping profile {} fits, and the file has other columns with amounts, so that a person decides",
+                fit.source
+            );
+            Err(CommandError::Faults { what, faults })
+        }
         _ => {
             // The nearest one is the one that finds most of its columns.
             let nearest = fits.iter().max_by_key(|fit| fit.columns_found).filter(|fit| fit.columns_found > 0);
@@ -128,16 +159,22 @@ fn judge(
     let Some(slice) = largest(&surveyed, message) else {
         return Ok(counted(unfit("no row is of an entity and a period".to_owned())));
     };
-    let (good, bad, sum) = match rows(path, profile, &slice, limits, settings)? {
-        Ok((checked, _)) => (checked.rows, checked.failed, checked.balance_sum),
+    let (checked, preview) = match rows(path, profile, &slice, limits, settings)? {
+        Ok(read) => read,
         Err(failure) => return Ok(counted(unfit(failure.message))),
     };
-    let fits = good > 0 && good * 100 >= (good + bad) * GOOD_PERCENT;
+    let (good, bad, sum) = (checked.rows, checked.failed, checked.balance_sum);
+    let is_named = preview.nameless() * 100 <= good * NAMED_PERCENT;
+    let fits = good > 0 && good * 100 >= (good + bad) * GOOD_PERCENT && is_named;
+    let origins = surveyed.origins.iter().find(|(target, _)| *target == "balance").map(|(_, names)| names.clone());
     let reason = format!(
-        "finds {found} columns that it names among the file's {}; of {slice}, {good} rows are good and {bad} bad",
-        keys.len()
+        "finds {found} columns that it names among the file's {}; of {slice}, {good} rows are good and {bad} bad{}",
+        keys.len(),
+        if is_named { "" } else { ", most of them without a name" }
     );
-    Ok(counted(Fit { fits, good, bad, balance_sum: Some(sum), reason, ..unfit(String::new()) }))
+    let balance_from = origins.unwrap_or_default();
+    let other_amounts = preview.other_amounts();
+    Ok(counted(Fit { fits, good, bad, balance_sum: Some(sum), balance_from, other_amounts, ..unfit(reason) }))
 }
 
 /// The slice of most rows. A blank entity or period is the message's.

@@ -1,4 +1,5 @@
-//! The rows that would be loaded: the first of them, the accounts that they come to, and the keys that stand twice.
+//! The rows that would be loaded: the first of them, the accounts that they come to, the keys that stand twice, and
+//! what else of the file looks like amounts.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,11 @@ use serde::Serialize;
 use shared::{
     amount::{Amount, Sum},
     file::{
-        mapping_profile::RepeatedKeys,
+        amount_text::AmountReader,
+        columns::key_of,
+        layout::Layout,
+        mapping_profile::{DecimalMark, MappingProfile, RepeatedKeys},
+        records::Record,
         trial_balance::{LedgerRow, RowSink},
     },
     message::failure::{BadRow, Failure},
@@ -32,6 +37,43 @@ pub(super) struct Preview {
     pub(super) twice_total: u64,
     /// The first bad rows as they stand in the file, by their lines.
     pub(super) raw: BTreeMap<u64, String>,
+    /// The bad cells of the first bad rows, by their lines.
+    pub(super) bad_cells: BTreeMap<u64, Vec<BadCell>>,
+    nameless: u64,
+    /// Columns that the profile names as other amounts, by their keys.
+    known: Vec<String>,
+    reader: AmountReader,
+    /// Columns that no rule names, by their places.
+    others: Option<BTreeMap<usize, Other>>,
+}
+
+/// A cell of the file that makes a row bad.
+#[derive(Debug, Serialize)]
+pub(super) struct BadCell {
+    /// The file's own name of the column.
+    pub(super) column: String,
+    pub(super) text: String,
+}
+
+/// A column of the file that no rule names, and what its cells are as amounts.
+#[derive(Debug, Default)]
+struct Other {
+    name: String,
+    amounts: u64,
+    texts: u64,
+    sum: Sum,
+    /// Whether one has a sign or a decimal mark.
+    has_mark: bool,
+    /// Whether one is not the balance of its row.
+    differs: bool,
+}
+
+/// A column of the file that holds amounts and is not loaded.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct OtherAmounts {
+    pub(super) column: String,
+    pub(super) amounts: u64,
+    pub(super) sum: Option<Amount>,
 }
 
 /// A row as it would be loaded.
@@ -81,10 +123,28 @@ pub(super) struct Figures {
     pub(super) by_status: BTreeMap<String, Option<Amount>>,
 }
 
+impl OtherAmounts {
+    /// What a person is told of it.
+    pub(super) fn told(&self) -> String {
+        let sum = self.sum.map_or_else(|| "more than 18 digits".to_owned(), |sum| sum.to_string());
+        format!("{:?}: {} amounts that sum to {sum}", self.column, self.amounts)
+    }
+}
+
 impl Preview {
-    pub(super) fn new(repeated: RepeatedKeys) -> Self {
+    /// How many rows have no name.
+    pub(super) fn nameless(&self) -> u64 {
+        self.nameless
+    }
+
+    pub(super) fn new(profile: &MappingProfile) -> Self {
         Self {
-            repeated,
+            repeated: profile.repeated_keys,
+            reader: AmountReader::new(&profile.amounts),
+            nameless: 0,
+            known: profile.other_amounts.iter().map(|name| key_of(name)).collect(),
+            others: None,
+            bad_cells: BTreeMap::new(),
             first: Vec::new(),
             accounts: BTreeMap::new(),
             twice: Vec::new(),
@@ -125,6 +185,22 @@ impl Preview {
         }
     }
 
+    /// The columns that hold amounts which are not those of the balance, and that no rule names.
+    pub(super) fn other_amounts(&self) -> Vec<OtherAmounts> {
+        let others = self.others.iter().flat_map(BTreeMap::values);
+        let are_amounts = |other: &&Other| {
+            let looks = other.has_mark || super::suggest::names_amount(&other.name);
+            let is_code = super::suggest::names_code(&other.name);
+            other.differs && other.amounts > 0 && other.texts * 10 <= other.amounts && looks && !is_code
+        };
+        let told = others.filter(are_amounts).map(|other| OtherAmounts {
+            column: other.name.clone(),
+            amounts: other.amounts,
+            sum: other.sum.total(),
+        });
+        told.collect()
+    }
+
     /// All accounts, by their codes.
     pub(super) fn listed(self) -> Vec<ListedAccount> {
         let accounts = self.accounts.into_iter();
@@ -144,6 +220,7 @@ impl Preview {
 impl RowSink for Preview {
     fn good(&mut self, row: &LedgerRow<'_>) -> Result<(), Failure> {
         let balance = row.amounts[0].unwrap_or_default();
+        self.nameless += u64::from(row.texts[0].is_none());
         if self.first.len() < SHOWN {
             self.first.push(ShownRow {
                 line: row.line,
@@ -188,5 +265,43 @@ impl RowSink for Preview {
             self.raw.insert(row.line, raw.to_owned());
         }
         Ok(())
+    }
+
+    fn seen(&mut self, record: &Record<'_>, layout: &Layout, decimal: DecimalMark, balance: Option<Amount>) {
+        let others = self.others.get_or_insert_with(|| {
+            let columns = &layout.columns;
+            let is_open = |place: &usize| {
+                let name = &columns.names[*place];
+                columns.extra_columns.contains(name) && !self.known.contains(&key_of(name))
+            };
+            let unknown = (0..columns.names.len()).filter(is_open);
+            unknown.map(|place| (place, Other { name: columns.names[place].clone(), ..Other::default() })).collect()
+        });
+        for (place, other) in others {
+            let cell = record.get(*place).unwrap_or_default().trim();
+            match self.reader.read(cell, if record.is_number(*place) { DecimalMark::Point } else { decimal }) {
+                Ok(None) => other.differs |= balance.is_some_and(|balance| balance != Amount::ZERO),
+                Ok(Some(amount)) => {
+                    other.amounts += 1;
+                    other.sum.add(amount);
+                    other.has_mark |= cell.contains(['.', ',', '-', '(', '\u{2212}', '△', '▲']);
+                    other.differs |= balance.unwrap_or_default() != amount;
+                }
+                Err(_) => other.texts += 1,
+            }
+        }
+    }
+
+    fn seen_bad(&mut self, row: &BadRow, record: &Record<'_>, layout: &Layout) {
+        if self.bad_cells.len() >= RAW {
+            return;
+        }
+        let Some(column) = row.column.as_deref() else { return };
+        let origins = layout.origins().into_iter().find(|(target, _)| *target == column).map(|(_, places)| places);
+        let cells = origins.unwrap_or_default().into_iter().filter_map(|place| {
+            let column = layout.columns.names.get(place)?.clone();
+            Some(BadCell { column, text: record.get(place).unwrap_or_default().to_owned() })
+        });
+        self.bad_cells.insert(row.line, cells.collect());
     }
 }

@@ -13,7 +13,7 @@ use shared::{
         trial_balance::{CheckedSlice, LeftOut},
     },
     message::{
-        failure::{BadRow, Failure},
+        failure::{BadRow, ErrorCode, Failure, Stage},
         job::{Mode, SourceName},
     },
     printable::line,
@@ -23,7 +23,7 @@ use shared::{
 use super::{
     file::FileFacts,
     fit::Fit,
-    preview::{Figures, ListedAccount, Preview, ShownRow},
+    preview::{BadCell, Figures, ListedAccount, OtherAmounts, Preview, ShownRow},
 };
 use crate::output::{count, or_dash, shortened, table};
 
@@ -48,6 +48,8 @@ pub(super) struct Checked {
     extra_columns: Vec<String>,
     filled_columns: Vec<&'static str>,
     rows: u64,
+    /// The columns of the file from which each column of the ledger comes.
+    origins: BTreeMap<&'static str, Vec<String>>,
     /// The first row whose entity or period cannot be read.
     unclear: Option<String>,
     /// What stands in the columns of entity and period and is none.
@@ -105,6 +107,10 @@ pub(super) struct CheckedRows {
     bad_rows: Vec<BadRow>,
     /// The first of them as they stand in the file, by their lines.
     bad_lines: BTreeMap<u64, String>,
+    /// The cells of the file that make them bad, by their lines.
+    bad_cells: BTreeMap<u64, Vec<BadCell>>,
+    /// Columns with amounts that no rule of the profile names.
+    other_amounts: Vec<OtherAmounts>,
     repeated_keys: Vec<BadRow>,
     repeated_keys_total: u64,
     /// Every account, if they are asked for.
@@ -129,6 +135,7 @@ impl Checked {
             extra_columns: Vec::new(),
             filled_columns: Vec::new(),
             rows: 0,
+            origins: BTreeMap::new(),
             unclear: None,
             strangers: Vec::new(),
             left_out: Vec::new(),
@@ -144,6 +151,7 @@ impl Checked {
         self.extra_columns.clone_from(&survey.columns.extra_columns);
         self.filled_columns.clone_from(&survey.columns.filled);
         self.rows = survey.rows;
+        self.origins = survey.origins.iter().cloned().collect();
         self.unclear = survey.unclear.as_ref().map(|(line, reason)| format!("line {line}: the {reason}"));
         self.strangers = strangers;
         self.left_out.clone_from(&survey.left_out);
@@ -186,8 +194,17 @@ impl CheckedRows {
         asked: Asked,
     ) -> Self {
         let (entity, period) = (slice.entity.to_string(), slice.period.to_string());
+        let twice = match &read {
+            Ok((_, preview)) if preview.twice_total > 0 => {
+                let rows = preview.twice_total;
+                let reason =
+                    format!("rows whose account stands on an earlier line: {rows}, and repeated_keys is refuse");
+                Some(Failure::new(ErrorCode::DuplicateKey, Stage::Map, reason))
+            }
+            _ => None,
+        };
         match read {
-            Ok((checked, mut preview)) => Self {
+            Ok((mut checked, mut preview)) => Self {
                 entity,
                 period,
                 loads: checked.failed <= asked.quarantine.unwrap_or(0)
@@ -204,15 +221,23 @@ impl CheckedRows {
                 ledger: preview.figures(),
                 balance_sum: Some(checked.balance_sum.to_string()),
                 decimal_mark: Some(checked.decimal.name()),
-                warnings: checked.warnings,
+                warnings: {
+                    // Here bad rows are looked at, and put aside only if that is asked for.
+                    if asked.quarantine.is_none() {
+                        checked.warnings.retain(|warning| !warning.starts_with("bad rows were put aside"));
+                    }
+                    checked.warnings
+                },
                 bad_rows: checked.rejected,
                 bad_lines: std::mem::take(&mut preview.raw),
+                bad_cells: std::mem::take(&mut preview.bad_cells),
+                other_amounts: preview.other_amounts(),
                 repeated_keys_total: preview.twice_total,
                 repeated_keys: std::mem::take(&mut preview.twice),
                 first_rows: std::mem::take(&mut preview.first),
                 listed_accounts: if asked.accounts { preview.listed() } else { Vec::new() },
                 data_profile: Some(checked.profile),
-                failure: unmet,
+                failure: unmet.or(twice),
             },
             Err(failure) => Self {
                 entity,
@@ -231,6 +256,8 @@ impl CheckedRows {
                 warnings: Vec::new(),
                 bad_rows: failure.rows.clone(),
                 bad_lines: BTreeMap::new(),
+                bad_cells: BTreeMap::new(),
+                other_amounts: Vec::new(),
                 repeated_keys: Vec::new(),
                 repeated_keys_total: 0,
                 listed_accounts: Vec::new(),
@@ -275,8 +302,11 @@ impl fmt::Display for Checked {
             }
         }
         writeln!(f, "fills {}", self.filled_columns.join(", "))?;
+        if let Some(columns) = self.origins.get("balance") {
+            writeln!(f, "reads the balance from {}, as the profile says", line(&columns.join(" and ")))?;
+        }
         if !self.extra_columns.is_empty() {
-            writeln!(f, "does not know {}", shortened(&self.extra_columns.join(", "), 300))?;
+            writeln!(f, "loads no column of the ledger from {}", shortened(&self.extra_columns.join(", "), 300))?;
         }
         for fault in self.unclear.iter().chain(&self.strangers).take(SHOWN) {
             writeln!(f, "NO SLICE: {}", line(fault))?;
@@ -365,7 +395,8 @@ impl CheckedRows {
         if self.failure.is_none() || self.ledger.balance_sum.is_some() {
             let Figures { balance_sum, debit, credit, by_bs_pl, by_status } = &self.ledger;
             let (debit, credit, sum) = (or_dash(*debit), or_dash(*credit), or_dash(*balance_sum));
-            writeln!(f, "  the ledger would hold: debit {debit}, credit {credit}, sum {sum}")?;
+            let what = if self.loads { "the ledger would hold" } else { "its good rows come to" };
+            writeln!(f, "  {what}: debit {debit}, credit {credit}, sum {sum}")?;
             for (name, classes) in [("bs_pl", by_bs_pl), ("status", by_status)] {
                 let shown: Vec<_> = classes
                     .iter()
@@ -382,6 +413,9 @@ impl CheckedRows {
             let nil = &profile.nil_check;
             let answer = if nil.balanced { "balanced" } else { "NOT balanced" };
             writeln!(f, "  nil check: {answer}, the rows sum to {} (tolerance {})", nil.sum, nil.tolerance)?;
+        }
+        for other in &self.other_amounts {
+            writeln!(f, "  not loaded as the balance: {}", line(&other.told()))?;
         }
         for account in &self.listed_accounts {
             writeln!(
@@ -401,6 +435,9 @@ impl CheckedRows {
             match &row.column {
                 Some(column) => writeln!(f, "  BAD: line {}, {}: {}", row.line, line(column), line(&row.reason))?,
                 None => writeln!(f, "  BAD: line {}: {}", row.line, line(&row.reason))?,
+            }
+            for cell in self.bad_cells.get(&row.line).into_iter().flatten().take(SHOWN) {
+                writeln!(f, "       {} of the file is {:?}", line(&cell.column), shortened(&cell.text, 100))?;
             }
             if let Some(raw) = self.bad_lines.get(&row.line) {
                 writeln!(f, "       it reads {}", shortened(raw, 200))?;
@@ -429,6 +466,12 @@ fn hint(row: &BadRow, raw: &str) -> Option<&'static str> {
         } else {
             Some("texts that mean empty are named by empty of [amounts]; totals and titles are left out by [rows]")
         };
+    }
+    if reason.contains("fractional digits") {
+        return Some("decimals of [amounts] says what the numbers of a workbook, which are doubles, mean");
+    }
+    if reason.starts_with("is in no entry of the mapping profile's map") {
+        return Some("add the text to the map, or say otherwise = for all that it lacks");
     }
     if row.column.as_deref() == Some("account_code") && reason.ends_with("is blank") {
         return Some("without_key = \"skip\" under [rows] leaves out, and counts, what has no account");

@@ -115,7 +115,7 @@ impl<'a> Opened<'a> {
                 let mut rows = SheetRows::read(input, text.sheet.as_ref(), limits.workbook, limits.record)?;
                 dialect.sheet = Some(rows.name.clone());
                 rows.skip_lines(text.skip_lines)?;
-                let titles = rows.first(SEARCHED)?;
+                let titles: Vec<Vec<String>> = rows.first(SEARCHED)?.into_iter().map(|(_, texts)| texts).collect();
                 let passed = header_place(profile, &titles);
                 (Table::Sheet(Box::new(rows)), passed)
             }

@@ -46,6 +46,8 @@ static MEMORY: Budget = Budget::new();
 pub struct SheetRows {
     /// The sheet's name.
     pub name: String,
+    /// The names of all sheets, in their order.
+    pub sheets: Vec<String>,
     rows: rows::Reader,
     /// Rows that were read and not passed yet.
     ahead: VecDeque<Row>,
@@ -128,6 +130,7 @@ impl SheetRows {
         }
         Ok(Self {
             name,
+            sheets: names,
             rows: taking.finish()?,
             ahead: VecDeque::new(),
             passed: 0,
@@ -187,12 +190,12 @@ impl SheetRows {
         }
     }
 
-    /// The texts of the next rows, as many as a header is looked for in; nothing is passed over.
+    /// The next rows, as many as a header is looked for in, each with its line; nothing is passed over.
     ///
     /// # Errors
     /// If the temporary file cannot be read.
-    pub fn first(&mut self, rows: usize) -> Result<Vec<Vec<String>>, Failure> {
-        let (mut found, mut bytes): (Vec<Vec<String>>, _) = (Vec::new(), 0);
+    pub fn first(&mut self, rows: usize) -> Result<Vec<(u64, Vec<String>)>, Failure> {
+        let (mut found, mut bytes): (Vec<(u64, Vec<String>)>, _) = (Vec::new(), 0);
         while found.len() < rows && bytes <= TITLES {
             if self.ahead.len() == found.len() && !self.read_ahead()? {
                 break;
@@ -204,7 +207,7 @@ impl SheetRows {
                 bytes += text.len();
             }
             bytes += texts.len() * size_of::<String>();
-            found.push(texts);
+            found.push((self.ahead[found.len()].line, texts));
         }
         Ok(found)
     }

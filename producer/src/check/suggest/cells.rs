@@ -1,12 +1,13 @@
 //! The cells of a file that no profile describes yet: its encoding, delimiter and quotes are found out.
 
-use std::{fmt, path::Path};
+use std::{fmt, io::Read, path::Path};
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
+use encoding_rs::{WINDOWS_1250, WINDOWS_1252};
 use shared::{
     file::{
         dialect::FileLimits,
-        mapping_profile::LineEnd,
+        mapping_profile::{LineEnd, Sheet},
         read::read_up_to,
         records::{RecordFormat, Records},
         unpack::{Packing, unpack},
@@ -15,6 +16,8 @@ use shared::{
     message::failure::{ErrorCode, Failure, Stage},
 };
 
+use super::headings;
+
 /// Bytes of the file that a draft rests on.
 const SAMPLE: usize = 4 << 20;
 /// Records that a draft rests on.
@@ -22,14 +25,34 @@ const RECORDS: usize = 5_000;
 /// Delimiters that are tried.
 const DELIMITERS: [u8; 4] = [b';', b',', b'\t', b'|'];
 
+/// Sheets of a workbook that are looked at.
+const SHEETS: usize = 12;
+
 /// A file's cells, and how they were told apart.
+#[derive(Default)]
 pub(super) struct Cells {
     pub(super) encoding: Option<&'static str>,
     pub(super) delimiter: Option<u8>,
-    pub(super) sheet: Option<String>,
+    /// The sheets of a workbook that may be meant; the cells are those of the first of them.
+    pub(super) sheets: Vec<SheetFound>,
     /// Whether quotes stand where they surround nothing.
     pub(super) quotes_are_text: bool,
+    /// Whether records begin and end with a delimiter, as in a drawn table.
+    pub(super) leads: bool,
+    pub(super) trails: bool,
     pub(super) records: Vec<Vec<String>>,
+    /// The line on which each record begins, from 1.
+    pub(super) lines: Vec<u64>,
+    /// Whether the file has more.
+    pub(super) is_partial: bool,
+}
+
+/// A sheet of a workbook that holds a table.
+pub(super) struct SheetFound {
+    pub(super) name: String,
+    pub(super) headings: Vec<String>,
+    /// Rows below the headings, as far as was looked.
+    pub(super) rows: usize,
 }
 
 /// The first records of a file.
@@ -40,24 +63,81 @@ pub(super) fn cells(path: &Path, limits: FileLimits) -> Result<Cells, Failure> {
     let unreadable = |error: &dyn fmt::Display| {
         Failure::new(ErrorCode::StorageUnavailable, Stage::Load, format!("the file cannot be read: {error}"))
     };
-    let input = super::super::file::open(path).map_err(|error| unreadable(&error))?;
-    let (packing, input) = unpack(input, limits.expansion)?;
+    let open = || super::super::file::open(path).map_err(|error| unreadable(&error));
+    let (packing, mut input) = unpack(open()?, limits.expansion)?;
     if packing == Packing::Zip {
-        let mut rows = SheetRows::read(input, None, limits.workbook, limits.record)?;
-        let records = rows.first(RECORDS)?;
-        return Ok(Cells { encoding: None, delimiter: None, sheet: Some(rows.name), quotes_are_text: false, records });
+        drop(input);
+        return of_workbook(limits, open);
     }
     let mut bytes = Vec::new();
-    let mut input = input;
     read_up_to(&mut input, SAMPLE, &mut bytes)?;
+    let is_cut = bytes.len() == SAMPLE;
     let (text, encoding) = decoded(&bytes);
     let tried = DELIMITERS.map(|delimiter| (delimiter, records(&text, delimiter, limits)));
     let best = tried.into_iter().max_by_key(|(_, (_, records))| {
-        let width = usual_width(records);
+        let records: Vec<&Vec<String>> = records.iter().map(|(_, record)| record).collect();
+        let width = most_usual(records.iter().map(|record| record.len()));
         if width < 2 { 0 } else { width.min(50) * records.iter().filter(|record| record.len() == width).count() }
     });
     let (delimiter, (quotes_are_text, records)) = best.unwrap_or((b',', (false, Vec::new())));
-    Ok(Cells { encoding, delimiter: Some(delimiter), sheet: None, quotes_are_text, records })
+    let is_partial = is_cut || records.len() == RECORDS;
+    let (lines, mut records): (Vec<u64>, Vec<Vec<String>>) = records.into_iter().unzip();
+    let (leads, trails) = ends(&mut records, delimiter);
+    let delimiter = Some(delimiter);
+    Ok(Cells { encoding, delimiter, quotes_are_text, leads, trails, records, lines, is_partial, ..Cells::default() })
+}
+
+/// Whether the records of a drawn table begin and end with a delimiter; the blank cells beside it are taken away.
+fn ends(records: &mut [Vec<String>], delimiter: u8) -> (bool, bool) {
+    let is_blank = |cell: Option<&String>| cell.is_some_and(|cell| cell.trim().is_empty());
+    let drawn: Vec<&Vec<String>> = records.iter().filter(|record| record.len() > 2).collect();
+    let all = |is: &dyn Fn(&Vec<String>) -> bool| {
+        delimiter == b'|' && !drawn.is_empty() && drawn.iter().all(|record| is(record))
+    };
+    let leads = all(&|record| is_blank(record.first()));
+    let trails = all(&|record| is_blank(record.last()));
+    for record in records.iter_mut().filter(|record| record.len() > 1) {
+        if trails && is_blank(record.last()) {
+            record.pop();
+        }
+        if leads && is_blank(record.first()) {
+            record.remove(0);
+        }
+    }
+    (leads, trails)
+}
+
+/// The cells of the first sheet that holds a table, or of the first.
+fn of_workbook<R: Read>(limits: FileLimits, open: impl Fn() -> Result<R, Failure>) -> Result<Cells, Failure> {
+    let read = |sheet: Option<&Sheet>| {
+        let (_, input) = unpack(open()?, limits.expansion)?;
+        SheetRows::read(input, sheet, limits.workbook, limits.record)
+    };
+    let first = read(None)?;
+    let names: Vec<String> = first.sheets.iter().take(SHEETS).cloned().collect();
+    let (mut cells, mut first) = (Cells::default(), Some(first));
+    for name in names {
+        // A sheet that cannot be read, such as a chart, holds no table.
+        let rows = first.take().map_or_else(|| read(Some(&Sheet::Name(name))), Ok);
+        let Ok(mut rows) = rows else { continue };
+        let (lines, records): (Vec<u64>, Vec<Vec<String>>) = rows.first(RECORDS)?.into_iter().unzip();
+        let known = |record: &&Vec<String>| headings::find(record, &[]).len() > 1;
+        let place = records.iter().take(100).position(|record| known(&record));
+        let found = SheetFound {
+            name: rows.name.clone(),
+            headings: place.map(|place| records[place].clone()).unwrap_or_default(),
+            rows: place.map_or(0, |place| records.len() - place - 1),
+        };
+        let is_table = found.rows > 0;
+        let is_better = is_table && cells.sheets.first().is_none_or(|first| first.rows == 0);
+        if is_better || cells.sheets.is_empty() {
+            (cells.sheets, cells.is_partial) = (vec![found], records.len() == RECORDS);
+            (cells.records, cells.lines) = (records, lines);
+        } else if is_table {
+            cells.sheets.push(found);
+        }
+    }
+    Ok(cells)
 }
 
 /// The text, and its encoding unless that is told by itself.
@@ -75,19 +155,25 @@ fn decoded(bytes: &[u8]) -> (String, Option<&'static str>) {
     }
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
     detector.feed(bytes, true);
-    let encoding = detector.guess(None, Utf8Detection::Deny);
+    let guess = detector.guess(None, Utf8Detection::Deny);
+    // Short files with few letters are often guessed to be of Central Europe; a pound or euro sign tells better.
+    let is_sign = |pair: &[u8]| matches!(pair, [0xA3 | 0x80, b'0'..=b'9' | b'-' | b' '] | [b' ' | b'0'..=b'9', 0x80]);
+    let encoding = match guess {
+        guess if guess == WINDOWS_1250 && bytes.windows(2).any(is_sign) => WINDOWS_1252,
+        guess => guess,
+    };
     (encoding.decode_without_bom_handling(bytes).0.into_owned(), Some(encoding.name()))
 }
 
 /// The first records, and whether quotes had to be taken as text.
-fn records(text: &str, delimiter: u8, limits: FileLimits) -> (bool, Vec<Vec<String>>) {
+fn records(text: &str, delimiter: u8, limits: FileLimits) -> (bool, Vec<(u64, Vec<String>)>) {
     let read = |quote| {
         let format = RecordFormat { delimiter, quote, line_breaks_in_quotes: true, line_end: LineEnd::Any };
         let mut records = Records::new(text.as_bytes(), format, limits.record);
         let mut found = Vec::new();
         while found.len() < RECORDS {
             match records.next_record() {
-                Ok(Some(record)) => found.push(record.iter().map(str::to_owned).collect()),
+                Ok(Some(record)) => found.push((record.line, record.iter().map(str::to_owned).collect())),
                 Ok(None) => return (true, found),
                 Err(_) => return (false, found),
             }
@@ -100,9 +186,16 @@ fn records(text: &str, delimiter: u8, limits: FileLimits) -> (bool, Vec<Vec<Stri
     if plain.len() > quoted.len() + 1 { (true, plain) } else { (false, quoted) }
 }
 
-/// The number of fields that most records have.
+/// The number of fields that most records have, titles of a single one aside.
 pub(super) fn usual_width(records: &[Vec<String>]) -> usize {
+    match most_usual(records.iter().map(Vec::len).filter(|width| *width > 1)) {
+        0 => 1,
+        width => width,
+    }
+}
+
+fn most_usual(widths: impl Iterator<Item = usize>) -> usize {
     let mut counts = std::collections::BTreeMap::new();
-    records.iter().for_each(|record| *counts.entry(record.len()).or_insert(0) += 1);
+    widths.for_each(|width| *counts.entry(width).or_insert(0) += 1);
     counts.into_iter().max_by_key(|(_, count)| *count).map_or(0, |(width, _)| width)
 }

@@ -13,6 +13,10 @@ pub(super) enum Heading {
     Credit,
     /// Whether the amount is debit or credit.
     Indicator,
+    /// The second account of a line.
+    Contra,
+    /// The year of a period that has a column of its own.
+    Year,
 }
 
 impl Heading {
@@ -21,18 +25,19 @@ impl Heading {
         match self {
             Self::Target(name) => shared::file::columns::AMOUNTS.contains(&name),
             Self::Debit | Self::Credit => true,
-            Self::Indicator => false,
+            Self::Indicator | Self::Contra | Self::Year => false,
         }
     }
 }
 
 /// Names by meaning, in lower case, the likeliest first.
-const NAMES: [(Heading, &[&str]); 14] = [
+const NAMES: [(Heading, &[&str]); 16] = [
     (
         Heading::Target("account_code"),
         &[
             "account_code",
             "account code",
+            "account combination",
             "account no",
             "account no.",
             "account number",
@@ -115,9 +120,16 @@ const NAMES: [(Heading, &[&str]); 14] = [
             "entity",
             "legal entity",
             "company code",
+            "cocd",
             "company",
             "bukrs",
             "rbukrs",
+            "entity code",
+            "company id",
+            "société",
+            "sociedad",
+            "empresa",
+            "società",
             "buchungskreis",
             "subsidiary",
             "會社",
@@ -132,6 +144,10 @@ const NAMES: [(Heading, &[&str]); 14] = [
             "posting period",
             "periode",
             "buchungsperiode",
+            "monat",
+            "poper",
+            "monthnumber",
+            "month",
             "période",
             "período",
             "periodo",
@@ -153,6 +169,8 @@ const NAMES: [(Heading, &[&str]); 14] = [
             "kumulierter saldo",
             "amount",
             "amount in local currency",
+            "amount in local cur.",
+            "amount in lc",
             "hsl",
             "dmbtr",
             "betrag",
@@ -255,22 +273,152 @@ const NAMES: [(Heading, &[&str]); 14] = [
             "d/k",
             "sens",
             "natureza",
+            "貸借区分",
+            "借贷方向",
+            "方向",
+        ],
+    ),
+    (
+        Heading::Contra,
+        &[
+            "gegenkonto (ohne bu-schlüssel)",
+            "gegenkonto",
+            "contra account",
+            "contra account no.",
+            "offset account",
+            "offsetting account",
+            "bal. account no.",
+            "balancing account",
+            "tegenrekening",
+            "contropartita",
+            "contrapartida",
+            "contre-partie",
+            "相手勘定科目",
+            "相手科目",
+            "对方科目",
+        ],
+    ),
+    (
+        Heading::Year,
+        &[
+            "fiscal year",
+            "year",
+            "geschäftsjahr",
+            "gjahr",
+            "ryear",
+            "jahr",
+            "wirtschaftsjahr",
+            "exercice",
+            "ejercicio",
+            "exercício",
+            "esercizio",
+            "boekjaar",
+            "ano",
+            "año",
+            "anno",
+            "年度",
+            "年",
         ],
     ),
 ];
 
-/// What the cells of a header are taken for, each meaning once, in the header's order.
-pub(super) fn find(header: &[String]) -> Vec<(Heading, usize)> {
-    let keys: Vec<String> = header.iter().map(|cell| key_of(cell)).collect();
+/// Words of which a heading of amounts has one, in lower case.
+const AMOUNT_WORDS: [&str; 34] = [
+    "amount",
+    "amt",
+    "betrag",
+    "montant",
+    "importe",
+    "importo",
+    "valor",
+    "bedrag",
+    "saldo",
+    "solde",
+    "balance",
+    "debit",
+    "credit",
+    "soll",
+    "haben",
+    "débit",
+    "crédit",
+    "débito",
+    "crédito",
+    "debe",
+    "haber",
+    "dare",
+    "avere",
+    "umsatz",
+    "movement",
+    "movimento",
+    "movimiento",
+    "mouvement",
+    "残高",
+    "金額",
+    "金额",
+    "餘額",
+    "余额",
+    "借方",
+];
+
+/// Words of which a heading of accounts has one, and those that say that it is their code.
+const ACCOUNT_WORDS: [&str; 12] =
+    ["account", "acct", "konto", "compte", "cuenta", "conta", "conto", "rekening", "科目", "ledger", "hesap", "a/c"];
+const CODE_WORDS: [&str; 11] =
+    ["code", "no", "no.", "number", "nummer", "id", "コード", "代號", "编码", "番号", "código"];
+
+/// Whether a heading says that its cells are amounts.
+pub(in crate::check) fn names_amount(heading: &str) -> bool {
+    let heading = heading.to_lowercase();
+    AMOUNT_WORDS.iter().any(|word| heading.contains(word))
+}
+
+/// Whether a heading of one side says that its cells are the amounts of that side, and not of a tax.
+pub(super) fn is_amount_of_side(heading: &str) -> bool {
+    let heading = heading.to_lowercase();
+    ["金額", "金额", "amount", "betrag", "montant", "importe", "importo", "valor"]
+        .iter()
+        .any(|word| heading.contains(word))
+        && !["税", "tax", "vat", "steuer"].iter().any(|word| heading.contains(word))
+}
+
+/// Whether a heading says that its cells are accounts, or their names.
+pub(super) fn names_account(heading: &str) -> bool {
+    let heading = heading.to_lowercase();
+    ACCOUNT_WORDS.iter().any(|word| heading.contains(word)) || names_code(&heading)
+}
+
+/// Whether a heading says that its cells are codes.
+pub(in crate::check) fn names_code(heading: &str) -> bool {
+    let heading = heading.to_lowercase();
+    let mut words = heading.split_whitespace();
+    let is_ascii = |word: &&str| word.is_ascii();
+    words.any(|part| CODE_WORDS.contains(&part))
+        || CODE_WORDS.iter().filter(|word| !is_ascii(word)).any(|word| heading.contains(word))
+}
+
+/// What the cells of a header are taken for, each meaning once, in the header's order. Of several columns that may be
+/// meant, one that the rows fill is taken.
+pub(super) fn find(header: &[String], rows: &[Vec<String>]) -> Vec<(Heading, usize)> {
+    let keys: Vec<String> = header.iter().map(|cell| squeezed(cell)).collect();
+    let is_filled = |place: &usize| rows.iter().any(|row| row.get(*place).is_some_and(|cell| !cell.trim().is_empty()));
     let mut found: Vec<(Heading, usize)> = Vec::new();
     for (heading, names) in NAMES {
         let free = |place: &usize| !found.iter().any(|(_, taken)| taken == place);
-        let place =
-            names.iter().find_map(|name| keys.iter().position(|key| *key == key_of(name)).filter(|place| free(place)));
-        if let Some(place) = place {
+        let named = |name: &&str| {
+            let key = squeezed(name);
+            keys.iter().enumerate().filter(move |(_, known)| **known == key).map(|(place, _)| place)
+        };
+        let places: Vec<usize> = names.iter().flat_map(named).filter(free).collect();
+        let filled = places.iter().copied().find(is_filled);
+        if let Some(place) = filled.or(places.first().copied()) {
             found.push((heading, place));
         }
     }
     found.sort_by_key(|(_, place)| *place);
     found
+}
+
+/// A heading whatever its case, and without what some write between its words.
+fn squeezed(heading: &str) -> String {
+    key_of(heading).chars().filter(|c| !matches!(c, '_' | '-')).collect()
 }

@@ -48,11 +48,15 @@ fn read_parts(parts: &[(String, Vec<u8>)], unpacked: u64) -> Result<SheetRows, F
 const ONE: &str = r#"<row r="1"><c r="A1"><v>7</v></c></row>"#;
 const SHEET: &str = r#"<sheetData><row r="1"><c r="A1"><v>7</v></c></row></sheetData>"#;
 
+fn texts(rows: Result<Vec<(u64, Vec<String>)>, Failure>) -> Vec<Vec<String>> {
+    rows.unwrap().into_iter().map(|(_, texts)| texts).collect()
+}
+
 #[test]
 fn a_cell_stands_in_its_column_and_rows_without_any_are_passed_over() {
     let sheet = r#"<row r="2"><c r="B2" t="s"><v>0</v></c><c r="D2"><v>0.1</v></c></row><row r="1048576"><c r="A1048576"><v>7</v></c></row>"#;
     let mut rows = read(sheet, "<si><t>x</t></si>", 1 << 20).unwrap();
-    assert_eq!(rows.first(9).unwrap(), [vec!["", "x", "", "0.1"], vec!["7"]]);
+    assert_eq!(texts(rows.first(9)), [vec!["", "x", "", "0.1"], vec!["7"]]);
     let record = rows.next_record().unwrap().unwrap();
     assert_eq!((record.line, record.raw, record.len()), (2, "x\t0.1", 4));
     assert_eq!([0, 1, 2, 3].map(|place| record.is_number(place)), [false, false, false, true]);
@@ -97,7 +101,7 @@ fn what_a_workbook_claims_is_not_made_room_for() {
     let strings = r#"<sst count="9" uniqueCount="9"><si><t>x</t></si></sst>"#;
     assert!(read(ONE, strings, 1 << 22).is_ok());
     let formula = r#"<row r="1"><c r="A1"><f t="shared" ref="A1:A2" si="4000000000">B1</f><v>7</v></c></row>"#;
-    assert_eq!(read(formula, "", 1 << 22).unwrap().first(1).unwrap(), [["7"]]);
+    assert_eq!(texts(read(formula, "", 1 << 22).unwrap().first(1)), [["7"]]);
 }
 
 #[test]
@@ -137,7 +141,7 @@ fn a_picture_is_no_obstacle() {
     let mut with_picture = parts(SHEET, "");
     with_picture.push(("xl/media/logo.png".to_owned(), vec![0x89; 3 << 20]));
     with_picture.push(("xl/drawings/odd.vml".to_owned(), format!("<v a='{}'/>", "x".repeat(2 << 20)).into_bytes()));
-    assert_eq!(read_parts(&with_picture, 1 << 24).unwrap().first(1).unwrap(), [["7"]]);
+    assert_eq!(texts(read_parts(&with_picture, 1 << 24).unwrap().first(1)), [["7"]]);
     // Without its formats a sheet would show other values.
     with_picture.push(("xl/styles.xml".to_owned(), format!("<v a='{}'/>", "x".repeat(2 << 20)).into_bytes()));
     assert_eq!(read_parts(&with_picture, 1 << 24).unwrap_err().code, ErrorCode::FileTooLarge);

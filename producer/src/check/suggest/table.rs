@@ -1,0 +1,327 @@
+//! What a draft rests on: the headings of a file, the rows below them, and how their amounts are read.
+
+use std::collections::HashSet;
+
+use shared::{
+    amount::Amount,
+    file::{
+        amount_text::{AmountReader, Evidence},
+        columns::key_of,
+        mapping_profile::{AmountStyle, DecimalMark, PeriodFormat},
+    },
+};
+
+use super::{
+    cells::{Cells, usual_width},
+    headings::{self, Heading},
+    quoted,
+};
+
+/// Signs of currencies that are recognised beside a figure.
+pub(super) const CURRENCY: [&str; 5] = ["$", "€", "£", "¥", "₹"];
+/// Texts that stand for no amount.
+pub(super) const EMPTY: [&str; 8] = ["-", "–", "—", "n/a", "N/A", "NA", "nil", "Nil"];
+/// Marks of debit and credit beside a figure, in lower case.
+pub(super) const MARKS: [(&str, bool); 6] =
+    [("dr", true), ("d", true), ("s", true), ("cr", false), ("c", false), ("h", false)];
+
+/// Texts with which a total begins, in lower case.
+const TOTALS: [&str; 9] = ["total", "summe", "gesamt", "suma", "totale", "totaal", "合計", "合计", "計"];
+
+/// Formats of dates and periods that are tried.
+const FORMATS: [&str; 12] = [
+    "YYYY-MM-DD*",
+    "YYYY-MM",
+    "YYYYMMDD",
+    "YYYYMM",
+    "YYYY/M/D",
+    "YYYY/M",
+    "DD.MM.YYYY",
+    "MM.YYYY",
+    "D/M/YYYY",
+    "M/D/YYYY",
+    "MMM-YY",
+    "M/YYYY",
+];
+
+/// The first records of a file, told apart.
+pub(super) struct Table {
+    /// The headings, without spaces around them; blank where there are none.
+    pub(super) headings: Vec<String>,
+    pub(super) is_headed: bool,
+    /// Records above the headings, or above the rows of a file without headings.
+    pub(super) titles: usize,
+    /// What the headings are taken for.
+    pub(super) found: Vec<(Heading, usize)>,
+    /// The rows that have an account and are no total.
+    pub(super) rows: Vec<Vec<String>>,
+    /// Rows without an account.
+    pub(super) keyless: usize,
+    /// The first cell of a total, if there is one.
+    pub(super) total: Option<String>,
+    /// Whether lines are drawn between the rows, and whether the headings stand again below.
+    pub(super) is_ruled: bool,
+    pub(super) has_headings_again: bool,
+    /// Rows with fewer and with more cells than the headings, where those past them are blank.
+    pub(super) shorter: usize,
+    pub(super) longer_blank: usize,
+    reader: AmountReader,
+    pub(super) decimal: DecimalMark,
+}
+
+/// What the cells of a column are, read as amounts.
+pub(super) struct Figures {
+    /// By row; none where the cell is blank or no amount.
+    pub(super) amounts: Vec<Option<Amount>>,
+    /// Cells that are no amounts.
+    texts: usize,
+    /// Whether a sign or a decimal mark stands in one of them.
+    has_mark: bool,
+}
+
+impl Figures {
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.amounts.iter().flatten().count()
+    }
+
+    /// Whether nearly all cells that are not blank are amounts.
+    pub(super) fn are_amounts(&self) -> bool {
+        self.texts * 10 <= self.count()
+    }
+}
+
+impl Table {
+    pub(super) fn new(cells: &Cells) -> Self {
+        let records = &cells.records;
+        let titles = header_place(records);
+        let reader = AmountReader::new(&style());
+        let below = records.get(titles..).unwrap_or_default();
+        let is_headed = !is_row_of_figures(&reader, below);
+        let width = if is_headed { below.first().map_or(0, Vec::len) } else { usual_width(below) };
+        let cell = |place: usize| below.first().and_then(|record| record.get(place)).map(|cell| cell.trim().to_owned());
+        let headings: Vec<String> =
+            (0..width).map(|place| cell(place).filter(|_| is_headed).unwrap_or_default()).collect();
+        let mut rows: Vec<Vec<String>> = below.iter().skip(usize::from(is_headed)).cloned().collect();
+        rows.retain(|row| row.iter().any(|cell| !cell.trim().is_empty()));
+        let all = rows.len();
+        rows.retain(|row| !is_rule(row));
+        let is_ruled = rows.len() < all;
+        let all = rows.len();
+        rows.retain(|row| !is_headed || !row.iter().map(|cell| cell.trim()).eq(headings.iter().map(String::as_str)));
+        let has_headings_again = rows.len() < all;
+        let found = headings::find(&headings, &rows);
+        let shorter = rows.iter().filter(|row| row.len() < width).count();
+        let past = |row: &Vec<String>| row.iter().skip(width).all(|cell| cell.trim().is_empty());
+        let longer_blank = rows.iter().filter(|row| row.len() > width && past(row)).count();
+        let is_total = |row: &Vec<String>| first_cell(row).is_some_and(is_total);
+        let total = rows.iter().find(|row| is_total(row)).and_then(|row| first_cell(row)).map(str::to_owned);
+        let account = at(&found, Heading::Target("account_code"));
+        let contra = at(&found, Heading::Contra);
+        let is_blank = |row: &Vec<String>, place: usize| row.get(place).is_none_or(|cell| cell.trim().is_empty());
+        let is_keyless = |row: &Vec<String>| account.is_some_and(|place| is_blank(row, place));
+        let keyless = rows.iter().filter(|row| is_keyless(row)).count();
+        // A line may have a contra account alone.
+        rows.retain(|row| !is_keyless(row) || contra.is_some_and(|place| !is_blank(row, place)));
+        if let Some(total) = &total {
+            rows.retain(|row| !row.iter().any(|cell| cell.trim() == total));
+        }
+        let mut table = Self {
+            headings,
+            is_headed,
+            titles,
+            found,
+            rows,
+            keyless,
+            total,
+            is_ruled,
+            has_headings_again,
+            shorter,
+            longer_blank,
+            reader,
+            decimal: DecimalMark::Point,
+        };
+        let evidence = table.evidence();
+        if evidence.comma.is_some() && evidence.point.is_none() {
+            table.decimal = DecimalMark::Comma;
+        }
+        table
+    }
+
+    /// The column that is taken for something.
+    pub(super) fn at(&self, heading: Heading) -> Option<usize> {
+        at(&self.found, heading)
+    }
+
+    /// A column as a profile names it: by its heading, or by its place where that has none or stands twice.
+    pub(super) fn name(&self, place: usize) -> String {
+        let heading = self.headings.get(place).map_or("", String::as_str);
+        let is_alone = self.headings.iter().filter(|other| key_of(other) == key_of(heading)).count() == 1;
+        if heading.is_empty() || !is_alone { (place + 1).to_string() } else { quoted(heading) }
+    }
+
+    /// Whether a heading stands twice.
+    pub(super) fn has_repeated_headings(&self) -> bool {
+        let mut seen = HashSet::new();
+        self.headings.iter().filter(|heading| !heading.is_empty()).any(|heading| !seen.insert(key_of(heading)))
+    }
+
+    pub(super) fn width(&self) -> usize {
+        self.headings.len()
+    }
+
+    /// The cells of a column that are not blank.
+    pub(super) fn cells(&self, place: usize) -> impl Iterator<Item = &str> {
+        self.rows.iter().filter_map(move |row| row.get(place)).map(|cell| cell.trim()).filter(|cell| !cell.is_empty())
+    }
+
+    /// Whether a row has something in a column.
+    pub(super) fn is_filled(row: &[String], place: usize) -> bool {
+        row.get(place).is_some_and(|cell| !cell.trim().is_empty())
+    }
+
+    /// The first different texts of a column, for people.
+    pub(super) fn examples(&self, place: usize, most: usize) -> Vec<&str> {
+        let mut seen = HashSet::new();
+        self.cells(place).filter(|cell| seen.insert(*cell)).take(most).collect()
+    }
+
+    /// A column read as amounts.
+    pub(super) fn figures(&self, place: usize) -> Figures {
+        let (mut texts, mut has_mark) = (0, false);
+        let read = self.rows.iter().map(|row| {
+            let cell = row.get(place).map_or("", |cell| cell.trim());
+            match self.reader.read(cell, self.decimal) {
+                Ok(amount) => {
+                    has_mark |= amount.is_some() && cell.contains(['.', ',', '-', '(', '\u{2212}', '△', '▲']);
+                    amount
+                }
+                Err(_) => {
+                    texts += 1;
+                    None
+                }
+            }
+        });
+        let amounts = read.collect();
+        Figures { amounts, texts, has_mark }
+    }
+
+    /// Whether a column looks like amounts by itself: a sign or a decimal mark, or a heading that says so.
+    pub(super) fn looks_like_amounts(&self, place: usize, figures: &Figures) -> bool {
+        let heading = self.headings.get(place).map_or("", String::as_str);
+        figures.count() > 0 && figures.are_amounts() && (figures.has_mark || headings::names_amount(heading))
+    }
+
+    /// What the amounts tell about the decimal mark: those of columns that are taken for amounts, or else all.
+    pub(super) fn evidence(&self) -> Evidence {
+        let named: Vec<usize> =
+            self.found.iter().filter(|(heading, _)| heading.is_amount()).map(|(_, place)| *place).collect();
+        let mut evidence = Evidence::default();
+        for (line, row) in self.rows.iter().enumerate() {
+            for (place, text) in row.iter().enumerate() {
+                if named.is_empty() || named.contains(&place) {
+                    self.reader.measure(text, line as u64, &mut evidence);
+                }
+            }
+        }
+        evidence
+    }
+
+    /// The formats under which every cell of a column is a period of which books are kept.
+    pub(super) fn formats(&self, place: usize) -> Vec<&'static str> {
+        let formats = FORMATS.into_iter().filter(|format| {
+            let Ok(read) = PeriodFormat::new(format, &[], 0) else { return false };
+            let mut cells = self.cells(place).peekable();
+            cells.peek().is_some() && cells.all(|cell| is_recent(read.read(cell)))
+        });
+        formats.collect()
+    }
+
+    /// Rows whose account stands on an earlier row, in the same entity, period and company.
+    pub(super) fn repeated(&self) -> usize {
+        let key_names = ["entity", "period", "company_code", "account_code"];
+        let is_key = |heading: &Heading| matches!(heading, Heading::Target(name) if key_names.contains(name));
+        let places: Vec<usize> =
+            self.found.iter().filter(|(heading, _)| is_key(heading)).map(|(_, place)| *place).collect();
+        let mut seen = HashSet::new();
+        let key = |row: &&Vec<String>| -> Vec<String> {
+            places.iter().map(|place| row.get(*place).map_or("", |cell| cell.trim()).to_owned()).collect()
+        };
+        self.rows.iter().filter(|row| !seen.insert(key(row))).count()
+    }
+}
+
+fn at(found: &[(Heading, usize)], heading: Heading) -> Option<usize> {
+    found.iter().find(|(known, _)| *known == heading).map(|(_, place)| *place)
+}
+
+/// The style in which amounts of a draft are read.
+fn style() -> AmountStyle {
+    let marks = |debit: bool| MARKS.iter().filter(|(_, is)| *is == debit).map(|(mark, _)| (*mark).to_owned()).collect();
+    AmountStyle {
+        debit_marks: marks(true),
+        credit_marks: marks(false),
+        currency: CURRENCY.map(str::to_owned).to_vec(),
+        empty: EMPTY.map(str::to_owned).to_vec(),
+        ..AmountStyle::default()
+    }
+}
+
+/// The first record that names most of the ledger's columns, or else the first of the usual width.
+fn header_place(records: &[Vec<String>]) -> usize {
+    let known = |record: &Vec<String>| headings::find(record, &[]).len();
+    let searched = records.iter().take(100).enumerate();
+    let best = searched.max_by_key(|(place, record)| (known(record), std::cmp::Reverse(*place)));
+    match best {
+        Some((place, record)) if known(record) > 1 => place,
+        _ => records.iter().position(|record| record.len() == usual_width(records)).unwrap_or(0),
+    }
+}
+
+/// Whether the first record is a row and no headings: each column that holds figures below has one there.
+fn is_row_of_figures(reader: &AmountReader, records: &[Vec<String>]) -> bool {
+    let Some((first, below)) = records.split_first() else { return false };
+    if headings::find(first, &[]).len() > 1 || below.is_empty() {
+        return false;
+    }
+    let is_figure = |cell: &str| {
+        let marks = [DecimalMark::Point, DecimalMark::Comma];
+        cell.bytes().any(|byte| byte.is_ascii_digit())
+            && marks.iter().any(|mark| matches!(reader.read(cell, *mark), Ok(Some(_))))
+    };
+    let is_numeric = |place: &usize| {
+        let cells = below.iter().filter_map(|row| row.get(*place)).map(|cell| cell.trim());
+        let (mut figures, mut texts) = (0, 0);
+        cells
+            .filter(|cell| !cell.is_empty())
+            .for_each(|cell| *(if is_figure(cell) { &mut figures } else { &mut texts }) += 1);
+        figures > 0 && texts * 5 <= figures
+    };
+    let numeric: Vec<usize> = (0..first.len()).filter(is_numeric).collect();
+    let mut filled = numeric.iter().map(|place| first[*place].trim()).filter(|cell| !cell.is_empty()).peekable();
+    filled.peek().is_some() && filled.all(is_figure)
+}
+
+/// Whether a record is a drawn line.
+fn is_rule(row: &[String]) -> bool {
+    let mut marks = 0;
+    let is_drawn = row.iter().flat_map(|cell| cell.trim().chars()).all(|c| {
+        marks += 1;
+        matches!(c, '-' | '=' | '_' | '+')
+    });
+    is_drawn && marks > 2
+}
+
+fn first_cell(row: &[String]) -> Option<&str> {
+    row.iter().map(|cell| cell.trim()).find(|cell| !cell.is_empty())
+}
+
+fn is_total(cell: &str) -> bool {
+    let cell = cell.to_lowercase();
+    TOTALS.iter().any(|word| cell.starts_with(word))
+}
+
+/// Whether a period is one that books are kept of; a number of eight digits may be anything.
+fn is_recent(period: Option<String>) -> bool {
+    period.is_some_and(|period| ("1990".."2100").contains(&period.get(..4).unwrap_or_default()))
+}
