@@ -1,4 +1,4 @@
-//! A delivery that was taken, and its way back where it is not begun.
+//! A delivery that was taken: what it says, and its way back where it is not begun.
 
 use lapin::message::Delivery;
 use shared::message::{
@@ -16,29 +16,51 @@ pub(super) struct Taken {
     pub(super) stamp: Stamp,
 }
 
+/// What a delivery says, and the trace that it belongs to.
+pub(super) struct Message {
+    pub(super) said: Said,
+    pub(super) traceparent: Option<String>,
+}
+
+/// What a delivery says.
+pub(super) enum Said {
+    /// A job, at its place among the exports.
+    Job(Box<Job>),
+    /// What is no job.
+    Refused(Box<Refusal>),
+    /// More than is held here, and why.
+    Withheld(String),
+}
+
 impl Taken {
-    /// The job that it is, at its place among the exports.
-    pub(super) fn read(&self, envelope: &Envelope) -> Result<Job, Box<Refusal>> {
-        let mut job = receive(&self.delivery.data, envelope, self.stamp.at)?;
-        if job.is_stamped {
-            job.arrival = Some(self.stamp.arrival);
+    /// Reads the message, with its first publisher where a worker published it again.
+    pub(super) fn read(&self, services: &Services) -> Message {
+        let envelope = Envelope::read(&self.delivery.properties);
+        let envelope = envelope.from_first_publisher(|user| services.publishers.is_worker(user));
+        let traceparent = envelope.traceparent.clone();
+        // Anyone can write that header; what the guard left out is not there.
+        if envelope.is_withheld && self.delivery.data.is_empty() {
+            let reason = envelope.malformed.unwrap_or_else(|| "its body is not there".to_owned());
+            return Message { said: Said::Withheld(reason), traceparent };
         }
-        Ok(job)
+        let said = match receive(&self.delivery.data, &envelope, self.stamp.at) {
+            Ok(mut job) => {
+                if job.is_stamped {
+                    job.arrival = Some(self.stamp.arrival);
+                }
+                Said::Job(Box::new(job))
+            }
+            Err(refusal) => Said::Refused(refusal),
+        };
+        Message { said, traceparent }
     }
 }
 
 /// Gives back what was not begun. Where its place among the exports is that of this delivery, it takes that along.
 pub(super) async fn return_unbegun(services: &Services, taken: &Taken) {
-    let job = taken.read(&envelope_of(services, taken)).ok();
-    return_job(services, taken, job.as_ref()).await;
-}
-
-/// What its properties say, with its first publisher where a worker published it again.
-pub(super) fn envelope_of(services: &Services, taken: &Taken) -> Envelope {
-    Envelope::read(&taken.delivery.properties).from_first_publisher(|user| services.publishers.is_worker(user))
-}
-
-/// Gives back a job that was not begun.
-pub(super) async fn return_job(services: &Services, taken: &Taken, job: Option<&Job>) {
-    delivery::return_unbegun(services, &taken.delivery, job.filter(|job| job.is_stamped)).await;
+    let job = match taken.read(services).said {
+        Said::Job(job) => Some(job),
+        Said::Refused(_) | Said::Withheld(_) => None,
+    };
+    delivery::return_unbegun(services, &taken.delivery, job.as_deref()).await;
 }

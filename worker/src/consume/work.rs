@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{
     isolation::{Exclusive, Isolation},
-    taken::{Taken, envelope_of, return_job},
+    taken::{Said, Taken},
 };
 use crate::{
     attempt::{Attempt, CurrentStage},
@@ -50,15 +50,9 @@ pub(super) struct Work {
 impl Work {
     /// Reads the message, tries the job as often as that takes here, and settles the delivery.
     pub(super) async fn process(self, taken: Taken, permit: OwnedSemaphorePermit) {
-        let envelope = envelope_of(&self.services, &taken);
-        let traceparent = envelope.traceparent.clone();
-        // Anyone can write that header; what the guard left out is not there.
-        if envelope.is_withheld && taken.delivery.data.is_empty() {
-            let reason = envelope.malformed.as_deref().unwrap_or("its body is not there");
-            return settlement::reject(&taken.delivery, reason).await;
-        }
-        match taken.read(&envelope) {
-            Ok(job) => {
+        let message = taken.read(&self.services);
+        match message.said {
+            Said::Job(job) => {
                 let span = tracing::info_span!(
                     "job",
                     job_id = %job.job_id,
@@ -67,20 +61,21 @@ impl Work {
                     period = job.slice.period.as_str(),
                     attempt = job.attempt,
                 );
-                continue_trace(&span, traceparent.as_deref());
-                self.run(taken, job, permit).instrument(span).await;
+                continue_trace(&span, message.traceparent.as_deref());
+                self.run(taken, *job, permit).instrument(span).await;
             }
-            Err(refusal) => {
+            Said::Refused(refusal) => {
                 let span = tracing::info_span!(
                     "refused",
                     job_id = %refusal.job_id,
                     entity = refusal.slice.as_ref().map(|slice| slice.entity.as_str()),
                     period = refusal.slice.as_ref().map(|slice| slice.period.as_str()),
                 );
-                continue_trace(&span, traceparent.as_deref());
+                continue_trace(&span, message.traceparent.as_deref());
                 settlement::refuse(&self.services, &taken.delivery, &refusal).instrument(span).await;
                 drop(permit);
             }
+            Said::Withheld(reason) => settlement::reject(&taken.delivery, &reason).await,
         }
     }
 
@@ -89,7 +84,7 @@ impl Work {
         let mut shared = self.isolation.shared_guard();
         if shared.is_none() {
             // Another job is to run alone here.
-            return return_job(&self.services, &taken, Some(&job)).await;
+            return delivery::return_unbegun(&self.services, &taken.delivery, Some(&job)).await;
         }
         let mut exclusive: Option<Exclusive> = None;
         let began = Instant::now();
@@ -124,13 +119,13 @@ impl Work {
                     drop(shared.take());
                     // Two such jobs do not wait for each other: the second one goes elsewhere.
                     let Some(mut own) = self.isolation.exclusive_guard() else {
-                        return return_job(&self.services, &taken, Some(&job)).await;
+                        return delivery::return_unbegun(&self.services, &taken.delivery, Some(&job)).await;
                     };
                     tracing::warn!("the job had begun when its worker died; it is tried again alone");
                     tokio::select! {
                         () = own.exclusive() => {}
                         () = self.services.abort.cancelled() => {
-                            return return_job(&self.services, &taken, Some(&job)).await;
+                            return delivery::return_unbegun(&self.services, &taken.delivery, Some(&job)).await;
                         }
                     }
                     exclusive = Some(own);

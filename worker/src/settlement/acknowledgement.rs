@@ -15,16 +15,40 @@ use crate::services::Services;
 /// How long the broker may take to acknowledge that it was told.
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Takes a message out of the queue: all that follows from it is published and written down.
-pub(super) async fn acknowledge(delivery: &Delivery) {
-    match within(ACK_TIMEOUT, "take an acknowledgement", delivery.ack(BasicAckOptions::default())).await {
-        Ok(true) => {}
-        Ok(false) => tracing::warn!("the delivery is gone with its channel; the job will come again and do nothing"),
-        Err(error) => {
+/// What becomes of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It leaves the queue: all that follows from it is published and written down.
+    Acknowledge,
+    /// It goes back to the queue as it is.
+    Requeue,
+}
+
+/// Tells the broker what becomes of a delivery.
+pub(super) async fn answer(delivery: &Delivery, answer: Answer) {
+    let what = match answer {
+        Answer::Acknowledge => "take an acknowledgement",
+        Answer::Requeue => "take a message back",
+    };
+    let told = async {
+        match answer {
+            Answer::Acknowledge => delivery.ack(BasicAckOptions::default()).await,
+            Answer::Requeue => delivery.nack(BasicNackOptions { requeue: true, ..BasicNackOptions::default() }).await,
+        }
+    };
+    match (answer, within(ACK_TIMEOUT, what, told).await) {
+        (_, Ok(true)) | (Answer::Requeue, Ok(false)) => {}
+        (Answer::Acknowledge, Ok(false)) => {
+            tracing::warn!("the delivery is gone with its channel; the job will come again and do nothing");
+        }
+        (Answer::Acknowledge, Err(error)) => {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "the job was not acknowledged and will come again"
             );
+        }
+        (Answer::Requeue, Err(error)) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the broker takes the message back by itself");
         }
     }
 }
@@ -41,13 +65,5 @@ pub(crate) async fn reject(delivery: &Delivery, reason: &str) {
 /// Returns a message after an error, and not at once: it would come again at once.
 pub(super) async fn requeue_later(services: &Services, delivery: &Delivery) {
     tokio::select! { () = services.abort.cancelled() => {}, () = tokio::time::sleep(RETRY_DELAY) => {} }
-    requeue(delivery).await;
-}
-
-/// Returns a message to the queue as it is.
-pub(super) async fn requeue(delivery: &Delivery) {
-    let requeue = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-    if let Err(error) = within(ACK_TIMEOUT, "take a message back", delivery.nack(requeue)).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "the broker takes the message back by itself");
-    }
+    answer(delivery, Answer::Requeue).await;
 }

@@ -16,7 +16,7 @@ use shared::{
 use uuid::Uuid;
 
 use super::{
-    acknowledgement::{acknowledge, requeue, requeue_later},
+    acknowledgement::{Answer, answer, requeue_later},
     dead_letter::dead_letter,
     error::SettlementError,
     policy::{PARKED, Settlement},
@@ -40,7 +40,7 @@ pub(crate) async fn apply(services: &Services, delivery: &Delivery, job: &Job, c
     match done {
         Ok(()) => {
             failpoint::reach_for("before_ack", &job.slice);
-            acknowledge(delivery).await;
+            answer(delivery, Answer::Acknowledge).await;
         }
         Err(error) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "the job goes back to the queue");
@@ -92,17 +92,17 @@ async fn park(
 
 /// Gives back a delivery that was not begun. A job whose place among the exports is that of this delivery is
 /// parked with it, since the next delivery would not know it; any other goes back to the queue as it is.
-pub(crate) async fn return_unbegun(services: &Services, delivery: &Delivery, stamped: Option<&Job>) {
+pub(crate) async fn return_unbegun(services: &Services, delivery: &Delivery, job: Option<&Job>) {
+    let mut is_parked = false;
     // While the broker takes no messages, parking would only make a stop wait.
-    if let Some(job) = stamped
+    if let Some(job) = job.filter(|job| job.is_stamped)
         && services.publisher.is_ready().await
     {
-        match park(services, delivery, job, None, PARKED).await {
-            Ok(()) => return acknowledge(delivery).await,
-            Err(error) => {
-                tracing::debug!(error = &error as &dyn std::error::Error, "a job goes back without its time");
-            }
+        let parked = park(services, delivery, job, None, PARKED).await;
+        if let Err(error) = &parked {
+            tracing::debug!(error = error as &dyn std::error::Error, "a job goes back without its time");
         }
+        is_parked = parked.is_ok();
     }
-    requeue(delivery).await;
+    answer(delivery, if is_parked { Answer::Acknowledge } else { Answer::Requeue }).await;
 }

@@ -15,7 +15,7 @@ use shared::{
 };
 
 use super::{
-    acknowledgement::{acknowledge, requeue_later},
+    acknowledgement::{Answer, answer, requeue_later},
     dead_letter::describe,
     error::SettlementError,
     events::failure_events,
@@ -28,7 +28,7 @@ use crate::{attempt::log, run::failure::note_refusal, services::Services};
 pub(crate) async fn refuse(services: &Services, delivery: &Delivery, refusal: &Refusal) {
     let _settling = services.progress.settling();
     match refused(services, delivery, refusal).await {
-        Ok(()) => acknowledge(delivery).await,
+        Ok(()) => answer(delivery, Answer::Acknowledge).await,
         Err(error) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "the message goes back to the queue");
             requeue_later(services, delivery).await;
