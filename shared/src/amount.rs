@@ -1,4 +1,4 @@
-//! Amounts: exact decimals with at most 18 integer and 16 fractional digits.
+//! Amounts: exact decimals with at most 18 integer and 16 fractional digits. None passes through a float.
 
 use std::{borrow::Cow, fmt, str::FromStr};
 

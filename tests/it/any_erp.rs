@@ -341,6 +341,18 @@ async fn no_profile_is_chosen_under_which_rows_are_bad_or_figures_differ() {
     let named = check("Acct,Closing,YTD\n1,3.50,7.00\n2,-3.50,2.00\n", &["--source", "closing"]).await.expect(0).stdout;
     assert!(named.contains("reads the balance from Closing"), "{named}");
     assert!(named.contains("not loaded as the balance: \"YTD\": 2 amounts that sum to 9"), "{named}");
+    // However it is written, and whatever else tells rows apart that are added up.
+    let marked = check("Acct,Closing,YTD\n1,3.50,7.00 DR\n2,-3.50,2.00 CR\n", &[]).await.expect(2).stderr;
+    assert!(marked.contains("\"YTD\": 2 amounts, of which the profile cannot tell the sum"), "{marked}");
+    std::fs::write(sources.join("added.toml"), format!("repeated_keys = 'sum'\n{common}balance = 'Amount'\n")).unwrap();
+    let several = "Acct,Amount,Ledger\n1,3.50,0L\n2,-3.50,0L\n1,3.50,2L\n2,-3.50,2L\n";
+    let added = check(several, &[]).await.expect(2).stderr;
+    assert!(added.contains("it adds up rows whatever stands in \"Ledger\" (0L, 2L)"), "{added}");
+    let told = check(several, &["--source", "added"]).await.expect(0).stdout;
+    assert!(told.contains("ADDED UP? rows of one account are added up whatever stands in \"Ledger\""), "{told}");
+    let groups = check("Acct,Closing\n1,5.00\n11,5.00\n2,-5.00\n21,-5.00\n", &["--source", "closing"]).await;
+    let groups = groups.expect(0).stdout;
+    assert!(groups.contains("COUNTED TWICE? 2 accounts are the sum of those below: 1, 2"), "{groups}");
     let bad = check("Acct,Closing\n1,3.50\n2,x.50\n", &["--source", "closing"]).await.expect(1).stdout;
     assert!(
         bad.contains("BAD: line 3, balance: is not a decimal number\n       Closing of the file is \"x.50\""),

@@ -252,7 +252,7 @@ async fn no_completed_draft_loads_other_figures_than_the_ledgers_or_those_it_ann
 }
 
 /// A file in each of the forms that a draft finds, and what it must say of it.
-const FORMS: [(&str, &[&str]); 6] = [
+const FORMS: [(&str, &[&str]); 9] = [
     (
         // Without headings, and an entity's column that is filled beside one that is not.
         "1000,Cash,5.50\n2000,Debt,-5.50\n",
@@ -289,6 +289,30 @@ const FORMS: [(&str, &[&str]); 6] = [
     (
         "Account No.,Account Name,Status,Balance\n1000,Cash,Active,$ 5.50\n2000,Debt,Locked,-\n",
         &["currency = [\"$\"]", "empty = [\"-\"]", "status = \"?\"", "\"Status\" holds Active, Locked"],
+    ),
+    (
+        // Groups beside their accounts.
+        "Code;Name;Balance\n1;Assets;100.00\n11;Cash;100.00\n111;Petty cash;100.00\n2;Debt;-100.00\n21;Loans;-100.00\n211;Bank;-100.00\n",
+        &[
+            "keep = \"?\"   # [{ column = \"Code\", is_not = [\"1\", \"11\", \"2\", \"21\"] }] leaves them out, and the rows sum to 0, debit 100; [] keeps all, which sum to 0, debit 300",
+        ],
+    ),
+    (
+        // Movements that are the balance in this month alone.
+        "Rekening;Omschrijving;Debet;Credit;Saldo debet;Saldo credit\n10;Kas;5,00;;5,00;\n20;Lening;;5,00;;5,00\n",
+        &[
+            "#   [balance] debit = \"Debet\", credit = \"Credit\": 2",
+            "#   [balance] debit = \"Saldo debet\", credit = \"Saldo credit\": 2",
+        ],
+    ),
+    (
+        // Each amount with the letter beside it, and codes that look like amounts.
+        "科目编码,科目名称,方向,期初余额,方向,期末余额\n10.01,现金,借,1.50,借,2.50\n20.01,借款,贷,1.50,贷,2.50\n",
+        &[
+            "[balance] column = \"期末余额\", indicator = 5",
+            "[balance] column = \"期初余额\", indicator = 3",
+            "decimal = \".\"",
+        ],
     ),
 ];
 

@@ -1,4 +1,5 @@
-//! The verdict: a job's place among the exports of its slice, decided while the slice is locked.
+//! The verdict: a job's place among the exports of its slice, decided while the slice is locked. From here to the
+//! commit nothing about a slice is decided or written without that lock, and nobody waits for it.
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;

@@ -49,6 +49,8 @@ pub(super) struct Fit {
     /// Where the balance is read from, and columns with other amounts that the profile does not name.
     pub(super) balance_from: Vec<String>,
     pub(super) other_amounts: Vec<OtherAmounts>,
+    /// Columns that tell rows of one account apart, which it adds up all the same.
+    pub(super) added_up_across: Vec<String>,
     /// Why it fits or does not.
     pub(super) reason: String,
 }
@@ -65,8 +67,14 @@ impl Fit {
             balance_sum: None,
             balance_from: Vec::new(),
             other_amounts: Vec::new(),
+            added_up_across: Vec::new(),
             reason,
         }
+    }
+
+    /// Whether nothing else of the file gives other figures.
+    fn is_clear(&self) -> bool {
+        self.other_amounts.is_empty() && self.added_up_across.is_empty()
     }
 
     /// The columns by which it was recognised, and what it reads, in one line.
@@ -110,18 +118,19 @@ pub(super) fn best(
     }
     match judged.into_iter().next() {
         // Aura's own names say which column is the balance; a profile that nobody named says it of another file.
-        Some((fit, Some(profile))) if fit.fits && (profile.is_default() || fit.other_amounts.is_empty()) => {
-            Ok((profile, fits))
-        }
+        Some((fit, Some(profile))) if fit.fits && (profile.is_default() || fit.is_clear()) => Ok((profile, fits)),
         Some((fit, Some(_))) if fit.fits => {
             let from = fit.balance_from.join(" and ");
             let mut faults = vec![format!("{}, read from {from}", fit.figures())];
             faults.extend(fit.other_amounts.iter().take(NAMED).map(OtherAmounts::told));
+            let across = fit.added_up_across.iter().take(NAMED);
+            faults.extend(across.map(|column| format!("it adds up rows whatever stands in {column}")));
             faults.push(format!("--source {} takes the first; --suggest drafts another profile", fit.source));
-            let what = format!(
-                "the mapping profile {} fits, and the file has other columns with amounts, so that a person decides",
-                fit.source
-            );
+            let why = match fit.other_amounts.is_empty() {
+                true => "adds up rows that the file tells apart",
+                false => "the file has other columns with amounts",
+            };
+            let what = format!("the mapping profile {} fits, and {why}, so that a person decides", fit.source);
             Err(CommandError::Faults { what, faults })
         }
         _ => {
@@ -174,7 +183,17 @@ fn judge(
     );
     let balance_from = origins.unwrap_or_default();
     let other_amounts = preview.other_amounts();
-    Ok(counted(Fit { fits, good, bad, balance_sum: Some(sum), balance_from, other_amounts, ..unfit(reason) }))
+    let added_up_across = preview.added_up_across();
+    Ok(counted(Fit {
+        fits,
+        good,
+        bad,
+        balance_sum: Some(sum),
+        balance_from,
+        other_amounts,
+        added_up_across,
+        ..unfit(reason)
+    }))
 }
 
 /// The slice of most rows. A blank entity or period is the message's.

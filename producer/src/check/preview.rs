@@ -1,7 +1,7 @@
 //! The rows that would be loaded: the first of them, the accounts that they come to, the keys that stand twice, and
 //! what else of the file looks like amounts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use shared::{
@@ -45,7 +45,16 @@ pub(super) struct Preview {
     reader: AmountReader,
     /// Columns that no rule names, by their places.
     others: Option<BTreeMap<usize, Other>>,
+    /// Columns by which rows of one account may differ, by their places: their names and first texts.
+    dividing: BTreeMap<usize, (String, BTreeSet<String>)>,
 }
+
+/// Words of headings that tell rows of different periods apart, and of different books.
+const OF_PERIODS: [&str; 8] = ["period", "date", "datum", "year", "jahr", "month", "monat", "日付"];
+const OF_BOOKS: [&str; 9] =
+    ["ledger", "company", "currency", "crcy", "scenario", "balance type", "währung", "buchungskreis", "会社"];
+/// Texts of such a column that are told.
+const TEXTS: usize = 5;
 
 /// A cell of the file that makes a row bad.
 #[derive(Debug, Serialize)]
@@ -61,6 +70,8 @@ struct Other {
     name: String,
     amounts: u64,
     texts: u64,
+    /// Amounts among them that the profile cannot read.
+    unread: u64,
     sum: Sum,
     /// Whether one has a sign or a decimal mark.
     has_mark: bool,
@@ -123,11 +134,53 @@ pub(super) struct Figures {
     pub(super) by_status: BTreeMap<String, Option<Amount>>,
 }
 
+/// The codes of accounts that are the sum of the deepest ones whose codes begin with theirs, of accounts that are
+/// sorted by company and code. One alone may be chance.
+pub(super) fn groups_of<'a>(accounts: &[(&'a str, &'a str, i128)]) -> Vec<&'a str> {
+    let below = |place: usize| {
+        let (company, code, _) = accounts[place];
+        accounts[place + 1..].iter().take_while(move |(other, longer, _)| *other == company && longer.starts_with(code))
+    };
+    let is_deepest = |place: usize| below(place).next().is_none();
+    let mut groups = Vec::new();
+    for (place, (_, code, balance)) in accounts.iter().enumerate() {
+        let deepest = (place + 1..=place + below(place).count()).filter(|place| is_deepest(*place));
+        let (count, sum) = deepest.fold((0_u32, 0_i128), |(count, sum), place| (count + 1, sum + accounts[place].2));
+        if count > 0 && sum == *balance && sum != 0 {
+            groups.push(*code);
+        }
+    }
+    if groups.len() > 1 { groups } else { Vec::new() }
+}
+
+/// Whether a cell is a figure with a sign, a decimal mark or a currency beside it, however it is written.
+fn is_figure(cell: &str) -> bool {
+    let is_beside = |c: char| c.is_alphabetic() || c.is_whitespace() || "€$£¥₹=.".contains(c);
+    let figure = cell.trim_start_matches(is_beside).trim_end_matches(is_beside);
+    // A text that merely holds a number, such as a date or a document, has letters between or more parts.
+    let marks = figure.chars().filter(|c| matches!(c, '.' | ',')).count();
+    let letters = cell.chars().filter(|c| c.is_alphabetic()).count();
+    // Letters that touch the digits make a code, unless a decimal mark says otherwise.
+    let stands_apart = figure.len() < cell.len()
+        && (cell.contains(char::is_whitespace) || cell.contains(['€', '$', '£', '¥', '₹', '=']));
+    let digits = figure.chars().filter(char::is_ascii_digit).count();
+    let others = figure.chars().all(|c| c.is_ascii_digit() || ".,'\u{a0} \u{202f}-+()".contains(c));
+    digits > 0 && others && letters <= 3 && (marks > 0 || stands_apart) && !looks_like_date(figure)
+}
+
+/// Whether it is three groups of digits, as a date.
+fn looks_like_date(figure: &str) -> bool {
+    let groups: Vec<&str> = figure.split(['.', '-']).collect();
+    groups.len() == 3 && groups.iter().all(|group| group.bytes().all(|byte| byte.is_ascii_digit()) && group.len() != 3)
+}
+
 impl OtherAmounts {
     /// What a person is told of it.
     pub(super) fn told(&self) -> String {
-        let sum = self.sum.map_or_else(|| "more than 18 digits".to_owned(), |sum| sum.to_string());
-        format!("{:?}: {} amounts that sum to {sum}", self.column, self.amounts)
+        match self.sum {
+            Some(sum) => format!("{:?}: {} amounts that sum to {sum}", self.column, self.amounts),
+            None => format!("{:?}: {} amounts, of which the profile cannot tell the sum", self.column, self.amounts),
+        }
     }
 }
 
@@ -144,6 +197,7 @@ impl Preview {
             nameless: 0,
             known: profile.other_amounts.iter().map(|name| key_of(name)).collect(),
             others: None,
+            dividing: BTreeMap::new(),
             bad_cells: BTreeMap::new(),
             first: Vec::new(),
             accounts: BTreeMap::new(),
@@ -196,9 +250,30 @@ impl Preview {
         let told = others.filter(are_amounts).map(|other| OtherAmounts {
             column: other.name.clone(),
             amounts: other.amounts,
-            sum: other.sum.total(),
+            sum: other.sum.total().filter(|_| other.unread == 0),
         });
         told.collect()
+    }
+
+    /// Columns that tell rows of one account apart, which are added up all the same: their names and first texts.
+    pub(super) fn added_up_across(&self) -> Vec<String> {
+        let several = self.dividing.values().filter(|(_, texts)| texts.len() > 1);
+        let told = several.map(|(name, texts)| {
+            format!("{name:?} ({})", texts.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
+        });
+        told.collect()
+    }
+
+    /// Accounts that are the sum of those whose codes begin with theirs: groups, which count twice.
+    pub(super) fn groups(&self) -> Vec<&str> {
+        let codes: Vec<(&str, &str, i128)> = self
+            .accounts
+            .iter()
+            .filter_map(|((company, code), account)| {
+                Some((company.as_str(), code.as_str(), account.balance.total()?.units()))
+            })
+            .collect();
+        groups_of(&codes)
     }
 
     /// All accounts, by their codes.
@@ -275,11 +350,36 @@ impl RowSink for Preview {
                 columns.extra_columns.contains(name) && !self.known.contains(&key_of(name))
             };
             let unknown = (0..columns.names.len()).filter(is_open);
+            let has_period = layout.origins().iter().any(|(target, _)| *target == "period");
+            if self.repeated == RepeatedKeys::Sum {
+                let divides = |name: &str| {
+                    let name = name.to_lowercase();
+                    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
+                    has(&OF_BOOKS) || !has_period && has(&OF_PERIODS)
+                };
+                let columns = (0..columns.names.len()).filter(|place| {
+                    let name = &columns.names[*place];
+                    columns.extra_columns.contains(name) && divides(name)
+                });
+                self.dividing =
+                    columns.map(|place| (place, (layout.columns.names[place].clone(), BTreeSet::new()))).collect();
+            }
             unknown.map(|place| (place, Other { name: columns.names[place].clone(), ..Other::default() })).collect()
         });
+        for (place, (_, texts)) in &mut self.dividing {
+            if texts.len() < TEXTS {
+                texts.insert(record.get(*place).unwrap_or_default().trim().to_owned());
+            }
+        }
         for (place, other) in others {
             let cell = record.get(*place).unwrap_or_default().trim();
-            match self.reader.read(cell, if record.is_number(*place) { DecimalMark::Point } else { decimal }) {
+            let read = self.reader.read(cell, if record.is_number(*place) { DecimalMark::Point } else { decimal });
+            match read {
+                // It may be written in a way that the profile does not know, beside amounts that it knows.
+                Err(_) if is_figure(cell) => {
+                    (other.amounts, other.unread) = (other.amounts + 1, other.unread + 1);
+                    (other.has_mark, other.differs) = (true, true);
+                }
                 Ok(None) => other.differs |= balance.is_some_and(|balance| balance != Amount::ZERO),
                 Ok(Some(amount)) => {
                     other.amounts += 1;

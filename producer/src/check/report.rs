@@ -111,6 +111,10 @@ pub(super) struct CheckedRows {
     bad_cells: BTreeMap<u64, Vec<BadCell>>,
     /// Columns with amounts that no rule of the profile names.
     other_amounts: Vec<OtherAmounts>,
+    /// Accounts that are the sum of those whose codes begin with theirs.
+    groups: Vec<String>,
+    /// Columns that tell rows of one account apart, which are added up all the same.
+    added_up_across: Vec<String>,
     repeated_keys: Vec<BadRow>,
     repeated_keys_total: u64,
     /// Every account, if they are asked for.
@@ -232,6 +236,8 @@ impl CheckedRows {
                 bad_lines: std::mem::take(&mut preview.raw),
                 bad_cells: std::mem::take(&mut preview.bad_cells),
                 other_amounts: preview.other_amounts(),
+                added_up_across: preview.added_up_across(),
+                groups: preview.groups().into_iter().map(str::to_owned).collect(),
                 repeated_keys_total: preview.twice_total,
                 repeated_keys: std::mem::take(&mut preview.twice),
                 first_rows: std::mem::take(&mut preview.first),
@@ -258,6 +264,8 @@ impl CheckedRows {
                 bad_lines: BTreeMap::new(),
                 bad_cells: BTreeMap::new(),
                 other_amounts: Vec::new(),
+                groups: Vec::new(),
+                added_up_across: Vec::new(),
                 repeated_keys: Vec::new(),
                 repeated_keys_total: 0,
                 listed_accounts: Vec::new(),
@@ -416,6 +424,21 @@ impl CheckedRows {
         }
         for other in &self.other_amounts {
             writeln!(f, "  not loaded as the balance: {}", line(&other.told()))?;
+        }
+        for column in &self.added_up_across {
+            writeln!(f, "  ADDED UP? rows of one account are added up whatever stands in {}", shortened(column, 200))?;
+        }
+        if !self.groups.is_empty() {
+            let shown = self.groups.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+            writeln!(
+                f,
+                "  COUNTED TWICE? {} the sum of those below: {}",
+                match self.groups.len() {
+                    1 => "1 account is".to_owned(),
+                    more => format!("{more} accounts are"),
+                },
+                shortened(&shown, 300)
+            )?;
         }
         for account in &self.listed_accounts {
             writeln!(

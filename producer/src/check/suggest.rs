@@ -31,6 +31,7 @@ use self::{
     headings::Heading,
     table::{CURRENCY, EMPTY, MARKS, Table},
 };
+use super::preview::groups_of;
 
 /// A draft, as TOML.
 #[derive(Serialize)]
@@ -187,7 +188,7 @@ impl Sections<'_> {
     }
 
     fn rows(&self, toml: &mut String) -> fmt::Result {
-        let Table { keyless, total, is_ruled, has_headings_again, .. } = self.table;
+        let Table { keyless, totals, is_ruled, has_headings_again, .. } = self.table;
         let mut drop = Vec::new();
         if *is_ruled {
             drop.push("    { column = 1, matches = '^[-=_+]+$' },   # drawn lines".to_owned());
@@ -197,20 +198,63 @@ impl Sections<'_> {
             let (column, heading) = (self.table.name(place), quoted(&self.table.headings[place]));
             drop.push(format!("    {{ column = {column}, is = {heading} }},   # the headings of the next page"));
         }
-        if let Some(total) = total {
-            drop.push(format!("    {{ column = \"*\", is = {} }},   # a total?", quoted(total)));
+        match totals.as_slice() {
+            [] => {}
+            [total] => drop.push(format!("    {{ column = \"*\", is = {} }},   # a total?", quoted(total))),
+            totals => {
+                let texts = totals.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", ");
+                drop.push(format!("    {{ column = \"*\", is = [{texts}] }},   # totals?"));
+            }
         }
-        if *keyless == 0 && drop.is_empty() {
+        let groups = self.groups();
+        if *keyless == 0 && drop.is_empty() && groups.is_none() {
             return Ok(());
         }
         writeln!(toml, "\n[rows]")?;
         if *keyless > 0 {
             writeln!(toml, "without_key = \"skip\"            # {keyless} rows have no account: totals or titles?")?;
         }
+        if let Some(groups) = groups {
+            writeln!(toml, "{groups}")?;
+        }
         match drop.as_slice() {
             [] => Ok(()),
             drop => writeln!(toml, "drop = [\n{}\n]", drop.join("\n")),
         }
+    }
+
+    /// What is asked where accounts are the sum of others, if some are: they count twice.
+    fn groups(&self) -> Option<String> {
+        let account = self.table.at(Heading::Target("account_code"))?;
+        let amounts = self.amounts.only()?;
+        let mut accounts: Vec<(&str, &str, i128)> = Vec::new();
+        for (row, amount) in self.table.rows.iter().zip(&amounts.amounts) {
+            let code = row.get(account).map_or("", |cell| cell.trim());
+            accounts.push(("", code, amount.map_or(0, Amount::units)));
+        }
+        accounts.sort_unstable();
+        let groups = groups_of(&accounts);
+        if groups.is_empty() {
+            return None;
+        }
+        let of = |is_group: bool| {
+            let rows = self.table.rows.iter().zip(&amounts.amounts);
+            let these =
+                rows.filter(|(row, _)| !is_group || !groups.contains(&row.get(account).map_or("", |cell| cell.trim())));
+            let these: Vec<Amount> = these.filter_map(|(_, amount)| *amount).collect();
+            let debit = these.iter().copied().filter(|amount| *amount > Amount::ZERO);
+            format!("sum to {}, debit {}", amounts::shown(these.iter().copied()), amounts::shown(debit))
+        };
+        let column = self.table.name(account);
+        let texts = groups.iter().map(|code| quoted(code)).collect::<Vec<_>>().join(", ");
+        Some(format!(
+            "# {} rows are the sum of those whose codes begin with theirs: groups, which count twice if they are kept.\n\
+             keep = \"?\"   # [{{ column = {column}, is_not = [{texts}] }}] leaves them out, and the rows {}; [] keeps \
+             all, which {}",
+            groups.len(),
+            of(true),
+            of(false)
+        ))
     }
 
     fn amounts(&self, toml: &mut String) -> fmt::Result {

@@ -430,6 +430,7 @@ pub fn expected_names(profile: &MappingProfile) -> Vec<String> {
     for target in Target::all() {
         match profile.columns.get(&target) {
             Some(rule) => add(rule.columns()),
+            None if target == Target::BALANCE && profile.balance.is_some() => {}
             None => add(&[ColumnRef::Name(target.as_str().to_owned())]),
         }
     }

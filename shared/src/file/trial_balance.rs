@@ -9,7 +9,7 @@ mod row;
 
 use std::{borrow::Cow, collections::BTreeSet, io::Read};
 
-pub use self::left_out::LeftOut;
+pub use self::left_out::{LeftOut, names_total};
 use self::{
     differences::Differences,
     left_out::{Money, Tally},

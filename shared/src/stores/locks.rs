@@ -1,6 +1,8 @@
 //! The advisory locks of PostgreSQL, by which producer and worker keep out of each other's way.
 //!
-//! Their names are a protocol: programs of all versions that work on one database must use the same.
+//! Their names are a protocol: programs of all versions that work on one database must use the same. No lock is
+//! waited for while another is held, except, at the very end of a job, the gates that `cancel` and `period lock`
+//! close; those hold nothing else. So nothing can wait in a circle.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! The outbox: audit events are written to PostgreSQL with what they tell of.
+//! The outbox: audit events are written to PostgreSQL in the transaction of what they tell of, so that neither is there
+//! without the other.
 
 use deadpool_postgres::GenericClient;
 use serde_json::json;

@@ -1,4 +1,7 @@
 //! The end of a run: its last columns, and the commit of a job.
+//!
+//! An end is written only by the attempt that holds the run's claim, or, where nobody does, by the attempt of the same
+//! round that is not noted as spent: what a worker has to say late of one round never touches the next.
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Pool, Transaction};

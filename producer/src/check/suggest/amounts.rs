@@ -81,10 +81,6 @@ impl Candidate {
     pub(super) fn sum(&self) -> String {
         shown(self.amounts.iter().flatten().copied())
     }
-
-    fn units(&self) -> impl Iterator<Item = i128> {
-        self.amounts.iter().map(|amount| amount.map_or(0, Amount::units))
-    }
 }
 
 impl Amounts {
@@ -111,8 +107,8 @@ impl Amounts {
         let mut candidates: Vec<Candidate> = Vec::new();
         for reading in readings {
             let candidate = candidate(table, reading, &indicators);
-            let is_same = |known: &Candidate| known.units().eq(candidate.units());
-            if candidate.count() > 0 && !candidates.iter().any(is_same) && candidates.len() < NAMED {
+            // What is the same in this file need not be in the next: a closing balance and the first month's movement.
+            if candidate.count() > 0 && candidates.len() < NAMED {
                 candidates.push(candidate);
             }
         }
@@ -153,10 +149,16 @@ fn readings(
             && !is_other(*place)
             && table.looks_like_amounts(*place, &table.figures(*place))
     });
-    let singles = balance.into_iter().chain(others).flat_map(|column| {
-        // Of several, the one that stands behind the amount.
-        let behind = indicators.iter().position(|indicator| indicator.place > column);
-        let Some(indicator) = behind.or(indicators.len().checked_sub(1)) else { return vec![Reading::Column(column)] };
+    let columns: Vec<usize> = balance.into_iter().chain(others).collect();
+    // Files have the letter before each amount or behind it: as the first one stands, so do the others.
+    let first = indicators.iter().map(|indicator| indicator.place).min();
+    let is_before = first < columns.iter().copied().min();
+    let distance = |indicator: &Indicator, column: usize| {
+        ((indicator.place < column) != is_before, indicator.place.abs_diff(column))
+    };
+    let singles = columns.into_iter().flat_map(|column| {
+        let nearest = indicators.iter().enumerate().min_by_key(|(_, indicator)| distance(indicator, column));
+        let Some((indicator, _)) = nearest else { return vec![Reading::Column(column)] };
         let indicated = Reading::Indicated { column, indicator };
         // A figure that has a sign may carry its side already.
         let is_signed = table.figures(column).amounts.iter().flatten().any(|amount| *amount < Amount::ZERO);

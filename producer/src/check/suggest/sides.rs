@@ -3,7 +3,7 @@
 use super::table::Table;
 
 /// The words for the two sides, in lower case.
-const WORDS: [(&str, &str); 14] = [
+const WORDS: [(&str, &str); 20] = [
     ("debits", "credits"),
     ("debit", "credit"),
     ("dr", "cr"),
@@ -15,6 +15,12 @@ const WORDS: [(&str, &str); 14] = [
     ("dare", "avere"),
     ("debet", "credit"),
     ("debet", "kredit"),
+    ("débiteur", "créditeur"),
+    ("deudor", "acreedor"),
+    ("devedor", "credor"),
+    ("wn", "ma"),
+    ("дебет", "кредит"),
+    ("debetsaldo", "kreditsaldo"),
     ("borç", "alacak"),
     ("借方", "貸方"),
     ("借方", "贷方"),

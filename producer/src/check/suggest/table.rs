@@ -8,6 +8,7 @@ use shared::{
         amount_text::{AmountReader, Evidence},
         columns::key_of,
         mapping_profile::{AmountStyle, DecimalMark, PeriodFormat},
+        trial_balance::names_total,
     },
 };
 
@@ -25,8 +26,8 @@ pub(super) const EMPTY: [&str; 8] = ["-", "–", "—", "n/a", "N/A", "NA", "nil
 pub(super) const MARKS: [(&str, bool); 6] =
     [("dr", true), ("d", true), ("s", true), ("cr", false), ("c", false), ("h", false)];
 
-/// Texts with which a total begins, in lower case.
-const TOTALS: [&str; 9] = ["total", "summe", "gesamt", "suma", "totale", "totaal", "合計", "合计", "計"];
+/// Texts of totals that are told.
+const TOTALS: usize = 20;
 
 /// Formats of dates and periods that are tried.
 const FORMATS: [&str; 12] = [
@@ -57,8 +58,8 @@ pub(super) struct Table {
     pub(super) rows: Vec<Vec<String>>,
     /// Rows without an account.
     pub(super) keyless: usize,
-    /// The first cell of a total, if there is one.
-    pub(super) total: Option<String>,
+    /// The first cells of totals.
+    pub(super) totals: Vec<String>,
     /// Whether lines are drawn between the rows, and whether the headings stand again below.
     pub(super) is_ruled: bool,
     pub(super) has_headings_again: bool,
@@ -114,8 +115,12 @@ impl Table {
         let shorter = rows.iter().filter(|row| row.len() < width).count();
         let past = |row: &Vec<String>| row.iter().skip(width).all(|cell| cell.trim().is_empty());
         let longer_blank = rows.iter().filter(|row| row.len() > width && past(row)).count();
-        let is_total = |row: &Vec<String>| first_cell(row).is_some_and(is_total);
-        let total = rows.iter().find(|row| is_total(row)).and_then(|row| first_cell(row)).map(str::to_owned);
+        let mut totals: Vec<String> = Vec::new();
+        for cell in rows.iter().filter_map(|row| first_cell(row)).filter(|cell| names_total(cell)) {
+            if totals.len() < TOTALS && !totals.iter().any(|known| known == cell) {
+                totals.push(cell.to_owned());
+            }
+        }
         let account = at(&found, Heading::Target("account_code"));
         let contra = at(&found, Heading::Contra);
         let is_blank = |row: &Vec<String>, place: usize| row.get(place).is_none_or(|cell| cell.trim().is_empty());
@@ -123,9 +128,7 @@ impl Table {
         let keyless = rows.iter().filter(|row| is_keyless(row)).count();
         // A line may have a contra account alone.
         rows.retain(|row| !is_keyless(row) || contra.is_some_and(|place| !is_blank(row, place)));
-        if let Some(total) = &total {
-            rows.retain(|row| !row.iter().any(|cell| cell.trim() == total));
-        }
+        rows.retain(|row| !row.iter().any(|cell| totals.iter().any(|total| total == cell.trim())));
         let mut table = Self {
             headings,
             is_headed,
@@ -133,7 +136,7 @@ impl Table {
             found,
             rows,
             keyless,
-            total,
+            totals,
             is_ruled,
             has_headings_again,
             shorter,
@@ -186,6 +189,20 @@ impl Table {
         self.cells(place).filter(|cell| seen.insert(*cell)).take(most).collect()
     }
 
+    /// Whether a column is taken for codes: where no heading is known as the account's, the first column before all
+    /// texts, if its cells differ from each other.
+    pub(super) fn is_code(&self, place: usize) -> bool {
+        if self.at(Heading::Target("account_code")).is_some() || place > 1 || self.rows.len() < 2 {
+            return false;
+        }
+        let cells = self.cells(place).count();
+        let different: HashSet<&str> = self.cells(place).collect();
+        cells > 1
+            && different.len() == cells
+            && self.cells(place).all(|cell| cell.starts_with(|c: char| c.is_ascii_digit()))
+            && (place + 1..self.width()).any(|next| self.cells(next).any(|cell| cell.starts_with(char::is_alphabetic)))
+    }
+
     /// A column read as amounts.
     pub(super) fn figures(&self, place: usize) -> Figures {
         let (mut texts, mut has_mark) = (0, false);
@@ -209,17 +226,21 @@ impl Table {
     /// Whether a column looks like amounts by itself: a sign or a decimal mark, or a heading that says so.
     pub(super) fn looks_like_amounts(&self, place: usize, figures: &Figures) -> bool {
         let heading = self.headings.get(place).map_or("", String::as_str);
-        figures.count() > 0 && figures.are_amounts() && (figures.has_mark || headings::names_amount(heading))
+        figures.count() > 0
+            && figures.are_amounts()
+            && !self.is_code(place)
+            && (figures.has_mark || headings::names_amount(heading))
     }
 
     /// What the amounts tell about the decimal mark: those of columns that are taken for amounts, or else all.
     pub(super) fn evidence(&self) -> Evidence {
         let named: Vec<usize> =
             self.found.iter().filter(|(heading, _)| heading.is_amount()).map(|(_, place)| *place).collect();
+        let known: Vec<usize> = self.found.iter().map(|(_, place)| *place).collect();
         let mut evidence = Evidence::default();
         for (line, row) in self.rows.iter().enumerate() {
             for (place, text) in row.iter().enumerate() {
-                if named.is_empty() || named.contains(&place) {
+                if named.contains(&place) || named.is_empty() && !self.is_code(place) && !known.contains(&place) {
                     self.reader.measure(text, line as u64, &mut evidence);
                 }
             }
@@ -274,7 +295,14 @@ fn header_place(records: &[Vec<String>]) -> usize {
     let best = searched.max_by_key(|(place, record)| (known(record), std::cmp::Reverse(*place)));
     match best {
         Some((place, record)) if known(record) > 1 => place,
-        _ => records.iter().position(|record| record.len() == usual_width(records)).unwrap_or(0),
+        _ => {
+            let width = usual_width(records);
+            let filled = |record: &Vec<String>| record.iter().filter(|cell| !cell.trim().is_empty()).count();
+            let most = records.iter().take(100).filter(|record| record.len() == width).map(filled).max().unwrap_or(0);
+            // Titles fill a cell or two of their record.
+            let is_heading = |record: &Vec<String>| record.len() == width && filled(record) * 2 >= most.max(2);
+            records.iter().position(is_heading).unwrap_or(0)
+        }
     }
 }
 
@@ -314,11 +342,6 @@ fn is_rule(row: &[String]) -> bool {
 
 fn first_cell(row: &[String]) -> Option<&str> {
     row.iter().map(|cell| cell.trim()).find(|cell| !cell.is_empty())
-}
-
-fn is_total(cell: &str) -> bool {
-    let cell = cell.to_lowercase();
-    TOTALS.iter().any(|word| cell.starts_with(word))
 }
 
 /// Whether a period is one that books are kept of; a number of eight digits may be anything.

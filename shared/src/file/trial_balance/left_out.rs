@@ -12,6 +12,8 @@ use crate::{
     },
 };
 
+/// Totals that are remembered.
+const MOST_TOTALS: usize = 1_000;
 /// Rules that warnings name.
 const NAMED: usize = 20;
 
@@ -38,8 +40,9 @@ pub struct LeftOut {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     rules: BTreeMap<Rule, Counted>,
-    /// The last row that calls itself the total of the file: its line and both of its sides.
-    total: Option<(u64, [Amount; 2])>,
+    /// Rows that call themselves totals and whose sides are equal, as those of a whole trial balance: their lines and
+    /// both sides.
+    totals: Vec<(u64, [Amount; 2])>,
 }
 
 #[derive(Debug, Default)]
@@ -75,28 +78,40 @@ impl Money {
     }
 }
 
-/// Texts with which the row of a file's own total begins, in lower case.
-const TOTALS: [&str; 13] = [
+/// Texts with which the row of a file's own total begins, in lower case, and with which it ends.
+const TOTALS: [&str; 16] = [
     "total",
-    "totals",
     "grand total",
-    "total general",
     "summe",
     "gesamt",
-    "gesamtsumme",
     "totale",
     "totaal",
     "suma",
+    "summa",
+    "sum",
+    "razem",
+    "итого",
+    "toplam",
+    "yhteensä",
+    "i alt",
     "合計",
     "合计",
-    "总计",
 ];
+const TOTAL_ENDS: [&str; 3] = ["合計", "合计", "总计"];
 
-/// Whether a row calls itself the total of the file.
+/// Whether a cell calls its row a total.
+pub fn names_total(cell: &str) -> bool {
+    let cell = cell.trim().to_lowercase();
+    let begins = |word: &str| {
+        let rest = cell.strip_prefix(word).map(|rest| rest.trim_start_matches('s'));
+        rest.is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
+    };
+    TOTALS.iter().any(|word| begins(word)) || TOTAL_ENDS.iter().any(|word| cell.ends_with(word))
+}
+
+/// Whether a row calls itself a total.
 fn is_total(values: &Values<'_>) -> bool {
-    let first = values.record.iter().map(str::trim).find(|cell| !cell.is_empty()).unwrap_or_default();
-    let first = first.trim_end_matches(':').to_lowercase();
-    TOTALS.contains(&first.as_str())
+    values.record.iter().map(str::trim).find(|cell| !cell.is_empty()).is_some_and(names_total)
 }
 
 impl Tally {
@@ -104,8 +119,10 @@ impl Tally {
     pub(super) fn add(&mut self, rule: Rule, values: &Values<'_>, amounts: &mut AmountContext<'_>) {
         if is_total(values)
             && let Some(sides) = values.amount_source(0).and_then(|source| source.both_sides(values, amounts))
+            && sides[0] == sides[1]
+            && self.totals.len() < MOST_TOTALS
         {
-            self.total = Some((values.record.line, sides));
+            self.totals.push((values.record.line, sides));
         }
         let counted = self.rules.entry(rule).or_default();
         counted.rows += 1;
@@ -144,17 +161,19 @@ impl Tally {
 impl Tally {
     /// What is wrong with the file's own total, if it has one: the rows that load must come to it.
     pub(super) fn wrong_total(&self, sides: [Option<Amount>; 2]) -> Option<String> {
-        let (line, own) = self.total?;
+        // Those of groups may stand beside it; the largest is that of the file.
+        if self.totals.iter().any(|(_, own)| sides == own.map(Some)) {
+            return None;
+        }
+        let (line, own) = *self.totals.iter().max_by_key(|(_, [debit, _])| *debit)?;
         let shown = |side: Option<Amount>| side.map_or_else(|| "more than 18 digits".to_owned(), |sum| sum.to_string());
         let ([debit, credit], [own_debit, own_credit]) = (sides, own);
-        (sides != own.map(Some)).then(|| {
-            format!(
-                "line {line} is the file's own total, debit {own_debit} and credit {own_credit}; the rows that load have \
-                 debit {} and credit {}",
-                shown(debit),
-                shown(credit)
-            )
-        })
+        Some(format!(
+            "line {line} is the file's own total, debit {own_debit} and credit {own_credit}; the rows that load have \
+             debit {} and credit {}",
+            shown(debit),
+            shown(credit)
+        ))
     }
 }
 

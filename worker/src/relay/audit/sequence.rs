@@ -1,4 +1,5 @@
-//! Gives events their places in the chains.
+//! Gives events their places in the chains. A place is committed before MongoDB sees the event, so that the same event
+//! has the same number and hash however often it is delivered.
 
 use std::collections::HashMap;
 
