@@ -40,7 +40,7 @@ pub struct LeftOut {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     rules: BTreeMap<Rule, Counted>,
-    /// Rows that call themselves totals and whose sides are equal, as those of a whole trial balance: their lines and
+    /// Rows that call themselves totals and whose sides are equal and not nil, as those of a whole trial balance: their lines and
     /// both sides.
     totals: Vec<(u64, [Amount; 2])>,
 }
@@ -120,6 +120,7 @@ impl Tally {
         if is_total(values)
             && let Some(sides) = values.amount_source(0).and_then(|source| source.both_sides(values, amounts))
             && sides[0] == sides[1]
+            && sides[0] != Amount::ZERO
             && self.totals.len() < MOST_TOTALS
         {
             self.totals.push((values.record.line, sides));

@@ -52,6 +52,7 @@ fn a_files_own_total_is_held_against_the_rows_that_load() {
         warnings.into_iter().find(|warning| warning.contains("own total"))
     };
     assert_eq!(warned("1,5,\n2,,5\nTotal,5,5\n"), None);
+    assert_eq!(warned("1,5,\n2,,5\nTotal,0,0\n"), None, "a nil says nothing");
     assert_eq!(
         warned("Group,5,\n1,5,\n2,,10\nTotal,5,5\n").as_deref(),
         Some("line 5 is the file's own total, debit 5 and credit 5; the rows that load have debit 10 and credit 10")
