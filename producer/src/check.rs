@@ -2,6 +2,8 @@
 
 pub(crate) mod file;
 mod fit;
+mod groups;
+mod other_amounts;
 mod preview;
 mod report;
 mod suggest;

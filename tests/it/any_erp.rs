@@ -6,6 +6,7 @@ use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
 use crate::{
+    hostile_files::workbooks::Workbook,
     stack::checkout,
     world::{World, csv, job, with},
 };
@@ -350,6 +351,11 @@ async fn no_profile_is_chosen_under_which_rows_are_bad_or_figures_differ() {
     assert!(added.contains("it adds up rows whatever stands in \"Ledger\" (0L, 2L)"), "{added}");
     let told = check(several, &["--source", "added"]).await.expect(0).stdout;
     assert!(told.contains("ADDED UP? rows of one account are added up whatever stands in \"Ledger\""), "{told}");
+    // A line with two accounts has each of its cells once.
+    let both = format!("repeated_keys = 'sum'\n[contra]\naccount_code = 'Contra'\n{common}balance = 'Amount'\n");
+    std::fs::write(sources.join("both.toml"), both).unwrap();
+    let once = check("Acct,Contra,Amount,Tax\n1,2,3.50,0.50\n", &["--source", "both"]).await.expect(0).stdout;
+    assert!(once.contains("not loaded as the balance: \"Tax\": 1 amounts that sum to 0.5"), "{once}");
     let groups = check("Acct,Closing\n1,5.00\n11,5.00\n2,-5.00\n21,-5.00\n", &["--source", "closing"]).await;
     let groups = groups.expect(0).stdout;
     assert!(groups.contains("COUNTED TWICE? 2 accounts are the sum of those below: 1, 2"), "{groups}");
@@ -368,6 +374,69 @@ async fn no_profile_is_chosen_under_which_rows_are_bad_or_figures_differ() {
     let empty =
         check("Acct,Closing,Movement\n1,3.50,1.00\n2,-3.50,2.00\n", &["--source", "movement"]).await.expect(1).stdout;
     assert!(empty.contains("2 rows left out by drop Acct matches '^\\d'"), "{empty}");
+}
+
+/// What a profile takes from the job, and the classes of all accounts.
+const OF_THE_JOB: &str = "[columns]\nentity = { message = 'entity' }\nperiod = { message = 'period' }\n\
+                          account_code = 'Acct'\naccount_name = 'Acct'\nbs_pl = { value = 'BS' }\n\
+                          status = { value = 'Assets' }\n";
+
+#[tokio::test]
+async fn a_worker_refuses_what_a_profile_would_read_wrongly_and_tells_what_it_doubts() {
+    let (world, worker) = World::with_worker().await;
+    let sources = world.path().join("sources");
+    std::fs::create_dir(&sources).unwrap();
+    let sides = "[balance]\ndebit = 'Dr'\ncredit = 'Cr'\nsigned = false\n";
+    let rules = "[rows]\nrefuse = [{ column = 'Storno', is_not = ['', '0'] }]\nsame = ['Ledger']\n\
+                 drop = [{ column = 'Acct', is = 'Total' }]\n[amounts]\ndecimal = ','\n";
+    std::fs::write(sources.join("guarded.toml"), format!("{rules}{sides}{OF_THE_JOB}")).unwrap();
+    let double = format!("[amounts]\ndecimals = 2\n{OF_THE_JOB}balance = 'Amount'\n");
+    std::fs::write(sources.join("doubles.toml"), double).unwrap();
+    drop(worker);
+    let _worker = world.worker(&[("AURA_SOURCES_DIR", sources.to_str().unwrap())]).await;
+    let guarded = |file: &str| with(job(file, "A", "2022-06"), json!({"source": "guarded"}));
+
+    let bad = "Acct;Dr;Cr;Storno;Ledger\n1;5,00;;;0L\n2;;5,00;1;0L\n3;;5,00;0;2L\n";
+    let failed = world.ends("failed", guarded(&world.write("bad.csv", bad))).await;
+    assert_eq!((&failed["error"]["code"], &failed["error"]["rows_total"]), (&json!("row_invalid"), &json!(2)));
+    let columns: Vec<&Value> = failed["error"]["rows"].as_array().unwrap().iter().map(|row| &row["column"]).collect();
+    assert_eq!(columns, ["Storno", "Ledger"], "{failed:#}");
+    assert_eq!(world.slice("A", "2022-06").await.0, 0);
+
+    // A group beside its account, and amounts whose comma may be one of thousands.
+    let doubtful = "Acct;Dr;Cr;Storno;Ledger\nGroup;5,000;;;0L\n1;5,000;;;0L\n2;;10,000;;0L\nTotal;5,000;5,000;;0L\n";
+    let loaded = world.ends("success", guarded(&world.write("doubtful.csv", doubtful))).await;
+    let warnings: Vec<&str> = loaded["warnings"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+    for told in [
+        "line 5 is the file's own total, debit 5 and credit 5; the rows that load have debit 10 and credit 10",
+        "all 3 amounts with a decimal comma have three digits behind it: if it is the mark of thousands, they are a \
+         thousand times too small",
+    ] {
+        assert!(warnings.contains(&told), "{told}: {warnings:#?}");
+    }
+
+    let cell = |column: char, row: u32, text: &str| format!(r#"<c r="{column}{row}" t="str"><v>{text}</v></c>"#);
+    let number = |row: u32, number: &str| format!(r#"<c r="B{row}"><v>{number}</v></c>"#);
+    let row = |row: u32, cells: String| format!(r#"<row r="{row}">{cells}</row>"#);
+    let sheet = [
+        row(1, cell('A', 1, "Acct") + &cell('B', 1, "Amount")),
+        row(2, cell('A', 2, "10") + &number(2, "14749.500000000002")),
+        row(3, cell('A', 3, "20") + &number(3, "-14749.5")),
+        row(4, cell('A', 4, "30") + &number(4, "1.8189894035458565E-12")),
+    ];
+    let file = world.write("doubles.xlsx", Workbook::of_sheet(&sheet.concat()).packed());
+    let asked = with(job(&file, "B", "2022-06"), json!({"source": "doubles", "require_balanced": true}));
+    let loaded = world.ends("success", asked).await;
+    let told = "numbers of the workbook that were read as the decimal that they mean: 2; the largest difference is \
+                0.000000000002";
+    assert!(loaded["warnings"].as_array().unwrap().contains(&json!(told)), "{loaded:#}");
+    let balances =
+        [("10", "14749.5"), ("20", "-14749.5"), ("30", "0")].map(|(code, sum)| (code.to_owned(), sum.to_owned()));
+    assert_eq!(world.balances("B", "2022-06").await, balances);
+    let precise = sheet.concat().replace("14749.500000000002", "14749.505");
+    let precise = world.write("precise.xlsx", Workbook::of_sheet(&precise).packed());
+    let refused = with(job(&precise, "B", "2022-07"), json!({"source": "doubles"}));
+    assert_eq!(world.ends("failed", refused).await["error"]["code"], "row_invalid");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use shared::{
 };
 use tests::random::Random;
 
-use crate::{reading::request, world::World};
+use crate::{hostile_files::workbooks::Workbook, reading::request, world::World};
 
 const LEDGERS: u64 = 60;
 
@@ -252,7 +252,7 @@ async fn no_completed_draft_loads_other_figures_than_the_ledgers_or_those_it_ann
 }
 
 /// A file in each of the forms that a draft finds, and what it must say of it.
-const FORMS: [(&str, &[&str]); 9] = [
+const FORMS: [(&str, &[&str]); 10] = [
     (
         // Without headings, and an entity's column that is filled beside one that is not.
         "1000,Cash,5.50\n2000,Debt,-5.50\n",
@@ -314,6 +314,11 @@ const FORMS: [(&str, &[&str]); 9] = [
             "decimal = \".\"",
         ],
     ),
+    (
+        // Postings of one account that are equal are no groups.
+        "Account No.,Account Name,Balance\n10,Cash,5.50\n10,Cash,5.50\n20,Debt,-5.50\n20,Debt,-5.50\n",
+        &["repeated_keys = \"?\"   # 2 of 4 rows", "\n[amounts]\ndecimal = \".\"\n\n[columns]"],
+    ),
 ];
 
 #[tokio::test]
@@ -325,5 +330,43 @@ async fn a_draft_finds_what_is_there() {
         for told in says {
             assert!(draft.contains(told), "{told}\n--- in ---\n{draft}\n--- of ---\n{text}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_draft_asks_which_sheet_is_meant_and_names_those_that_it_did_not_read() {
+    let world = World::new().await;
+    let row = |cells: [&str; 3]| {
+        let cells = cells.map(|text| format!(r#"<c t="str"><v>{text}</v></c>"#));
+        format!("<row>{}</row>", cells.concat())
+    };
+    let sheet = |balance: &str| {
+        let rows = [row(["Account No.", "Account Name", "Balance"]), row(["10", "Cash", balance])];
+        format!("<worksheet><sheetData>{}</sheetData></worksheet>", rows.concat())
+    };
+    const OFFICE: &str = "http://schemas.openxmlformats.org/officeDocument/2006/relationships";
+    let (mut sheets, mut links) = (String::new(), String::new());
+    for (number, name) in ["Notes", "June", "July", "Gone"].iter().enumerate() {
+        sheets += &format!(r#"<sheet name="{name}" sheetId="{number}" r:id="r{number}"/>"#);
+        links += &format!(r#"<Relationship Id="r{number}" Type="{OFFICE}/worksheet" Target="worksheets/{name}.xml"/>"#);
+    }
+    let book = format!(r#"<workbook xmlns:r="{OFFICE}"><sheets>{sheets}</sheets></workbook>"#);
+    let notes = format!("<worksheet><sheetData>{}</sheetData></worksheet>", row(["As of June", "", ""]));
+    let workbook = Workbook::of_sheet("")
+        .part("xl/workbook.xml", book)
+        .part("xl/_rels/workbook.xml.rels", format!("<Relationships>{links}</Relationships>"))
+        .part("xl/worksheets/Notes.xml", notes)
+        .part("xl/worksheets/June.xml", sheet("5.50"))
+        .part("xl/worksheets/July.xml", sheet("7.50"));
+    let file = world.write("a.xlsx", workbook.packed());
+    let draft = world.producer(&["check", &file, "--suggest"]).await.expect(0).stdout;
+    for told in [
+        "sheet = \"?\"   # the name of the sheet to load",
+        "#   \"June\": 1 rows below Account No., Account Name, Balance",
+        "#   \"July\": 1 rows below",
+        "# The sheet \"Gone\" was not looked at.",
+        "balance = \"Balance\"",
+    ] {
+        assert!(draft.contains(told), "{told}\n{draft}");
     }
 }

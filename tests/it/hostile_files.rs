@@ -5,7 +5,7 @@ mod budget;
 mod delimited;
 mod memory;
 mod paths;
-mod workbooks;
+pub(crate) mod workbooks;
 
 use serde_json::json;
 

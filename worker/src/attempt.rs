@@ -136,6 +136,9 @@ impl<'a> Attempt<'a> {
     /// The receipt of a job whose rows are loaded.
     pub(crate) fn success(&self, checked: &CheckedSlice, applied: &Applied) -> Receipt {
         let mut warnings = checked.warnings.clone();
+        if checked.failed > 0 {
+            warnings.push(format!("bad rows were put aside: {}", checked.failed));
+        }
         if applied.absent > 0 {
             warnings.push(format!("accounts that the file lacks were left standing: {}", applied.absent));
         }

@@ -19,7 +19,7 @@ use shared::{
     sources::Sources,
 };
 
-use super::{file::open, preview::OtherAmounts, rows};
+use super::{file::open, other_amounts::OtherAmounts, rows};
 use crate::errors::CommandError;
 
 /// Rows by which a profile's slices are found.

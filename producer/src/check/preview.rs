@@ -17,6 +17,11 @@ use shared::{
     message::failure::{BadRow, Failure},
 };
 
+use super::{
+    groups::groups,
+    other_amounts::{OtherAmounts, OtherColumn},
+};
+
 /// Rows that are shown.
 const SHOWN: usize = 5;
 /// Bad rows that are shown as they stand in the file.
@@ -44,7 +49,7 @@ pub(super) struct Preview {
     known: Vec<String>,
     reader: AmountReader,
     /// Columns that no rule names, by their places.
-    others: Option<BTreeMap<usize, Other>>,
+    others: Option<BTreeMap<usize, OtherColumn>>,
     /// Columns by which rows of one account may differ, by their places: their names and first texts.
     dividing: BTreeMap<usize, (String, BTreeSet<String>)>,
 }
@@ -62,29 +67,6 @@ pub(super) struct BadCell {
     /// The file's own name of the column.
     pub(super) column: String,
     pub(super) text: String,
-}
-
-/// A column of the file that no rule names, and what its cells are as amounts.
-#[derive(Debug, Default)]
-struct Other {
-    name: String,
-    amounts: u64,
-    texts: u64,
-    /// Amounts among them that the profile cannot read.
-    unread: u64,
-    sum: Sum,
-    /// Whether one has a sign or a decimal mark.
-    has_mark: bool,
-    /// Whether one is not the balance of its row.
-    differs: bool,
-}
-
-/// A column of the file that holds amounts and is not loaded.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct OtherAmounts {
-    pub(super) column: String,
-    pub(super) amounts: u64,
-    pub(super) sum: Option<Amount>,
 }
 
 /// A row as it would be loaded.
@@ -132,56 +114,6 @@ pub(super) struct Figures {
     /// The sums by class; the blank one has an empty name.
     pub(super) by_bs_pl: BTreeMap<String, Option<Amount>>,
     pub(super) by_status: BTreeMap<String, Option<Amount>>,
-}
-
-/// The codes of accounts that are the sum of the deepest ones whose codes begin with theirs, of accounts that are
-/// sorted by company and code. One alone may be chance.
-pub(super) fn groups_of<'a>(accounts: &[(&'a str, &'a str, i128)]) -> Vec<&'a str> {
-    let below = |place: usize| {
-        let (company, code, _) = accounts[place];
-        accounts[place + 1..].iter().take_while(move |(other, longer, _)| *other == company && longer.starts_with(code))
-    };
-    let is_deepest = |place: usize| below(place).next().is_none();
-    let mut groups = Vec::new();
-    for (place, (_, code, balance)) in accounts.iter().enumerate() {
-        let deepest = (place + 1..=place + below(place).count()).filter(|place| is_deepest(*place));
-        let (count, sum) = deepest.fold((0_u32, 0_i128), |(count, sum), place| (count + 1, sum + accounts[place].2));
-        if count > 0 && sum == *balance && sum != 0 {
-            groups.push(*code);
-        }
-    }
-    if groups.len() > 1 { groups } else { Vec::new() }
-}
-
-/// Whether a cell is a figure with a sign, a decimal mark or a currency beside it, however it is written.
-fn is_figure(cell: &str) -> bool {
-    let is_beside = |c: char| c.is_alphabetic() || c.is_whitespace() || "€$£¥₹=.".contains(c);
-    let figure = cell.trim_start_matches(is_beside).trim_end_matches(is_beside);
-    // A text that merely holds a number, such as a date or a document, has letters between or more parts.
-    let marks = figure.chars().filter(|c| matches!(c, '.' | ',')).count();
-    let letters = cell.chars().filter(|c| c.is_alphabetic()).count();
-    // Letters that touch the digits make a code, unless a decimal mark says otherwise.
-    let stands_apart = figure.len() < cell.len()
-        && (cell.contains(char::is_whitespace) || cell.contains(['€', '$', '£', '¥', '₹', '=']));
-    let digits = figure.chars().filter(char::is_ascii_digit).count();
-    let others = figure.chars().all(|c| c.is_ascii_digit() || ".,'\u{a0} \u{202f}-+()".contains(c));
-    digits > 0 && others && letters <= 3 && (marks > 0 || stands_apart) && !looks_like_date(figure)
-}
-
-/// Whether it is three groups of digits, as a date.
-fn looks_like_date(figure: &str) -> bool {
-    let groups: Vec<&str> = figure.split(['.', '-']).collect();
-    groups.len() == 3 && groups.iter().all(|group| group.bytes().all(|byte| byte.is_ascii_digit()) && group.len() != 3)
-}
-
-impl OtherAmounts {
-    /// What a person is told of it.
-    pub(super) fn told(&self) -> String {
-        match self.sum {
-            Some(sum) => format!("{:?}: {} amounts that sum to {sum}", self.column, self.amounts),
-            None => format!("{:?}: {} amounts, of which the profile cannot tell the sum", self.column, self.amounts),
-        }
-    }
 }
 
 impl Preview {
@@ -241,18 +173,7 @@ impl Preview {
 
     /// The columns that hold amounts which are not those of the balance, and that no rule names.
     pub(super) fn other_amounts(&self) -> Vec<OtherAmounts> {
-        let others = self.others.iter().flat_map(BTreeMap::values);
-        let are_amounts = |other: &&Other| {
-            let looks = other.has_mark || super::suggest::names_amount(&other.name);
-            let is_code = super::suggest::names_code(&other.name);
-            other.differs && other.amounts > 0 && other.texts * 10 <= other.amounts && looks && !is_code
-        };
-        let told = others.filter(are_amounts).map(|other| OtherAmounts {
-            column: other.name.clone(),
-            amounts: other.amounts,
-            sum: other.sum.total().filter(|_| other.unread == 0),
-        });
-        told.collect()
+        self.others.iter().flat_map(BTreeMap::values).filter_map(OtherColumn::amounts).collect()
     }
 
     /// Columns that tell rows of one account apart, which are added up all the same: their names and first texts.
@@ -264,16 +185,13 @@ impl Preview {
         told.collect()
     }
 
-    /// Accounts that are the sum of those whose codes begin with theirs: groups, which count twice.
+    /// Accounts that are the sum of those whose codes begin with theirs.
     pub(super) fn groups(&self) -> Vec<&str> {
-        let codes: Vec<(&str, &str, i128)> = self
-            .accounts
-            .iter()
-            .filter_map(|((company, code), account)| {
-                Some((company.as_str(), code.as_str(), account.balance.total()?.units()))
-            })
-            .collect();
-        groups_of(&codes)
+        let accounts = self.accounts.iter();
+        let balances = accounts.filter_map(|((company, code), account)| {
+            Some(((company.as_str(), code.as_str()), account.balance.total()?))
+        });
+        groups(&balances.collect())
     }
 
     /// All accounts, by their codes.
@@ -289,6 +207,27 @@ impl Preview {
             balance: account.balance.total(),
         });
         listed.collect()
+    }
+}
+
+impl Preview {
+    /// Finds the columns that no rule names, once the file's columns are known.
+    fn begin(&mut self, layout: &Layout) {
+        let columns = &layout.columns;
+        let unknown = || columns.names.iter().enumerate().filter(|(_, name)| columns.extra_columns.contains(name));
+        let others = unknown().filter(|(_, name)| !self.known.contains(&key_of(name)));
+        self.others = Some(others.map(|(place, name)| (place, OtherColumn::new(name.clone()))).collect());
+        if self.repeated != RepeatedKeys::Sum {
+            return;
+        }
+        let has_period = layout.origins().iter().any(|(target, _)| *target == "period");
+        let divides = |name: &str| {
+            let name = name.to_lowercase();
+            let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
+            has(&OF_BOOKS) || !has_period && has(&OF_PERIODS)
+        };
+        let dividing = unknown().filter(|(_, name)| divides(name));
+        self.dividing = dividing.map(|(place, name)| (place, (name.clone(), BTreeSet::new()))).collect();
     }
 }
 
@@ -343,52 +282,17 @@ impl RowSink for Preview {
     }
 
     fn seen(&mut self, record: &Record<'_>, layout: &Layout, decimal: DecimalMark, balance: Option<Amount>) {
-        let others = self.others.get_or_insert_with(|| {
-            let columns = &layout.columns;
-            let is_open = |place: &usize| {
-                let name = &columns.names[*place];
-                columns.extra_columns.contains(name) && !self.known.contains(&key_of(name))
-            };
-            let unknown = (0..columns.names.len()).filter(is_open);
-            let has_period = layout.origins().iter().any(|(target, _)| *target == "period");
-            if self.repeated == RepeatedKeys::Sum {
-                let divides = |name: &str| {
-                    let name = name.to_lowercase();
-                    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
-                    has(&OF_BOOKS) || !has_period && has(&OF_PERIODS)
-                };
-                let columns = (0..columns.names.len()).filter(|place| {
-                    let name = &columns.names[*place];
-                    columns.extra_columns.contains(name) && divides(name)
-                });
-                self.dividing =
-                    columns.map(|place| (place, (layout.columns.names[place].clone(), BTreeSet::new()))).collect();
-            }
-            unknown.map(|place| (place, Other { name: columns.names[place].clone(), ..Other::default() })).collect()
-        });
+        if self.others.is_none() {
+            self.begin(layout);
+        }
         for (place, (_, texts)) in &mut self.dividing {
             if texts.len() < TEXTS {
                 texts.insert(record.get(*place).unwrap_or_default().trim().to_owned());
             }
         }
-        for (place, other) in others {
-            let cell = record.get(*place).unwrap_or_default().trim();
-            let read = self.reader.read(cell, if record.is_number(*place) { DecimalMark::Point } else { decimal });
-            match read {
-                // It may be written in a way that the profile does not know, beside amounts that it knows.
-                Err(_) if is_figure(cell) => {
-                    (other.amounts, other.unread) = (other.amounts + 1, other.unread + 1);
-                    (other.has_mark, other.differs) = (true, true);
-                }
-                Ok(None) => other.differs |= balance.is_some_and(|balance| balance != Amount::ZERO),
-                Ok(Some(amount)) => {
-                    other.amounts += 1;
-                    other.sum.add(amount);
-                    other.has_mark |= cell.contains(['.', ',', '-', '(', '\u{2212}', '△', '▲']);
-                    other.differs |= balance.unwrap_or_default() != amount;
-                }
-                Err(_) => other.texts += 1,
-            }
+        for (place, other) in self.others.iter_mut().flatten() {
+            let decimal = if record.is_number(*place) { DecimalMark::Point } else { decimal };
+            other.look(record.get(*place).unwrap_or_default().trim(), &self.reader, decimal, balance);
         }
     }
 

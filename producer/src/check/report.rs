@@ -1,6 +1,8 @@
-//! What `check` answers.
+//! What `check` answers: the figures, and their text for people.
 
-use std::{collections::BTreeMap, fmt};
+mod shown;
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use shared::{
@@ -16,22 +18,15 @@ use shared::{
         failure::{BadRow, ErrorCode, Failure, Stage},
         job::{Mode, SourceName},
     },
-    printable::line,
     slice::Slice,
 };
 
 use super::{
     file::FileFacts,
     fit::Fit,
-    preview::{BadCell, Figures, ListedAccount, OtherAmounts, Preview, ShownRow},
+    other_amounts::OtherAmounts,
+    preview::{BadCell, Figures, ListedAccount, Preview, ShownRow},
 };
-use crate::output::{count, or_dash, shortened, table};
-
-/// Bad rows that people are shown; programs get up to 1,000.
-const SHOWN: usize = 20;
-/// Slices that people are shown in the table, and of which they are told more; programs get all.
-const LISTED: usize = 200;
-const DETAILED: usize = 20;
 
 /// What the worker would make of a file.
 #[derive(Debug, Serialize)]
@@ -198,17 +193,16 @@ impl CheckedRows {
         asked: Asked,
     ) -> Self {
         let (entity, period) = (slice.entity.to_string(), slice.period.to_string());
-        let twice = match &read {
-            Ok((_, preview)) if preview.twice_total > 0 => {
-                let rows = preview.twice_total;
-                let reason =
-                    format!("rows whose account stands on an earlier line: {rows}, and repeated_keys is refuse");
-                Some(Failure::new(ErrorCode::DuplicateKey, Stage::Map, reason))
-            }
-            _ => None,
-        };
+        let twice = read.as_ref().map_or(0, |(_, preview)| preview.twice_total);
+        let twice = (twice > 0).then(|| {
+            let reason = format!(
+                "{twice} rows have the company_code and account_code of an earlier line; repeated_keys of the mapping \
+                 profile says whether they are added up, or the last counts"
+            );
+            Failure::new(ErrorCode::DuplicateKey, Stage::Write, reason)
+        });
         match read {
-            Ok((mut checked, mut preview)) => Self {
+            Ok((checked, mut preview)) => Self {
                 entity,
                 period,
                 loads: checked.failed <= asked.quarantine.unwrap_or(0)
@@ -225,13 +219,7 @@ impl CheckedRows {
                 ledger: preview.figures(),
                 balance_sum: Some(checked.balance_sum.to_string()),
                 decimal_mark: Some(checked.decimal.name()),
-                warnings: {
-                    // Here bad rows are looked at, and put aside only if that is asked for.
-                    if asked.quarantine.is_none() {
-                        checked.warnings.retain(|warning| !warning.starts_with("bad rows were put aside"));
-                    }
-                    checked.warnings
-                },
+                warnings: checked.warnings,
                 bad_rows: checked.rejected,
                 bad_lines: std::mem::take(&mut preview.raw),
                 bad_cells: std::mem::take(&mut preview.bad_cells),
@@ -275,229 +263,4 @@ impl CheckedRows {
             },
         }
     }
-}
-
-impl fmt::Display for Checked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {} bytes, SHA-256 {}", line(&self.file.path), self.file.bytes, self.file.fingerprint)?;
-        match self.fits.first() {
-            Some(best) => writeln!(f, "profile {}: fits best; it {}", self.source, line(&best.reason))?,
-            None => writeln!(f, "profile {}: as asked for", self.source)?,
-        }
-        for other in self.fits.iter().skip(1).filter(|fit| fit.fits) {
-            writeln!(f, "  also fits: {}, which {}", other.source, line(&other.reason))?;
-        }
-        if let Some(failure) = &self.failure {
-            return write!(f, "FAILS: {}", line(&failure.to_string()));
-        }
-        if let Some(dialect) = &self.dialect {
-            let mark = if dialect.byte_order_mark { " with a byte order mark" } else { "" };
-            match &dialect.sheet {
-                Some(sheet) => write!(f, "workbook, sheet {}", line(sheet))?,
-                None => write!(
-                    f,
-                    "{}{mark}, delimiter {}",
-                    or_dash(dialect.encoding),
-                    or_dash(dialect.delimiter.as_ref().map(|text| format!("{text:?}")))
-                )?,
-            }
-            if dialect.packing != "none" && dialect.packing != "xlsx" {
-                write!(f, ", packed as {}", dialect.packing)?;
-            }
-            match dialect.header_line {
-                Some(line) => writeln!(f, ", header on line {line}")?,
-                None => writeln!(f, ", no header")?,
-            }
-        }
-        writeln!(f, "fills {}", self.filled_columns.join(", "))?;
-        if let Some(columns) = self.origins.get("balance") {
-            writeln!(f, "reads the balance from {}, as the profile says", line(&columns.join(" and ")))?;
-        }
-        if !self.extra_columns.is_empty() {
-            writeln!(f, "loads no column of the ledger from {}", shortened(&self.extra_columns.join(", "), 300))?;
-        }
-        for fault in self.unclear.iter().chain(&self.strangers).take(SHOWN) {
-            writeln!(f, "NO SLICE: {}", line(fault))?;
-        }
-        if self.slices.is_empty() || self.rows == 0 {
-            writeln!(f, "NO ROWS: no row is of any slice that was asked for")?;
-            for (rule, rows) in &self.left_out {
-                writeln!(f, "  {} left out by {}", count(*rows as usize, "row"), line(rule))?;
-            }
-        }
-        let mut slices =
-            table(["entity", "period", "loads", "rows", "accounts", "bad", "left out", "balance sum", "amounts"]);
-        for slice in self.slices.iter().take(LISTED) {
-            slices.add_row([
-                slice.entity.clone(),
-                slice.period.clone(),
-                if slice.loads { "yes" } else { "NO" }.to_owned(),
-                slice.rows.to_string(),
-                slice.accounts.to_string(),
-                (slice.failed + slice.repeated_keys_total).to_string(),
-                (slice.left_out + slice.without_key).to_string(),
-                or_dash(slice.balance_sum.as_ref()),
-                or_dash(slice.decimal_mark),
-            ]);
-        }
-        writeln!(f, "\n{slices}")?;
-        let totals = &self.totals;
-        if totals.slices > LISTED {
-            writeln!(f, "and {} more; --json has all", count(totals.slices - LISTED, "slice"))?;
-        }
-        if totals.slices > 1 {
-            writeln!(
-                f,
-                "in all: {}, {} of which would fail; {}, {}; debit {}, credit {}, sum {}",
-                count(totals.slices, "slice"),
-                totals.failing,
-                count(totals.rows as usize, "row"),
-                count(totals.accounts, "account"),
-                or_dash(totals.debit),
-                or_dash(totals.credit),
-                or_dash(totals.balance_sum)
-            )?;
-        }
-        let (failing, loading): (Vec<_>, Vec<_>) = self.slices.iter().partition(|slice| !slice.loads);
-        let mut detailed = failing.into_iter().chain(loading);
-        detailed.by_ref().take(DETAILED).try_for_each(|slice| slice.details(f))?;
-        match detailed.count() {
-            0 => Ok(()),
-            more => {
-                writeln!(f, "\n{} more are not shown here; --entity and --period look at one", count(more, "slice"))
-            }
-        }
-    }
-}
-
-impl CheckedRows {
-    fn details(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\n{} {}", self.entity, self.period)?;
-        if let Some(failure) = &self.failure {
-            writeln!(f, "  FAILS: {}", line(&failure.to_string()))?;
-        }
-        for row in &self.first_rows {
-            let name = row.account_name.as_deref().unwrap_or_default();
-            writeln!(
-                f,
-                "  line {}: {} {} {} = {}",
-                row.line,
-                line(&row.company_code),
-                line(&row.account_code),
-                shortened(name, 40),
-                row.balance
-            )?;
-        }
-        if let Some(profile) = &self.data_profile {
-            let stats = &profile.balance_stats;
-            writeln!(
-                f,
-                "  balances: {} blank, {} near zero; min {}, max {}, median {}",
-                profile.blank_balances,
-                profile.zero_balance_accounts,
-                or_dash(stats.min.clone()),
-                or_dash(stats.max.clone()),
-                or_dash(stats.median.clone())
-            )?;
-        }
-        if self.failure.is_none() || self.ledger.balance_sum.is_some() {
-            let Figures { balance_sum, debit, credit, by_bs_pl, by_status } = &self.ledger;
-            let (debit, credit, sum) = (or_dash(*debit), or_dash(*credit), or_dash(*balance_sum));
-            let what = if self.loads { "the ledger would hold" } else { "its good rows come to" };
-            writeln!(f, "  {what}: debit {debit}, credit {credit}, sum {sum}")?;
-            for (name, classes) in [("bs_pl", by_bs_pl), ("status", by_status)] {
-                let shown: Vec<_> = classes
-                    .iter()
-                    .take(SHOWN)
-                    .map(|(class, sum)| {
-                        let class = if class.is_empty() { "(blank)" } else { class };
-                        format!("{class} {}", or_dash(*sum))
-                    })
-                    .collect();
-                writeln!(f, "  by {name}: {}", shortened(&shown.join(", "), 400))?;
-            }
-        }
-        if let Some(profile) = &self.data_profile {
-            let nil = &profile.nil_check;
-            let answer = if nil.balanced { "balanced" } else { "NOT balanced" };
-            writeln!(f, "  nil check: {answer}, the rows sum to {} (tolerance {})", nil.sum, nil.tolerance)?;
-        }
-        for other in &self.other_amounts {
-            writeln!(f, "  not loaded as the balance: {}", line(&other.told()))?;
-        }
-        for column in &self.added_up_across {
-            writeln!(f, "  ADDED UP? rows of one account are added up whatever stands in {}", shortened(column, 200))?;
-        }
-        if !self.groups.is_empty() {
-            let shown = self.groups.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-            writeln!(
-                f,
-                "  COUNTED TWICE? {} the sum of those below: {}",
-                match self.groups.len() {
-                    1 => "1 account is".to_owned(),
-                    more => format!("{more} accounts are"),
-                },
-                shortened(&shown, 300)
-            )?;
-        }
-        for account in &self.listed_accounts {
-            writeln!(
-                f,
-                "  {} {} {} = {}",
-                line(&account.company_code),
-                line(&account.account_code),
-                shortened(account.account_name.as_deref().unwrap_or_default(), 40),
-                or_dash(account.balance)
-            )?;
-        }
-        for warning in &self.warnings {
-            writeln!(f, "  note: {}", shortened(warning, 400))?;
-        }
-        let bad: Vec<&BadRow> = self.bad_rows.iter().chain(&self.repeated_keys).collect();
-        for row in bad.iter().take(SHOWN) {
-            match &row.column {
-                Some(column) => writeln!(f, "  BAD: line {}, {}: {}", row.line, line(column), line(&row.reason))?,
-                None => writeln!(f, "  BAD: line {}: {}", row.line, line(&row.reason))?,
-            }
-            for cell in self.bad_cells.get(&row.line).into_iter().flatten().take(SHOWN) {
-                writeln!(f, "       {} of the file is {:?}", line(&cell.column), shortened(&cell.text, 100))?;
-            }
-            if let Some(raw) = self.bad_lines.get(&row.line) {
-                writeln!(f, "       it reads {}", shortened(raw, 200))?;
-                if let Some(hint) = hint(row, raw) {
-                    writeln!(f, "       {hint}")?;
-                }
-            }
-        }
-        let total = self.failed as usize + self.repeated_keys_total as usize;
-        if total > SHOWN {
-            writeln!(f, "  and {}; --json lists up to 1,000", count(total - SHOWN, "more bad row"))?;
-        }
-        Ok(())
-    }
-}
-
-/// What of a mapping profile would make a bad row good, where that can be told.
-fn hint(row: &BadRow, raw: &str) -> Option<&'static str> {
-    let reason = row.reason.as_str();
-    if reason.contains("fields where the header has") {
-        return Some("long_records or short_records of [text] say what a record of another length is");
-    }
-    if reason.ends_with("is not a decimal number") {
-        return if raw.contains(['$', '€', '£', '¥', '₹']) {
-            Some("a sign of a currency is named by currency of [amounts]")
-        } else {
-            Some("texts that mean empty are named by empty of [amounts]; totals and titles are left out by [rows]")
-        };
-    }
-    if reason.contains("fractional digits") {
-        return Some("decimals of [amounts] says what the numbers of a workbook, which are doubles, mean");
-    }
-    if reason.starts_with("is in no entry of the mapping profile's map") {
-        return Some("add the text to the map, or say otherwise = for all that it lacks");
-    }
-    if row.column.as_deref() == Some("account_code") && reason.ends_with("is blank") {
-        return Some("without_key = \"skip\" under [rows] leaves out, and counts, what has no account");
-    }
-    None
 }

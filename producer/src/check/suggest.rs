@@ -6,6 +6,7 @@ mod amounts;
 mod cells;
 mod columns;
 mod headings;
+mod sections;
 mod sides;
 mod table;
 
@@ -16,7 +17,6 @@ use std::{
 
 use serde::Serialize;
 use shared::{
-    amount::Amount,
     file::{dialect::FileLimits, mapping_profile::MappingProfile},
     message::{
         failure::{ErrorCode, Failure, Stage},
@@ -24,14 +24,11 @@ use shared::{
     },
 };
 
-pub(super) use self::headings::{names_amount, names_code};
-use self::{
-    amounts::{Amounts, Candidate, Reading},
-    cells::{Cells, cells},
-    headings::Heading,
-    table::{CURRENCY, EMPTY, MARKS, Table},
+use self::{amounts::Amounts, cells::cells, sections::Sections, table::Table};
+pub(super) use self::{
+    headings::{names_amount, names_code},
+    table::CURRENCY,
 };
-use super::preview::groups_of;
 
 /// A draft, as TOML.
 #[derive(Serialize)]
@@ -77,304 +74,6 @@ fn settled(line: &str) -> Option<&str> {
         Some(("credit_values", _)) => Some("credit_values = [\"C\"]"),
         Some(_) => None,
     }
-}
-
-/// The sections of a draft.
-struct Sections<'a> {
-    cells: &'a Cells,
-    table: &'a Table,
-    amounts: &'a Amounts,
-}
-
-impl Sections<'_> {
-    fn write(&self, toml: &mut String) -> fmt::Result {
-        self.top(toml)?;
-        self.text(toml)?;
-        self.rows(toml)?;
-        self.amounts(toml)?;
-        self.balance(toml)?;
-        self.contra(toml)?;
-        columns::write(toml, self.table, self.amounts)
-    }
-
-    fn top(&self, toml: &mut String) -> fmt::Result {
-        let table = self.table;
-        writeln!(toml, "# A draft. Go through every line, then try it: aura-producer check FILE --source NAME")?;
-        writeln!(toml, "# What is \"?\" only you can decide; with one of them left, the profile does not load.")?;
-        if self.cells.is_partial {
-            writeln!(toml, "# It rests on the first {} records; so do the sums below.", self.cells.records.len())?;
-        }
-        writeln!(toml, "description = \"\"\nmode = \"upsert\"                 # \"replace\" for full exports")?;
-        let has_account = table.at(Heading::Target("account_code")).is_some();
-        let repeated = if has_account { table.repeated() } else { 0 };
-        let rows = table.rows.len();
-        // The second rows of lines leave no last one.
-        let has_contra = self.amounts.contra.is_some();
-        if repeated > 0 && !has_contra {
-            writeln!(
-                toml,
-                "repeated_keys = \"?\"   # {repeated} of {rows} rows have the account of an earlier one: \"sum\" adds them \
-                 up to {} accounts, \"last\" takes the last one of each, \"refuse\" fails the job",
-                rows - repeated
-            )
-        } else if has_contra {
-            writeln!(
-                toml,
-                "repeated_keys = \"?\"   # lines with two accounts are a journal: \"sum\" adds up the rows of an account, \
-                 \"refuse\" fails the job if one stands twice"
-            )
-        } else {
-            Ok(())
-        }
-    }
-
-    fn text(&self, toml: &mut String) -> fmt::Result {
-        let Self { cells, table, .. } = self;
-        writeln!(toml, "\n[text]")?;
-        if let Some(encoding) = cells.encoding {
-            let name = quoted(&encoding.to_ascii_lowercase());
-            writeln!(toml, "encoding = {name}   # guessed from its letters: look at names with accents")?;
-        }
-        if let Some(delimiter) = cells.delimiter {
-            let delimiter = if delimiter == b'\t' { "tab".to_owned() } else { char::from(delimiter).to_string() };
-            writeln!(toml, "delimiter = {}", quoted(&delimiter))?;
-        }
-        if cells.quotes_are_text {
-            writeln!(toml, "quote = \"none\"                  # quotes stand within cells that they do not surround")?;
-        }
-        match cells.sheets.as_slice() {
-            [] => {}
-            [sheet] => writeln!(toml, "sheet = {}", quoted(&sheet.name))?,
-            sheets => {
-                writeln!(toml, "# These sheets hold tables; the draft below is that of the first of them:")?;
-                for sheet in sheets {
-                    let headings = sheet.headings.join(", ").replace(char::is_control, " ");
-                    writeln!(toml, "#   {}: {} rows below {headings}", quoted(&sheet.name), sheet.rows)?;
-                }
-                writeln!(toml, "sheet = \"?\"   # the name of the sheet to load")?;
-            }
-        }
-        for (key, is_so) in [("leading_delimiter", cells.leads), ("trailing_delimiter", cells.trails)] {
-            if is_so {
-                writeln!(toml, "{key} = true")?;
-            }
-        }
-        if !table.is_headed {
-            writeln!(toml, "header = false   # the first record looks like a row: columns are told by their places")?;
-            if table.titles > 0 {
-                let lines = cells.lines.get(table.titles).copied().unwrap_or(1) - 1;
-                writeln!(toml, "skip_lines = {lines}   # above the first row")?;
-            }
-        } else if table.titles > 0 {
-            let mut marks: Vec<usize> = table.found.iter().map(|(_, place)| *place).take(3).collect();
-            if marks.is_empty() {
-                marks = (0..table.width()).filter(|place| !table.headings[*place].is_empty()).take(3).collect();
-            }
-            let marks: Vec<String> = marks.into_iter().map(|place| quoted(&table.headings[place])).collect();
-            let titles = table.titles;
-            writeln!(toml, "header_contains = [{}]   # {titles} records above it are passed over", marks.join(", "))?;
-        }
-        if table.has_repeated_headings() {
-            writeln!(toml, "repeated_headers = \"number\"   # a name stands twice: the second is called \"Name (2)\"")?;
-        }
-        if table.shorter > 0 && cells.sheets.is_empty() {
-            writeln!(toml, "short_records = \"pad\"   # {} records have fewer cells than the headings", table.shorter)?;
-        }
-        if table.longer_blank > 0 {
-            let records = table.longer_blank;
-            writeln!(toml, "long_records = \"blank\"   # {records} records have more cells, which are blank")?;
-        }
-        Ok(())
-    }
-
-    fn rows(&self, toml: &mut String) -> fmt::Result {
-        let Table { keyless, totals, is_ruled, has_headings_again, .. } = self.table;
-        let mut drop = Vec::new();
-        if *is_ruled {
-            drop.push("    { column = 1, matches = '^[-=_+]+$' },   # drawn lines".to_owned());
-        }
-        let named = (0..self.table.width()).find(|place| !self.table.headings[*place].is_empty());
-        if let (true, Some(place)) = (*has_headings_again, named) {
-            let (column, heading) = (self.table.name(place), quoted(&self.table.headings[place]));
-            drop.push(format!("    {{ column = {column}, is = {heading} }},   # the headings of the next page"));
-        }
-        match totals.as_slice() {
-            [] => {}
-            [total] => drop.push(format!("    {{ column = \"*\", is = {} }},   # a total?", quoted(total))),
-            totals => {
-                let texts = totals.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", ");
-                drop.push(format!("    {{ column = \"*\", is = [{texts}] }},   # totals?"));
-            }
-        }
-        let groups = self.groups();
-        if *keyless == 0 && drop.is_empty() && groups.is_none() {
-            return Ok(());
-        }
-        writeln!(toml, "\n[rows]")?;
-        if *keyless > 0 {
-            writeln!(toml, "without_key = \"skip\"            # {keyless} rows have no account: totals or titles?")?;
-        }
-        if let Some(groups) = groups {
-            writeln!(toml, "{groups}")?;
-        }
-        match drop.as_slice() {
-            [] => Ok(()),
-            drop => writeln!(toml, "drop = [\n{}\n]", drop.join("\n")),
-        }
-    }
-
-    /// What is asked where accounts are the sum of others, if some are: they count twice.
-    fn groups(&self) -> Option<String> {
-        let account = self.table.at(Heading::Target("account_code"))?;
-        let amounts = self.amounts.only()?;
-        let mut accounts: Vec<(&str, &str, i128)> = Vec::new();
-        for (row, amount) in self.table.rows.iter().zip(&amounts.amounts) {
-            let code = row.get(account).map_or("", |cell| cell.trim());
-            accounts.push(("", code, amount.map_or(0, Amount::units)));
-        }
-        accounts.sort_unstable();
-        let groups = groups_of(&accounts);
-        if groups.is_empty() {
-            return None;
-        }
-        let of = |is_group: bool| {
-            let rows = self.table.rows.iter().zip(&amounts.amounts);
-            let these =
-                rows.filter(|(row, _)| !is_group || !groups.contains(&row.get(account).map_or("", |cell| cell.trim())));
-            let these: Vec<Amount> = these.filter_map(|(_, amount)| *amount).collect();
-            let debit = these.iter().copied().filter(|amount| *amount > Amount::ZERO);
-            format!("sum to {}, debit {}", amounts::shown(these.iter().copied()), amounts::shown(debit))
-        };
-        let column = self.table.name(account);
-        let texts = groups.iter().map(|code| quoted(code)).collect::<Vec<_>>().join(", ");
-        Some(format!(
-            "# {} rows are the sum of those whose codes begin with theirs: groups, which count twice if they are kept.\n\
-             keep = \"?\"   # [{{ column = {column}, is_not = [{texts}] }}] leaves them out, and the rows {}; [] keeps \
-             all, which {}",
-            groups.len(),
-            of(true),
-            of(false)
-        ))
-    }
-
-    fn amounts(&self, toml: &mut String) -> fmt::Result {
-        let table = self.table;
-        let evidence = table.evidence();
-        writeln!(toml, "\n[amounts]")?;
-        match (evidence.point, evidence.comma, evidence.either) {
-            (Some(_), None, _) => writeln!(toml, "decimal = \".\"")?,
-            (None, Some(_), _) => writeln!(toml, "decimal = \",\"")?,
-            (None, None, None) => writeln!(toml, "# decimal = \".\"   # no amount of the sample tells it")?,
-            (_, _, Some((_, point, comma))) => {
-                writeln!(
-                    toml,
-                    "decimal = \"?\"   # an amount of the file is {point} with \".\" and {comma} with \",\""
-                )?;
-            }
-            (Some(_), Some(_), None) => {
-                writeln!(toml, "decimal = \"?\"   # some amounts have a decimal point and some a decimal comma")?;
-            }
-        }
-        let places = self.amount_places();
-        let cells = || places.iter().flat_map(|place| table.cells(*place));
-        let list = |key: &str, texts: Vec<&str>| match texts.as_slice() {
-            [] => String::new(),
-            texts => format!("{key} = [{}]\n", texts.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", ")),
-        };
-        let signs = CURRENCY.into_iter().filter(|sign| cells().any(|cell| cell.contains(*sign)));
-        write!(toml, "{}", list("currency", signs.collect()))?;
-        write!(
-            toml,
-            "{}",
-            list("empty", EMPTY.into_iter().filter(|text| cells().any(|cell| cell == *text)).collect())
-        )?;
-        let has_mark = |mark: &str| {
-            cells().any(|cell| cell.bytes().any(|byte| byte.is_ascii_digit()) && letters_behind(cell) == mark)
-        };
-        for (key, debit) in [("debit_marks", true), ("credit_marks", false)] {
-            let marks = MARKS.into_iter().filter(|(mark, is)| *is == debit && has_mark(mark)).map(|(mark, _)| mark);
-            write!(toml, "{}", list(key, marks.collect()))?;
-        }
-        Ok(())
-    }
-
-    /// The columns that may be amounts.
-    fn amount_places(&self) -> Vec<usize> {
-        let of = |candidate: &Candidate| match candidate.reading {
-            Reading::Column(place) | Reading::Indicated { column: place, .. } => vec![place],
-            Reading::Sides { debit, credit } => vec![debit, credit],
-        };
-        let named = self.table.found.iter().filter(|(heading, _)| heading.is_amount()).map(|(_, place)| *place);
-        let own = self.amounts.contra.iter().filter_map(|contra| contra.amount);
-        self.amounts.candidates.iter().flat_map(of).chain(named).chain(own).collect()
-    }
-
-    fn balance(&self, toml: &mut String) -> fmt::Result {
-        let (table, amounts) = (self.table, self.amounts);
-        let only = amounts.only().map(|only| only.reading);
-        if let Some(Reading::Indicated { column, indicator }) = only
-            && let Some(indicator) = amounts.indicators.get(indicator)
-        {
-            writeln!(toml, "\n[balance]\ncolumn = {}", table.name(column))?;
-            return writeln!(toml, "{}", indicator.lines(table).join("\n"));
-        }
-        let Some(Reading::Sides { debit, credit }) = only else { return Ok(()) };
-        writeln!(toml, "\n[balance]\ndebit = {}\ncredit = {}", table.name(debit), table.name(credit))?;
-        let [debits, credits] = [debit, credit].map(|place| table.figures(place).amounts);
-        let below =
-            |amounts: &[Option<Amount>]| amounts.iter().flatten().filter(|amount| **amount < Amount::ZERO).count();
-        let above =
-            |amounts: &[Option<Amount>]| amounts.iter().flatten().filter(|amount| **amount > Amount::ZERO).count();
-        if below(&debits) == 0 && below(&credits) == 0 {
-            return Ok(());
-        }
-        let added = amounts::shown(debits.iter().chain(&credits).flatten().copied());
-        writeln!(
-            toml,
-            "signed = \"?\"   # {} credits are negative, {} positive, {} debits negative: true if credits carry their \
-             minus already (the rows sum to {added}), false if they are subtracted ({})",
-            below(&credits),
-            above(&credits),
-            below(&debits),
-            amounts.only().map_or_else(String::new, Candidate::sum)
-        )
-    }
-
-    fn contra(&self, toml: &mut String) -> fmt::Result {
-        let Some(contra) = &self.amounts.contra else { return Ok(()) };
-        let table = self.table;
-        let [own, second] = [contra.account, contra.contra].map(|place| table.name(place));
-        write!(
-            toml,
-            "\n[contra]\naccount_code = \"?\"   # {second} books the other side of each line to that account, too"
-        )?;
-        match self.amounts.only() {
-            Some(amounts) => {
-                let [(alone, alone_sum), (both, both_sum)] = contra.figures(table, amounts);
-                writeln!(
-                    toml,
-                    ": {both} rows that sum to {both_sum}; without this section {own} alone is booked: {alone} rows that \
-                     sum to {alone_sum}"
-                )?;
-            }
-            None => writeln!(toml, "; without this section {own} alone is booked")?,
-        }
-        if let Some((_, name)) = contra.names {
-            writeln!(toml, "account_name = {}", table.name(name))?;
-        } else if table.at(Heading::Target("account_name")).is_none() {
-            writeln!(toml, "account_name = {second}")?;
-        }
-        match contra.amount {
-            Some(amount) => writeln!(toml, "balance = {}", table.name(amount)),
-            None => Ok(()),
-        }
-    }
-}
-
-/// The letters behind a figure, in lower case.
-fn letters_behind(cell: &str) -> String {
-    let letters = cell.trim_end_matches('.').chars().rev().take_while(|c| c.is_alphabetic());
-    letters.collect::<String>().chars().rev().collect::<String>().to_lowercase()
 }
 
 /// A TOML string.

@@ -3,14 +3,12 @@
 mod amount;
 mod filter;
 mod finder;
+mod names;
 mod notes;
 mod sides;
 mod value;
 
-use std::{
-    borrow::Cow,
-    collections::{HashMap, HashSet},
-};
+use std::{borrow::Cow, collections::HashSet};
 
 pub use self::{
     amount::{AmountContext, AmountSource},
@@ -19,14 +17,17 @@ pub use self::{
     sides::{SideSigns, SidesOf},
     value::Values,
 };
-use self::{filter::Filter, finder::Finder, value::Value};
+use self::{
+    filter::Filter,
+    finder::Finder,
+    names::{json_bytes, names},
+    value::Value,
+};
 use crate::{
     amount::Amount,
     file::{
         columns::{AMOUNTS, ERP_TEXTS, FileColumns, REQUIRED, REVIEW_TEXTS, TEXTS, key_of},
-        mapping_profile::{
-            BalanceRule, ColumnRef, ExtraColumns, HeaderLine, KeepOrDrop, MappingProfile, RepeatedHeaders, Target,
-        },
+        mapping_profile::{BalanceRule, ColumnRef, ExtraColumns, HeaderLine, KeepOrDrop, MappingProfile, Target},
         records::Record,
     },
     message::failure::{ErrorCode, Failure, Stage},
@@ -208,7 +209,7 @@ impl Layout {
     /// The column and the condition by which the profile refuses a row, if it does.
     pub fn refusal(&self, record: &Record<'_>, profile: &MappingProfile) -> Option<(Option<String>, String)> {
         let filter = self.refuse.iter().find(|filter| filter.holds(record))?;
-        let condition = profile.rows.refuse.get(filter.of)?;
+        let condition = profile.rows.refuse.get(filter.condition)?;
         let column = filter.place.and_then(|place| self.columns.names.get(place)).cloned();
         Some((column, format!("is refused by the mapping profile: {condition}")))
     }
@@ -372,52 +373,6 @@ impl<'a> Values<'a> {
     }
 }
 
-/// Bytes of a text in JSON, with its quotes.
-fn json_bytes(text: &str) -> usize {
-    let bytes = text.bytes().map(|byte| match byte {
-        b'"' | b'\\' => 2,
-        byte if byte.is_ascii_control() => 6,
-        _ => 1,
-    });
-    2 + bytes.sum::<usize>()
-}
-
-/// The names of a header's cells, and those that stand twice.
-fn names(cells: &[String], repeated: RepeatedHeaders) -> (Vec<String>, Vec<String>) {
-    let (mut names, mut twice) = (Vec::with_capacity(cells.len()), Vec::new());
-    let mut told: HashSet<String> = HashSet::new();
-    let mut taken: HashSet<String> = HashSet::with_capacity(cells.len());
-    // By each key how often it stands so far, and the last number that was given to one of its names.
-    let mut numbers: HashMap<String, (usize, usize)> = HashMap::with_capacity(cells.len());
-    for (place, cell) in cells.iter().enumerate() {
-        let name = match cell.split_whitespace().next() {
-            None => format!("column_{}", place + 1),
-            Some(_) => cell.trim().trim_matches('\u{feff}').to_owned(),
-        };
-        let key = key_of(&name);
-        let (before, last) = numbers.entry(key.clone()).or_default();
-        let name = match repeated {
-            RepeatedHeaders::Number if *before > 0 || taken.contains(&key) => {
-                let mut number = (*before).max(*last).max(1) + 1;
-                while taken.contains(&key_of(&format!("{name} ({number})"))) {
-                    number += 1;
-                }
-                *last = number;
-                format!("{name} ({number})")
-            }
-            RepeatedHeaders::Refuse if *before > 0 && told.insert(name.clone()) => {
-                twice.push(name.clone());
-                name
-            }
-            RepeatedHeaders::Number | RepeatedHeaders::Refuse => name,
-        };
-        *before += 1;
-        taken.insert(key_of(&name));
-        names.push(name);
-    }
-    (names, twice)
-}
-
 /// The names of columns that a profile looks for, as [`key_of`] makes them: they tell a header.
 pub fn expected_names(profile: &MappingProfile) -> Vec<String> {
     let mut names = Vec::new();
@@ -447,57 +402,4 @@ pub fn expected_names(profile: &MappingProfile) -> Vec<String> {
     names.sort();
     names.dedup();
     names
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::{Duration, Instant};
-
-    use super::*;
-
-    fn numbered(cells: &[&str]) -> Vec<String> {
-        let cells: Vec<String> = cells.iter().map(|cell| (*cell).to_owned()).collect();
-        names(&cells, RepeatedHeaders::Number).0
-    }
-
-    #[test]
-    fn each_repeated_header_gets_the_first_number_that_is_free() {
-        assert_eq!(numbered(&["a", "A", "b", "a"]), ["a", "A (2)", "b", "a (3)"]);
-        assert_eq!(numbered(&["a (2)", "a", "a", "a"]), ["a (2)", "a", "a (3)", "a (4)"]);
-        assert_eq!(numbered(&["a", "a", "a (2)"]), ["a", "a (2)", "a (2) (2)"]);
-        assert_eq!(numbered(&["", " ", "column_2"]), ["column_1", "column_2", "column_2 (2)"]);
-    }
-
-    #[test]
-    fn names_that_each_row_would_repeat_are_bounded() {
-        let layout = |length: usize, count: usize| {
-            let cells = REQUIRED.into_iter().map(str::to_owned);
-            let cells: Vec<String> =
-                cells.chain((0..count).map(|n| format!("{n}{}", "\u{1}".repeat(length)))).collect();
-            Layout::new(&MappingProfile::default(), &cells).map_err(|failure| failure.code).map(|_| ())
-        };
-        assert_eq!(layout(200, 100), Ok(()));
-        assert_eq!(layout(200, 1_000), Err(ErrorCode::FileTooLarge));
-    }
-
-    /// A hundred times what it takes, and far below what it took when each name was compared with all others.
-    #[test]
-    fn names_take_a_time_that_grows_with_their_number_alone() {
-        const MANY: usize = 60_000;
-        let began = Instant::now();
-        let same = vec!["Soll".to_owned(); MANY];
-        assert_eq!(names(&same, RepeatedHeaders::Number).0.last().unwrap(), &format!("Soll ({MANY})"));
-        let (taken, same): (Vec<String>, Vec<String>) =
-            (2..MANY / 2).map(|number| (format!("a ({number})"), "a".to_owned())).unzip();
-        let all: HashSet<_> = names(&[taken, same].concat(), RepeatedHeaders::Number).0.into_iter().collect();
-        assert_eq!(all.len(), 2 * (MANY / 2 - 2));
-        let pairs: Vec<String> = (0..MANY).map(|place| format!("c{}", place / 2)).collect();
-        assert_eq!(names(&pairs, RepeatedHeaders::Refuse).1.len(), MANY / 2);
-
-        let mut profile = MappingProfile::default();
-        profile.text.column_names = (0..MANY).map(|place| format!("c{place}")).collect();
-        let error = Layout::new(&profile, &profile.text.column_names).unwrap_err();
-        assert_eq!(error.schema.unwrap().extra_columns.len(), MANY);
-        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
-    }
 }

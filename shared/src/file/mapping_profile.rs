@@ -294,3 +294,17 @@ fn contra_fault(contra: &BTreeMap<Target, ColumnRule>) -> Option<String> {
 fn line_of(toml: &str, key: &str) -> usize {
     toml.lines().position(|line| line.trim_start_matches(['[', ' ']).starts_with(key)).map_or(1, |place| place + 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A version that knows more keys must not take each file for one that was never loaded.
+    #[test]
+    fn keys_that_a_profile_does_not_use_leave_its_hash_as_it_was() {
+        let hash = MappingProfile::default().hash().to_string();
+        assert_eq!(hash, "c378016bb820bf7b160f271614ad5f2abbcae4232b86949805b08cbd70202132");
+        let used = MappingProfile::parse(SourceName::default(), "[rows]\nsame = ['Ledger']\n").unwrap();
+        assert_ne!(used.hash().to_string(), hash);
+    }
+}

@@ -5,15 +5,19 @@
 mod differences;
 mod finish;
 mod left_out;
+mod request;
 mod row;
 
 use std::{borrow::Cow, collections::BTreeSet, io::Read};
 
-pub use self::left_out::{LeftOut, names_total};
 use self::{
     differences::Differences,
     left_out::{Money, Tally},
     row::{Belongs, belongs, row},
+};
+pub use self::{
+    left_out::{LeftOut, names_total},
+    request::{Assumptions, Blanks, DecimalAssumption, Request},
 };
 use crate::{
     amount::Amount,
@@ -22,16 +26,15 @@ use crate::{
         classes::Classes,
         columns::{AMOUNTS, FileColumns, TEXTS},
         data_profile::{DataProfile, Profiler},
-        dialect::{Dialect, FileLimits, Opened, next_encoding},
+        dialect::{Dialect, Opened, next_encoding},
         layout::{AmountContext, AmountNotes, Filtered, Layout, Rule, Side, SideSigns},
-        mapping_profile::{DecimalMark, LongRecords, MappingProfile, RepeatedKeys, ShortRecords, WithoutKey},
+        mapping_profile::{DecimalMark, LongRecords, RepeatedKeys, ShortRecords, WithoutKey},
         records::Record,
     },
     message::{
         failure::{BadRow, ErrorCode, Failure, LISTED_ROWS, Stage},
-        job::{Control, OnError},
+        job::OnError,
     },
-    slice::Slice,
 };
 
 /// Other slices that `slice_not_found` lists.
@@ -67,71 +70,11 @@ pub trait RowSink {
     /// If the sink can take no more; reading stops with that failure.
     fn rejected(&mut self, row: &BadRow, raw: &str) -> Result<(), Failure>;
 
-    /// Looks at a record that makes a good row of this balance, as the file has it.
+    /// Looks at a record that makes a good row, or two, the first of this balance, as the file has it.
     fn seen(&mut self, _record: &Record<'_>, _layout: &Layout, _decimal: DecimalMark, _balance: Option<Amount>) {}
 
     /// Looks at a record that makes a bad row, as the file has it.
     fn seen_bad(&mut self, _row: &BadRow, _record: &Record<'_>, _layout: &Layout) {}
-}
-
-/// What is asked of a file.
-#[derive(Debug, Clone)]
-pub struct Request<'a> {
-    /// The slice whose rows are wanted.
-    pub slice: &'a Slice,
-    /// How the file is written.
-    pub profile: &'a MappingProfile,
-    /// What bad rows do.
-    pub on_error: OnError,
-    /// Bad rows that quarantine allows.
-    pub max_rejected: u64,
-    /// What the file may be.
-    pub limits: FileLimits,
-    /// Totals that must match.
-    pub control: Control,
-    /// Whether the slice must sum to nil.
-    pub require_balanced: bool,
-    /// How far from zero it may be.
-    pub nil_tolerance: Amount,
-}
-
-/// What is taken for granted about a file until one of its rows says otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Assumptions {
-    /// What rows with a blank entity or period are.
-    pub blanks: Blanks,
-    /// How amounts are read, if the profile does not say it.
-    pub amounts: DecimalAssumption,
-    /// Whether the amounts of other slices are looked at too, for what they tell about the decimal mark.
-    pub scan_other_slices: bool,
-    /// How many of the profile's encodings the file is not in.
-    pub tried_encodings: usize,
-}
-
-impl Default for Assumptions {
-    fn default() -> Self {
-        Self { blanks: Blanks::Ours, amounts: DecimalAssumption::Point, scan_other_slices: false, tried_encodings: 0 }
-    }
-}
-
-/// What rows with a blank entity or period are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Blanks {
-    /// Rows of the slice, as long as the file holds no other.
-    Ours,
-    /// Bad rows, since the file holds other slices.
-    Bad,
-}
-
-/// How a file's amounts are read, if the profile does not say it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DecimalAssumption {
-    /// With a decimal point.
-    Point,
-    /// With a decimal comma.
-    Comma,
-    /// With a decimal point in some rows and a comma in others, which are bad.
-    Mixed,
 }
 
 /// A slice that was read and whose rows passed every check that the file alone allows.
@@ -419,6 +362,9 @@ impl Reading<'_> {
                 }
             }
         }
+        if let Some((_, balance, _)) = made.iter().flatten().next() {
+            sink.seen(&record, &self.layout, self.decimal, *balance);
+        }
         for (row, balance, counted) in made.iter().flatten() {
             self.rows += 1;
             if is_blank {
@@ -428,7 +374,6 @@ impl Reading<'_> {
             if let Some(differences) = &mut self.differences {
                 differences.add(row);
             }
-            sink.seen(&record, &self.layout, self.decimal, *balance);
             let counted = counted.each_ref().map(AsRef::as_ref);
             self.profiler.add(&record, counted, *balance).map_err(|error| scratch(&error))?;
             // A job that will fail writes nothing more, but every bad row is still found.

@@ -8,11 +8,11 @@ const OFFICE: &str = "http://schemas.openxmlformats.org/officeDocument/2006/rela
 const HEADER: [&str; 7] = ["entity", "period", "account_code", "account_name", "balance", "bs_pl", "status"];
 
 /// A workbook's parts, which a test changes before they are packed.
-pub(super) struct Workbook(Vec<(String, Vec<u8>)>);
+pub(crate) struct Workbook(Vec<(String, Vec<u8>)>);
 
 impl Workbook {
     /// A workbook of one sheet, which is this XML.
-    pub(super) fn of_sheet(sheet: &str) -> Self {
+    pub(crate) fn of_sheet(sheet: &str) -> Self {
         let links = |links: &str| format!("<Relationships>{links}</Relationships>");
         let link = |id: &str, kind: &str, target: &str| {
             format!(r#"<Relationship Id="{id}" Type="{OFFICE}/{kind}" Target="{target}"/>"#)
@@ -48,7 +48,7 @@ impl Workbook {
     }
 
     /// The same with another part, or another one in its place.
-    pub(super) fn part(mut self, name: &str, part: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn part(mut self, name: &str, part: impl Into<Vec<u8>>) -> Self {
         self.0.retain(|(known, _)| known != name);
         self.0.push((name.to_owned(), part.into()));
         self
@@ -67,7 +67,7 @@ impl Workbook {
         self
     }
 
-    pub(super) fn packed(&self) -> Vec<u8> {
+    pub(crate) fn packed(&self) -> Vec<u8> {
         let parts: Vec<_> = self.0.iter().map(|(name, part)| (name.as_str(), part.as_slice())).collect();
         zip(&parts)
     }

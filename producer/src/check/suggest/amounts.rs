@@ -68,6 +68,8 @@ pub(super) struct Contra {
 pub(super) struct Amounts {
     /// The readings that give different figures: one of them is taken, of several none.
     pub(super) candidates: Vec<Candidate>,
+    /// Readings that are not named.
+    pub(super) more: usize,
     /// The columns that say debit or credit.
     pub(super) indicators: Vec<Indicator>,
     pub(super) contra: Option<Contra>,
@@ -104,15 +106,12 @@ impl Amounts {
             Some(debit) => vec![Reading::Column(debit)],
             None => readings(table, &numeric, &texts, &indicators),
         };
-        let mut candidates: Vec<Candidate> = Vec::new();
-        for reading in readings {
-            let candidate = candidate(table, reading, &indicators);
-            // What is the same in this file need not be in the next: a closing balance and the first month's movement.
-            if candidate.count() > 0 && candidates.len() < NAMED {
-                candidates.push(candidate);
-            }
-        }
-        Self { candidates, indicators, contra }
+        // What is the same in this file need not be in the next: a closing balance and the first month's movement.
+        let candidates = readings.into_iter().map(|reading| candidate(table, reading, &indicators));
+        let mut candidates: Vec<Candidate> = candidates.filter(|candidate| candidate.count() > 0).collect();
+        let more = candidates.len().saturating_sub(NAMED);
+        candidates.truncate(NAMED);
+        Self { candidates, more, indicators, contra }
     }
 
     /// The one reading that there is.

@@ -35,6 +35,8 @@ pub(super) struct Cells {
     pub(super) delimiter: Option<u8>,
     /// The sheets of a workbook that may be meant; the cells are those of the first of them.
     pub(super) sheets: Vec<SheetFound>,
+    /// Those that cannot be read, as a chart, or are past the first twelve.
+    pub(super) unread_sheets: Vec<String>,
     /// Whether quotes stand where they surround nothing.
     pub(super) quotes_are_text: bool,
     /// Whether records begin and end with a delimiter, as in a drawn table.
@@ -114,30 +116,42 @@ fn of_workbook<R: Read>(limits: FileLimits, open: impl Fn() -> Result<R, Failure
         SheetRows::read(input, sheet, limits.workbook, limits.record)
     };
     let first = read(None)?;
-    let names: Vec<String> = first.sheets.iter().take(SHEETS).cloned().collect();
+    let mut names = first.sheets.clone();
     let (mut cells, mut first) = (Cells::default(), Some(first));
+    cells.unread_sheets = names.split_off(names.len().min(SHEETS));
     for name in names {
-        // A sheet that cannot be read, such as a chart, holds no table.
-        let rows = first.take().map_or_else(|| read(Some(&Sheet::Name(name))), Ok);
-        let Ok(mut rows) = rows else { continue };
+        let rows = first.take().map_or_else(|| read(Some(&Sheet::Name(name.clone()))), Ok);
+        let Ok(mut rows) = rows else {
+            cells.unread_sheets.push(name);
+            continue;
+        };
         let (lines, records): (Vec<u64>, Vec<Vec<String>>) = rows.first(RECORDS)?.into_iter().unzip();
-        let known = |record: &&Vec<String>| headings::find(record, &[]).len() > 1;
-        let place = records.iter().take(100).position(|record| known(&record));
+        let is_partial = has_more(&mut rows, records.len())?;
+        let is_header = |record: &Vec<String>| headings::find(record, &[]).len() > 1;
+        let place = records.iter().take(100).position(is_header);
         let found = SheetFound {
-            name: rows.name.clone(),
+            name,
             headings: place.map(|place| records[place].clone()).unwrap_or_default(),
             rows: place.map_or(0, |place| records.len() - place - 1),
         };
         let is_table = found.rows > 0;
         let is_better = is_table && cells.sheets.first().is_none_or(|first| first.rows == 0);
         if is_better || cells.sheets.is_empty() {
-            (cells.sheets, cells.is_partial) = (vec![found], records.len() == RECORDS);
+            (cells.sheets, cells.is_partial) = (vec![found], is_partial);
             (cells.records, cells.lines) = (records, lines);
         } else if is_table {
             cells.sheets.push(found);
         }
     }
     Ok(cells)
+}
+
+/// Whether a sheet has more rows than were looked at.
+fn has_more(rows: &mut SheetRows, looked_at: usize) -> Result<bool, Failure> {
+    for _ in 0..looked_at {
+        rows.next_record()?;
+    }
+    Ok(rows.next_record()?.is_some())
 }
 
 /// The text, and its encoding unless that is told by itself.

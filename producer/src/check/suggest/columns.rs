@@ -8,7 +8,7 @@ use shared::{
 };
 
 use super::{
-    amounts::{Amounts, Candidate, Reading},
+    amounts::{Amounts, Reading},
     headings::Heading,
     quoted,
     table::Table,
@@ -20,6 +20,8 @@ const NAME: &str = r"^\d+(?:[-.]\d+)*\s+(?:[-·:]\s*)?(.+)$";
 
 /// How a year and a period of two columns are read.
 const JOINED: [&str; 3] = ["YYYY-MM", "YYYY-M", "YYYY-PPP"];
+/// Dates that are named.
+const DATES: usize = 12;
 /// Texts of a column that are shown.
 const SHOWN: usize = 3;
 
@@ -70,10 +72,19 @@ pub(super) fn write(toml: &mut String, table: &Table, amounts: &Amounts) -> fmt:
         }
     }
     balance(toml, table, amounts)?;
-    for target in ["entity", "period", "bs_pl", "status"] {
-        if table.at(Heading::Target(target)).is_none() {
-            missing(toml, table, amounts, target)?;
-        }
+    let is_missing = |target: &'static str| table.at(Heading::Target(target)).is_none();
+    if is_missing("entity") {
+        writeln!(toml, "entity = {{ message = \"entity\" }}   # no column of the file is known as one")?;
+    }
+    if is_missing("period") {
+        missing_period(toml, table, amounts)?;
+    }
+    let classes = [
+        ("bs_pl", "BS or PL, balance sheet or profit and loss"),
+        ("status", "Assets, Liabilities, Equity, Income or Expense"),
+    ];
+    for (target, what) in classes.into_iter().filter(|(target, _)| is_missing(target)) {
+        writeln!(toml, "{target} = \"?\"   # {what}: by part and map of the account, see the guide")?;
     }
     // What a condition looks at alone is kept, too, so that only what follows the rows and amounts counts.
     let rules = toml.split_once("\n[amounts]").map_or("", |(_, rules)| rules);
@@ -153,7 +164,10 @@ impl Amounts {
             };
             writeln!(toml, "#   {told}: {} amounts that sum to {}", candidate.count(), candidate.sum())?;
         }
-        Ok(())
+        match self.more {
+            0 => Ok(()),
+            more => writeln!(toml, "#   and {more} more"),
+        }
     }
 }
 
@@ -199,12 +213,8 @@ fn period(toml: &mut String, table: &Table, place: usize) -> fmt::Result {
             )
         }
         formats => {
-            let told: Vec<_> = formats.iter().map(|format| dated(table, place, format)).collect();
-            writeln!(
-                toml,
-                "period = \"?\"   # {{ message = \"period\" }} takes it from the job; of the file's dates it would be {}",
-                told.join(" or ")
-            )
+            let dates: Vec<_> = formats.iter().map(|format| dated(table, place, format)).collect();
+            ask_period(toml, &dates)
         }
     }
 }
@@ -228,38 +238,25 @@ fn class(toml: &mut String, table: &Table, target: &str, place: usize, known: &[
     )
 }
 
-/// Entity, period or a class, for which no heading is known.
-fn missing(toml: &mut String, table: &Table, amounts: &Amounts, target: &str) -> fmt::Result {
-    match target {
-        "period" => {
-            let columns = (0..table.width()).filter(|place| {
-                let is_amount = |candidate: &Candidate| {
-                    candidate.reading == Reading::Column(*place) && amounts.candidates.len() == 1
-                };
-                !amounts.candidates.iter().any(is_amount)
-            });
-            let told: Vec<_> = columns
-                .flat_map(|place| table.formats(place).into_iter().map(move |format| dated(table, place, format)))
-                .take(12)
-                .collect();
-            if told.is_empty() {
-                writeln!(toml, "period = {{ message = \"period\" }}   # no column of the file is known as one")
-            } else {
-                writeln!(
-                    toml,
-                    "period = \"?\"   # {{ message = \"period\" }} takes it from the job; of the file's dates it would be {}",
-                    told.join(" or ")
-                )
-            }
-        }
-        "entity" => writeln!(toml, "entity = {{ message = \"entity\" }}   # no column of the file is known as one"),
-        "status" => writeln!(
-            toml,
-            "status = \"?\"   # Assets, Liabilities, Equity, Income or Expense: by part and map of the account, see the guide"
-        ),
-        _ => writeln!(
-            toml,
-            "bs_pl = \"?\"   # BS or PL, balance sheet or profit and loss: by part and map of the account, see the guide"
-        ),
+/// The period, for which no heading is known: a date of the file, or the job's.
+fn missing_period(toml: &mut String, table: &Table, amounts: &Amounts) -> fmt::Result {
+    let amount = amounts.only().map(|only| only.reading);
+    let columns = (0..table.width()).filter(|place| amount != Some(Reading::Column(*place)));
+    let told: Vec<_> = columns
+        .flat_map(|place| table.formats(place).into_iter().map(move |format| dated(table, place, format)))
+        .take(DATES)
+        .collect();
+    if told.is_empty() {
+        writeln!(toml, "period = {{ message = \"period\" }}   # no column of the file is known as one")
+    } else {
+        ask_period(toml, &told)
     }
+}
+
+fn ask_period(toml: &mut String, dates: &[String]) -> fmt::Result {
+    writeln!(
+        toml,
+        "period = \"?\"   # {{ message = \"period\" }} takes it from the job; of the file's dates it would be {}",
+        dates.join(" or ")
+    )
 }

@@ -348,7 +348,7 @@ const NAMES: [(Heading, &[&str]); 16] = [
 ];
 
 /// Words of which a heading of amounts has one, in lower case.
-const AMOUNT_WORDS: [&str; 37] = [
+const AMOUNT_WORDS: [&str; 39] = [
     "amount",
     "amt",
     "betrag",
@@ -386,6 +386,8 @@ const AMOUNT_WORDS: [&str; 37] = [
     "餘額",
     "余额",
     "借方",
+    "貸方",
+    "贷方",
 ];
 
 /// Words of which a heading of accounts has one, and those that say that it is their code.

@@ -13,13 +13,14 @@ use shared::{
 };
 
 use super::{
+    super::other_amounts,
     cells::{Cells, usual_width},
     headings::{self, Heading},
     quoted,
 };
 
 /// Signs of currencies that are recognised beside a figure.
-pub(super) const CURRENCY: [&str; 5] = ["$", "€", "£", "¥", "₹"];
+pub(in crate::check) const CURRENCY: [&str; 5] = ["$", "€", "£", "¥", "₹"];
 /// Texts that stand for no amount.
 pub(super) const EMPTY: [&str; 8] = ["-", "–", "—", "n/a", "N/A", "NA", "nil", "Nil"];
 /// Marks of debit and credit beside a figure, in lower case.
@@ -210,7 +211,7 @@ impl Table {
             let cell = row.get(place).map_or("", |cell| cell.trim());
             match self.reader.read(cell, self.decimal) {
                 Ok(amount) => {
-                    has_mark |= amount.is_some() && cell.contains(['.', ',', '-', '(', '\u{2212}', '△', '▲']);
+                    has_mark |= amount.is_some() && other_amounts::has_mark(cell);
                     amount
                 }
                 Err(_) => {

@@ -71,7 +71,7 @@ pub struct AmountContext<'a> {
 
 impl AmountSource {
     /// The cells of its amounts.
-    pub fn places(&self) -> impl Iterator<Item = usize> {
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> {
         let places = match self {
             Self::Text { value, .. } => [value.place(), None],
             Self::Sides { debit, credit, .. } => [Some(*debit), Some(*credit)],

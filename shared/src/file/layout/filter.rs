@@ -7,12 +7,13 @@ use crate::file::{
     records::Record,
 };
 
+/// A condition whose column was found.
 #[derive(Debug)]
 pub(super) struct Filter {
     /// The cell, or any.
     pub(super) place: Option<usize>,
     /// The condition's place in the profile.
-    pub(super) of: usize,
+    pub(super) condition: usize,
     test: Test,
     /// The texts of a test that has any, which may be thousands.
     texts: HashSet<String>,
@@ -69,7 +70,7 @@ impl Rule {
 }
 
 impl Filter {
-    pub(super) fn new(place: Option<usize>, of: usize, test: &Test) -> Self {
+    pub(super) fn new(place: Option<usize>, condition: usize, test: &Test) -> Self {
         let texts = match test {
             Test::Is(texts) | Test::IsNot(texts) => texts.iter().cloned().collect(),
             Test::StartsWith(_)
@@ -79,7 +80,7 @@ impl Filter {
             | Test::MatchesNot(_)
             | Test::Blank(_) => HashSet::new(),
         };
-        Self { place, of, test: test.clone(), texts }
+        Self { place, condition, test: test.clone(), texts }
     }
 
     pub(super) fn holds(&self, record: &Record<'_>) -> bool {

@@ -170,7 +170,7 @@ impl<'a> Finder<'a> {
 
     pub(super) fn filters(&mut self, conditions: &[Condition]) -> Vec<Filter> {
         let mut filters = Vec::new();
-        for (of, condition) in conditions.iter().enumerate() {
+        for (number, condition) in conditions.iter().enumerate() {
             let place = match &condition.column {
                 FilterColumn::Any => None,
                 FilterColumn::First(columns) => {
@@ -187,19 +187,19 @@ impl<'a> Finder<'a> {
                     found
                 }
             };
-            filters.push(Filter::new(place, of, &condition.test));
+            filters.push(Filter::new(place, number, &condition.test));
         }
         filters
     }
 
     /// The conditions under which a row is refused. What a file lacks, it cannot be refused for.
     pub(super) fn refusals(&self, conditions: &[Condition]) -> Vec<Filter> {
-        let found = conditions.iter().enumerate().filter_map(|(of, condition)| {
+        let found = conditions.iter().enumerate().filter_map(|(number, condition)| {
             let place = match &condition.column {
                 FilterColumn::Any => None,
                 FilterColumn::First(columns) => Some(columns.iter().find_map(|column| self.place_of(column))?),
             };
-            Some(Filter::new(place, of, &condition.test))
+            Some(Filter::new(place, number, &condition.test))
         });
         found.collect()
     }

@@ -60,9 +60,6 @@ impl Reading<'_> {
                 warnings.push(format!("columns that Aura does not know {what}: {}", shortened(names)));
             }
         }
-        if self.bad_total > 0 {
-            warnings.push(format!("bad rows were put aside: {}", self.bad_total));
-        }
         if self.empty_rows > 0 {
             warnings.push(format!("rows without any value were left out: {}", self.empty_rows));
         }

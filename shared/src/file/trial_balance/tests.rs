@@ -1,5 +1,12 @@
 use super::*;
-use crate::file::{records::RecordLimits, unpack::Expansion, workbook::WorkbookLimits};
+use crate::{
+    file::{
+        dialect::FileLimits, mapping_profile::MappingProfile, records::RecordLimits, unpack::Expansion,
+        workbook::WorkbookLimits,
+    },
+    message::job::Control,
+    slice::Slice,
+};
 
 mod told;
 
