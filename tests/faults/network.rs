@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tests::faults::{Proxies, proxy::Way, services::Service};
+use tests::{
+    faults::{Proxies, proxy::Way, services::Service},
+    wait::until,
+    worker::Worker,
+};
 
 use crate::run::{ended, export, is_whole, publish_many, spent_one_attempt_each, world};
 
@@ -62,6 +66,33 @@ async fn a_black_hole_before_postgresql_is_an_outage_and_no_bad_file() {
     assert_eq!(is_whole(&world).await.outcome("success"), 40);
     spent_one_attempt_each(&world).await;
     assert!(worker.exit().is_none(), "the worker ended");
+}
+
+#[tokio::test]
+async fn a_question_to_postgresql_that_is_never_answered_blinds_no_probe() {
+    let (_hold, world) = world().await;
+    let proxies = world.proxies().await;
+    let mut worker = world.worker_behind(&proxies, &[]).await;
+    let questions: [&[u8]; 3] = [b"SELECT 1", b"SELECT clock_timestamp()", b"WHERE claim = ANY($1)"];
+    for (round, question) in (1..).zip(questions) {
+        // The last one is asked when PostgreSQL is back.
+        proxies.postgres.swallow_at(question);
+        break_and_mend(&proxies, &worker).await;
+        until("the question is swallowed", SOON, async || proxies.postgres.has_swallowed().then_some(())).await;
+        break_and_mend(&proxies, &worker).await;
+        publish_many(&world, &format!("E{round}"), 20).await;
+        ended(&world, 20 * round).await;
+    }
+    assert_eq!(is_whole(&world).await.outcome("success"), 60);
+    assert!(worker.exit().is_none(), "the worker ended");
+}
+
+/// PostgreSQL goes away and comes back, and the worker says both, without a job at work.
+async fn break_and_mend(proxies: &Proxies, worker: &Worker) {
+    proxies.postgres.set(Way::Hole);
+    worker.is_ready(false, SOON).await;
+    proxies.postgres.set(Way::Open);
+    worker.is_ready(true, SOON).await;
 }
 
 #[tokio::test]

@@ -122,5 +122,18 @@ pub async fn probe(pool: &Pool) -> Result<(), PostgresError> {
         lease.end();
         answer.map(|_| ()).map_err(PostgresError::in_("answer a probe"))
     };
-    tokio::time::timeout(PROBE_TIMEOUT, ask).await.unwrap_or(Err(PostgresError::Timeout { what: "answer a probe" }))
+    in_time(PROBE_TIMEOUT, "answer a probe", ask).await
+}
+
+/// Waits for an answer of PostgreSQL, but not for ever: over a connection that takes bytes and brings none
+/// back, a statement has no end of its own.
+///
+/// # Errors
+/// What was asked for failed, or took longer.
+pub async fn in_time<T>(
+    limit: Duration,
+    what: &'static str,
+    asked: impl Future<Output = Result<T, PostgresError>>,
+) -> Result<T, PostgresError> {
+    tokio::time::timeout(limit, asked).await.unwrap_or(Err(PostgresError::Timeout { what }))
 }

@@ -39,6 +39,8 @@ struct State {
     replies_lost: u32,
     /// The same for commits that end a job in the dead letters.
     dead_replies_to_lose: u32,
+    /// The next connection whose client says this passes nothing on any more, in either direction.
+    swallow_at: Option<&'static [u8]>,
 }
 
 /// A proxy; it ends with its value.
@@ -63,7 +65,14 @@ impl Proxy {
     async fn to_all(services: Vec<String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let open = State { way: Way::Open, cuts: 0, replies_to_lose: 0, replies_lost: 0, dead_replies_to_lose: 0 };
+        let open = State {
+            way: Way::Open,
+            cuts: 0,
+            replies_to_lose: 0,
+            replies_lost: 0,
+            dead_replies_to_lose: 0,
+            swallow_at: None,
+        };
         let state = Arc::new(watch::Sender::new(open));
         let shared = Arc::clone(&state);
         let accepting = tokio::spawn(async move {
@@ -100,6 +109,16 @@ impl Proxy {
     /// Sets what becomes of the bytes from now on.
     pub fn set(&self, way: Way) {
         self.state.send_modify(|state| state.way = way);
+    }
+
+    /// Makes a black hole of the next connection whose client says this, until it is cut. All others pass.
+    pub fn swallow_at(&self, said: &'static [u8]) {
+        self.state.send_modify(|state| state.swallow_at = Some(said));
+    }
+
+    /// Whether there was such a connection.
+    pub fn has_swallowed(&self) -> bool {
+        self.state.borrow().swallow_at.is_none()
     }
 
     /// Ends every connection that there is.
@@ -171,6 +190,9 @@ async fn requests(mut from: OwnedReadHalf, to: &mut Option<OwnedWriteHalf>, stat
     let mut watching = state.subscribe();
     while let (Ok(length), Some(writer)) = (from.read(&mut piece).await, to.as_mut()) {
         let bytes = &piece[..length];
+        if state.send_if_modified(|now| now.swallow_at.take_if(|said| holds(bytes, said)).is_some()) {
+            std::future::pending::<()>().await;
+        }
         if length == 0 || !ready(&mut watching).await || writer.write_all(bytes).await.is_err() {
             return;
         }

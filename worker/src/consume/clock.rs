@@ -17,13 +17,18 @@ use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::Pool;
 use shared::{
     message::job::Arrival,
-    stores::{lease::Lease, postgres::PostgresError},
+    stores::{
+        lease::Lease,
+        postgres::{self, PostgresError},
+    },
     timestamp::to_micros,
 };
 use uuid::Uuid;
 
 /// How far two monotonic clocks may drift apart, in parts per million.
 const DRIFT_PPM: u32 = 200;
+/// How long PostgreSQL may take to tell the time.
+const READ_TIMEOUT: Duration = Duration::from_secs(2);
 /// A clock that is known less exactly than this is not known.
 const MAX_ERROR: Duration = Duration::from_secs(2);
 /// A delivery that the broker repeats was first made at most so long ago: the broker takes a message back
@@ -53,6 +58,16 @@ struct Reading {
 }
 
 impl Reading {
+    async fn make(pool: &Pool) -> Result<Self, PostgresError> {
+        let lease = Lease::take(pool).await?;
+        let asked = Instant::now();
+        let answer = lease.query_one("SELECT clock_timestamp()", &[]).await;
+        let took = asked.elapsed();
+        lease.end();
+        let time = answer.map_err(PostgresError::in_("tell the time"))?.get(0);
+        Ok(Self { at: asked + took / 2, time, error: took / 2 })
+    }
+
     fn error_at(&self, now: Instant) -> Duration {
         self.error + now.saturating_duration_since(self.at) * DRIFT_PPM / 1_000_000
     }
@@ -81,15 +96,9 @@ impl Clock {
     /// Reads PostgreSQL's clock. Of two readings the more exact one is kept, unless they contradict each other.
     ///
     /// # Errors
-    /// If PostgreSQL fails.
+    /// If PostgreSQL fails, or takes longer than two seconds.
     pub(crate) async fn read(&self, pool: &Pool) -> Result<(), PostgresError> {
-        let lease = Lease::take(pool).await?;
-        let asked = Instant::now();
-        let answer = lease.query_one("SELECT clock_timestamp()", &[]).await;
-        let took = asked.elapsed();
-        lease.end();
-        let time: DateTime<Utc> = answer.map_err(PostgresError::in_("tell the time"))?.get(0);
-        let new = Reading { at: asked + took / 2, time, error: took / 2 };
+        let new = postgres::in_time(READ_TIMEOUT, "tell the time", Reading::make(pool)).await?;
         let mut state = self.state();
         let keep = state.reading.is_some_and(|old| {
             let apart = (old.time_at(new.at) - new.time).abs();

@@ -1,9 +1,14 @@
 //! Whose a run is once its attempt is over: who may end it, and how its claim is given up.
 
+use std::time::Duration;
+
 use deadpool_postgres::{Pool, Transaction};
 use shared::{
     message::{job::Job, receipt::Receipt},
-    stores::{lease::Lease, postgres::PostgresError},
+    stores::{
+        lease::Lease,
+        postgres::{self, PostgresError},
+    },
 };
 use tokio_postgres::types::Json;
 use uuid::Uuid;
@@ -12,6 +17,8 @@ use super::row::whole;
 
 const HOLD: &str = include_str!("ownership/hold.sql");
 const MARK_SETTLING: &str = "UPDATE ingestion_runs SET resting_at = now() WHERE claim = $1";
+/// How long it may take to give claims back, which waits for locks on their runs.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(15);
 const RELEASE: &str = "UPDATE ingestion_runs SET claim = NULL, status = 'retrying' WHERE claim = ANY($1)";
 /// The failure of an earlier round ended that round, and not this one.
 const END_OF_ROUND: &str = "SELECT result FROM ingestion_runs \
@@ -84,13 +91,17 @@ pub(crate) async fn end_of_round(tx: &Transaction<'_>, job: &Job) -> Result<Opti
     Ok(row.and_then(|row| row.get::<_, Option<Json<Receipt>>>(0)).map(|Json(receipt)| Box::new(receipt)))
 }
 
-/// Takes a claim away whose worker lives, so that it is not mistaken for a death.
+/// Takes claims away whose worker lives, so that it is not mistaken for a death.
 ///
 /// # Errors
-/// If PostgreSQL fails.
+/// If PostgreSQL fails, or takes longer than is waited for.
 pub(crate) async fn release(pool: &Pool, claims: &[Uuid]) -> Result<(), PostgresError> {
-    let lease = Lease::take(pool).await?;
-    let done = lease.execute(RELEASE, &[&claims]).await;
-    lease.end();
-    done.map(|_| ()).map_err(PostgresError::in_("give a claim back"))
+    let what = "give claims back";
+    let releasing = async {
+        let lease = Lease::take(pool).await?;
+        let done = lease.execute(RELEASE, &[&claims]).await;
+        lease.end();
+        done.map(|_| ()).map_err(PostgresError::in_(what))
+    };
+    postgres::in_time(RELEASE_TIMEOUT, what, releasing).await
 }
