@@ -104,7 +104,7 @@ pub enum CellKind {
     Text,
     /// A number, which is always written with a decimal point.
     Number,
-    /// A formula whose value is not in the file.
+    /// A formula whose value is not in the file, or a value that is not what the cell says it is.
     Unvalued,
 }
 
@@ -141,12 +141,12 @@ impl<'a> Record<'a> {
         self.kinds.get(place) == Some(&CellKind::Number)
     }
 
-    /// Whether there is nothing in any field. A formula is something, even where its value is not there.
+    /// Whether there is nothing in any field. A cell without its value is something.
     pub fn is_blank(&self) -> bool {
         self.iter().all(|field| field.trim().is_empty()) && !self.kinds.contains(&CellKind::Unvalued)
     }
 
-    /// The name of a cell whose formula has no value, such as `C12`, if a field is one.
+    /// The name of a cell that lacks its value, such as `C12`, if a field is one.
     pub fn unvalued(&self, place: usize) -> Option<String> {
         let is_unvalued = self.kinds.get(place) == Some(&CellKind::Unvalued);
         is_unvalued.then(|| format!("{}{}", column_letters(place), self.line))

@@ -9,6 +9,7 @@ mod limits;
 mod measure;
 mod parts;
 mod rows;
+mod values;
 
 use std::{
     borrow::Cow,

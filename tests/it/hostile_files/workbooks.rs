@@ -246,13 +246,8 @@ fn claims() -> Vec<Case> {
 
 fn cells() -> Vec<Case> {
     let invalid = [
-        ("a truth that is none", format!(r#"<c t="b"><v>{CELL}</v></c>"#)),
-        ("a truth with a NUL", format!("<c t=\"b\"><v>{CELL}\0</v></c>")),
-        ("an error that is none", format!(r#"<c t="e"><v>#{CELL}</v></c>"#)),
-        ("a number that is none", format!(r#"<c t="n"><v>{CELL}</v></c>"#)),
         ("an entity that is none", format!(r#"<c t="str"><v>&{CELL};</v></c>"#)),
         ("a string of no number", r#"<c t="s"><v>7</v></c>"#.to_owned()),
-        ("a string of a number below 0", r#"<c t="s"><v>-1</v></c>"#.to_owned()),
         ("a kind that is none", r#"<c t="secret"><v>7</v></c>"#.to_owned()),
         ("a NUL in a text", "<c t=\"str\"><v>a\0b</v></c>".to_owned()),
         ("a NUL by its number", r#"<c t="inlineStr"><is><t>a&#0;b</t></is></c>"#.to_owned()),
@@ -272,6 +267,17 @@ fn cells() -> Vec<Case> {
             ["A", "2022-06", "30", "z"].iter().map(|text| format!(r#"<c t="str"><v>{text}</v></c>"#)).collect();
         cell(&format!(r#"{before}{value}<c t="str"><v>BS</v></c><c t="str"><v>Assets</v></c>"#))
     };
+    // Only the row is bad, and only where the cell counts.
+    cases.extend(contradicting().map(|(what, xml)| (what, cell(&xml), Fails("row_invalid"))));
+    cases.extend(contradicting().map(|(what, xml)| {
+        let title = format!(r#"<row><c t="str"><v>Trial balance</v></c>{xml}</row><row>"#);
+        let rows = |book: Workbook| (1..=3).fold(book, |book, row| book.replaced(SHEET, &format!(r#" r="{row}""#), ""));
+        (
+            what,
+            rows(Workbook::good()).replaced(SHEET, "<sheetData><row>", &format!("<sheetData>{title}")).packed(),
+            Loads,
+        )
+    }));
     cases.extend([
         ("an amount of 1e308", amount("<c><v>1e308</v></c>"), Fails("row_invalid")),
         ("an amount of 1e-300", amount("<c><v>1e-300</v></c>"), Fails("row_invalid")),
@@ -300,6 +306,21 @@ fn cells() -> Vec<Case> {
         ),
     ]);
     cases
+}
+
+/// Cells whose value is not what they say.
+fn contradicting() -> [(&'static str, String); 9] {
+    [
+        ("a truth that is none", format!(r#"<c t="b"><v>{CELL}</v></c>"#)),
+        ("a truth with a NUL", format!("<c t=\"b\"><v>{CELL}\0</v></c>")),
+        ("an error that is none", format!(r#"<c t="e"><v>#{CELL}</v></c>"#)),
+        ("an error of a later version", r#"<c t="e"><f>A1:A9</f><v>#SPILL!</v></c>"#.to_owned()),
+        ("a number that is none", format!(r#"<c t="n"><v>{CELL}</v></c>"#)),
+        ("a number with a sign of its own", r#"<c t="n"><v>+7</v></c>"#.to_owned()),
+        ("a number in two pieces", "<c><v>12<!-- -->34</v></c>".to_owned()),
+        ("a number in a section", "<c><v><![CDATA[7]]></v></c>".to_owned()),
+        ("a string of a number below 0", r#"<c t="s"><v>-1</v></c>"#.to_owned()),
+    ]
 }
 
 fn structures() -> Vec<Case> {

@@ -112,12 +112,13 @@ impl Value {
 }
 
 impl<'a> Values<'a> {
-    /// Makes sure that a cell is not a formula whose value the file lacks.
+    /// Makes sure that a cell is not one whose value the file lacks.
     pub(super) fn has_value(&self, place: usize) -> Result<(), String> {
         match self.record.unvalued(place) {
             None => Ok(()),
             Some(cell) => Err(format!(
-                "is the formula of cell {cell}, whose value the workbook lacks; open and save it in a spreadsheet program"
+                "has no value in cell {cell} (a formula that was saved without one, or a value that is not what the cell \
+                 says it is); open and save the workbook in a spreadsheet program"
             )),
         }
     }

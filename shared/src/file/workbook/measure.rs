@@ -2,14 +2,20 @@
 //!
 //! Each part is looked through once as it is unpacked, and nothing of it is held but the tag or text at hand.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::{
+    io::{self, BufRead, BufReader, Read},
+    ops::Range,
+};
 
 use quick_xml::{
     Reader,
     events::{BytesStart, Event},
 };
 
-use super::fault::{damaged, invalid, unpacks_to_too_much};
+use super::{
+    fault::{damaged, invalid, unpacks_to_too_much},
+    values::Values,
+};
 use crate::message::failure::Failure;
 
 const CHUNK: usize = 64 * 1024;
@@ -83,8 +89,15 @@ struct Gathered {
     most: u64,
 }
 
-/// Looks through a part to its end, which also checks its sum. Returns whether it can be read within bounds; what
-/// is not XML can, since the library stops where this does.
+/// What was seen of a part.
+pub(super) struct Seen {
+    /// Whether it can be read within bounds. What is not XML can, since the library stops where this does.
+    pub(super) within: bool,
+    /// The bytes of values that are not what their cells say.
+    pub(super) contradicting: Vec<Range<u64>>,
+}
+
+/// Looks through a part to its end, which also checks its sum.
 ///
 /// # Errors
 /// `workbook_invalid` if it is damaged or contradicts itself, `file_too_large` if it unpacks to too much.
@@ -94,18 +107,19 @@ pub(super) fn look_through(
     limits: PartLimits,
     left: &mut u64,
     footprint: &mut Footprint,
-) -> Result<bool, Failure> {
+) -> Result<Seen, Failure> {
     let counted = Counted { part, left, read: 0, fault: None };
     let mut reader = Reader::from_reader(Metered { input: BufReader::with_capacity(CHUNK, counted), taken: 0, limits });
     let config = reader.config_mut();
     config.check_end_names = false;
-    let (mut buffer, mut looking) = (Vec::new(), Looking::new(kind, limits.token));
+    let (mut buffer, mut looking, mut values) = (Vec::new(), Looking::new(kind, limits.token), Values::default());
     let within = loop {
         buffer.clear();
         reader.get_mut().taken = 0;
         match reader.read_event_into(&mut buffer) {
             Ok(Event::Eof) => break true,
             Ok(event) => {
+                values.take(&event, looking.position..reader.buffer_position());
                 looking.take(&event, footprint);
                 if looking.too_long(reader.buffer_position()) {
                     break false;
@@ -125,7 +139,7 @@ pub(super) fn look_through(
         None => rest.map_err(|error| damaged(&error))?,
     };
     looking.finish(counted.read, footprint)?;
-    Ok(within)
+    Ok(Seen { within, contradicting: values.finish() })
 }
 
 struct Looking {

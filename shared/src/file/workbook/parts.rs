@@ -1,17 +1,20 @@
 //! The parts of a workbook, before the library sees them: an archive whose directory is of a bearable size,
 //! and in it nothing but parts that were looked through.
 
-use std::io::{self, BufReader, Read, Seek};
+use std::{
+    io::{self, BufReader, Read, Seek},
+    ops::Range,
+};
 
 use tempfile::SpooledTempFile;
-use zip::{ZipArchive, ZipWriter, result::ZipError};
+use zip::{ZipArchive, ZipWriter, result::ZipError, write::SimpleFileOptions};
 
 use super::super::read::{FileRead, copy};
 use super::{
     fault::{damaged, too_large},
     limits::WorkbookLimits,
-    measure::{Footprint, Kind, PartLimits, look_through},
-    rows,
+    measure::{Footprint, Kind, PartLimits, Seen, look_through},
+    rows, values,
 };
 use crate::{
     file::records::RecordLimits,
@@ -59,15 +62,19 @@ impl Parts {
 
         let mut archive = ZipArchive::new(BufReader::new(packed)).map_err(|error| damaged(&error))?;
         let limits = PartLimits { token: limits.bytes.max(1 << 20) as u64, unpacked: most.unpacked };
-        let (mut footprint, mut left, mut left_out, mut kept) = (Footprint::default(), most.unpacked, None, Vec::new());
+        let (mut footprint, mut left, mut left_out) = (Footprint::default(), most.unpacked, None);
+        let (mut kept, mut is_whole) = (Vec::new(), true);
         for place in 0..archive.len() {
             let part = archive.by_index(place).map_err(|error| damaged(&error))?;
             let name = String::from_utf8_lossy(part.name_raw()).into_owned();
             let kind = Kind::of(&name);
-            if look_through(part, kind, limits, &mut left, &mut footprint)? {
-                kept.push(place);
+            let Seen { within, contradicting } = look_through(part, kind, limits, &mut left, &mut footprint)?;
+            if within {
+                is_whole &= contradicting.is_empty();
+                kept.push((place, contradicting));
                 continue;
             }
+            is_whole = false;
             let (name, most) = (clean(&name), limits.token);
             let failure = too_large(format!("a tag or text in the workbook's part {name} is longer than {most} bytes"));
             // The library does without strings and formats, and would read other cells for want of them.
@@ -77,10 +84,10 @@ impl Parts {
             left_out = left_out.or(Some(failure));
         }
         let footprint = footprint.bytes(archive.len() as u64);
-        let archive = if kept.len() == archive.len() {
+        let archive = if is_whole {
             archive.into_inner().into_inner()
         } else {
-            only(archive, &kept).map_err(|error| damaged(&error))?
+            only(archive, kept).map_err(|error| damaged(&error))?
         };
         let mut parts = Self { archive, footprint, left_out };
         parts.archive.rewind().map_err(|error| unreadable(&error))?;
@@ -88,11 +95,20 @@ impl Parts {
     }
 }
 
-/// An archive of these parts alone.
-fn only(mut archive: ZipArchive<BufReader<SpooledTempFile>>, kept: &[usize]) -> Result<SpooledTempFile, ZipError> {
+/// An archive of these parts alone, without what stands at those bytes of each.
+fn only(
+    mut archive: ZipArchive<BufReader<SpooledTempFile>>,
+    kept: Vec<(usize, Vec<Range<u64>>)>,
+) -> Result<SpooledTempFile, ZipError> {
     let mut writer = ZipWriter::new(tempfile::spooled_tempfile(rows::HELD));
-    for place in kept {
-        writer.raw_copy_file(archive.by_index_raw(*place)?)?;
+    for (place, contradicting) in kept {
+        if contradicting.is_empty() {
+            writer.raw_copy_file(archive.by_index_raw(place)?)?;
+            continue;
+        }
+        let part = archive.by_index(place)?;
+        writer.start_file(part.name()?, SimpleFileOptions::default().large_file(true))?;
+        values::without(BufReader::new(part), &contradicting, &mut writer)?;
     }
     writer.finish()
 }

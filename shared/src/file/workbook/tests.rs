@@ -150,18 +150,68 @@ fn a_picture_is_no_obstacle() {
 #[test]
 fn no_failure_quotes_a_cell() {
     for cell in [
-        r#"<c r="A1" t="b"><v>4,711 secret</v></c>"#,
-        "<c r=\"A1\" t=\"b\"><v>secret\0</v></c>",
-        r#"<c r="A1" t="e"><v>#secret</v></c>"#,
-        r#"<c r="A1" t="n"><v>secret</v></c>"#,
+        r#"<c r="A1" t="secret"><v>7</v></c>"#,
         r#"<c r="A1" t="str"><v>&secret;</v></c>"#,
-        r#"<c r="A1" t="s"><v>99secret</v></c>"#,
+        r#"<c r="A1" t="s"><v>99</v><x>secret</x></c>"#,
         r#"<c r="A1" t="str"><v>secret</x></c>"#,
     ] {
         let failure = read(&format!(r#"<row r="1">{cell}</row>"#), "", 1 << 22).unwrap_err();
         assert_eq!(failure.code, ErrorCode::WorkbookInvalid, "{failure}");
-        assert!(!failure.message.contains("secret") && !failure.message.contains('\0'), "{failure}");
+        assert!(!failure.message.contains("secret") || cell.contains("t=\"secret"), "{failure}");
     }
+}
+
+#[test]
+fn a_value_that_is_not_what_its_cell_says_is_lacking_there_alone() {
+    for value in [
+        r#"t="b"><v>4,711 secret</v>"#,
+        "t=\"b\"><v>secret\0</v>",
+        r#"t="e"><v>#SPILL!</v>"#,
+        r#"t="n"><v>secret</v>"#,
+        r#"t="n"><v> 7</v>"#,
+        r#"t="n"><v>+7</v>"#,
+        r#"t="n"><v>inf</v>"#,
+        r#"><v>12<!-- -->34</v>"#,
+        r#"><v><!-- -->34</v>"#,
+        r#"><v>1&#50;</v>"#,
+        r#"><v><![CDATA[34]]></v>"#,
+        r#"t="s"><v>x</v>"#,
+        r#"t="str"><v><![CDATA[34]]></v>"#,
+    ] {
+        let row =
+            format!(r#"<row r="1"><c r="A1"><v>-.5</v></c><c r="B1" {value}</c><c r="C1" t="n"><v>1E2</v></c></row>"#);
+        let sheet = format!("<sheetData>{row}</sheetData>");
+        for mark in ["", "\u{feff}"] {
+            let mut parts = parts(&sheet, "<si><t>first</t></si>");
+            let part = &mut parts.last_mut().unwrap().1;
+            part.splice(..0, mark.bytes());
+            let mut rows = read_parts(&parts, 1 << 22).unwrap();
+            assert_eq!(texts(rows.first(9)), [["-0.5", "", "100"]], "{value}");
+            let record = rows.next_record().unwrap().unwrap();
+            assert_eq!([0, 1, 2].map(|place| record.unvalued(place)), [None, Some("B1".to_owned()), None], "{value}");
+        }
+    }
+    for (value, text) in [
+        (r#"t="n"><v>1.5e-3</v>"#, "0.0015"),
+        ("><v>as text</v>", "as text"),
+        (r#"t="b"><v> TRUE </v>"#, "TRUE"),
+        (r#"t="e"><v>#N/A</v>"#, "#N/A"),
+        (r#"t="s"><v>0</v>"#, "first"),
+        (r#"t="str"><v>a&amp;b<!-- -->c</v>"#, "a&bc"),
+        (r#"t="inlineStr"><is><t>a<![CDATA[<b>]]></t></is>"#, "a<b>"),
+    ] {
+        let sheet = format!(r#"<row r="1"><c r="A1" {value}</c></row>"#);
+        assert_eq!(texts(read(&sheet, "<si><t>first</t></si>", 1 << 22).unwrap().first(1)), [[text]], "{value}");
+    }
+}
+
+#[test]
+fn so_many_values_that_contradict_their_cells_are_the_workbooks_fault() {
+    let rows = |number: usize| {
+        (1..=number).map(|row| format!(r#"<row r="{row}"><c r="A{row}" t="n"><v>x</v></c></row>"#)).collect::<String>()
+    };
+    assert!(read(&rows(10_000), "", 1 << 22).is_ok());
+    assert_eq!(read(&rows(10_001), "", 1 << 22).unwrap_err().code, ErrorCode::WorkbookInvalid);
 }
 
 #[test]
