@@ -53,6 +53,10 @@ enum Shape {
     SignedIndicated,
     /// Debit and credit of the opening and of the closing balance.
     TwoPairs,
+    /// The same, under headings in two rows, the account's in the upper one.
+    TwoTiers,
+    /// Debit and credit under one heading, which stands above the others.
+    Covered,
     /// No headings.
     Headerless,
     /// Two accounts and an amount.
@@ -61,7 +65,7 @@ enum Shape {
     ContraPairs,
 }
 
-const SHAPES: [Shape; 10] = [
+const SHAPES: [Shape; 12] = [
     Shape::Balance,
     Shape::Three,
     Shape::SignedSides,
@@ -69,6 +73,8 @@ const SHAPES: [Shape; 10] = [
     Shape::Indicated,
     Shape::SignedIndicated,
     Shape::TwoPairs,
+    Shape::TwoTiers,
+    Shape::Covered,
     Shape::Headerless,
     Shape::Contra,
     Shape::ContraPairs,
@@ -85,9 +91,29 @@ impl Shape {
             Self::TwoPairs => {
                 &["Account No.", "Account Name", "Class", "Opening Dr", "Opening Cr", "YTD Debit", "YTD Credit"]
             }
+            Self::TwoTiers => &["", "", "", "Debit", "Credit", "Debit", "Credit"],
+            Self::Covered => &["Account No.", "Account Name", "Class", "Debit", "Credit"],
             Self::Headerless => &[],
             Self::Contra => &["Konto", "Gegenkonto", "Text", "Betrag"],
             Self::ContraPairs => &["借方勘定科目", "借方金額", "貸方勘定科目", "貸方金額"],
+        }
+    }
+
+    /// The row above the headings, where they are two.
+    fn upper(self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::TwoTiers => Some(&["Account No.", "Account Name", "Class", "Opening", "", "Closing", ""]),
+            Self::Covered => Some(&["", "", "", "Saldo", ""]),
+            Self::Balance
+            | Self::Three
+            | Self::SignedSides
+            | Self::Sides
+            | Self::Indicated
+            | Self::SignedIndicated
+            | Self::TwoPairs
+            | Self::Headerless
+            | Self::Contra
+            | Self::ContraPairs => None,
         }
     }
 }
@@ -107,6 +133,9 @@ fn written(random: &mut Random) -> Written {
     let titles = if shape == Shape::Headerless { 0 } else { random.between(0, 2) };
     let mut text: String = (0..titles).map(|_| "Trial balance of the group\n").collect();
     let line = |cells: &[String]| cells.join(&delimiter.to_string()) + "\n";
+    if let Some(upper) = shape.upper() {
+        text += &line(&upper.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+    }
     if shape != Shape::Headerless {
         text += &line(&shape.headings().iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
     }
@@ -123,10 +152,10 @@ fn written(random: &mut Random) -> Written {
             Shape::Balance | Shape::Headerless => named.into_iter().chain([cents(units)]).collect(),
             Shape::Three => named.into_iter().chain([cents(units - other), cents(other), cents(units)]).collect(),
             Shape::SignedSides if units < 0 => named.into_iter().chain([String::new(), cents(units)]).collect(),
-            Shape::SignedSides | Shape::Sides => named.into_iter().chain(sides(units)).collect(),
+            Shape::SignedSides | Shape::Sides | Shape::Covered => named.into_iter().chain(sides(units)).collect(),
             Shape::Indicated => named.into_iter().chain([cents(units.abs()), indicator]).collect(),
             Shape::SignedIndicated => named.into_iter().chain([cents(units), indicator]).collect(),
-            Shape::TwoPairs => named.into_iter().chain(sides(other)).chain(sides(units)).collect(),
+            Shape::TwoPairs | Shape::TwoTiers => named.into_iter().chain(sides(other)).chain(sides(units)).collect(),
             Shape::Contra => {
                 closing -= i128::from(units);
                 vec![code.to_string(), (5000 + row).to_string(), "Text".to_owned(), cents(units)]
@@ -138,7 +167,7 @@ fn written(random: &mut Random) -> Written {
         };
         text += &line(&cells);
     }
-    let is_open = matches!(shape, Shape::Three | Shape::TwoPairs);
+    let is_open = matches!(shape, Shape::Three | Shape::TwoPairs | Shape::TwoTiers);
     Written { text, closing: closing * 10_i128.pow(14), is_open }
 }
 
@@ -252,7 +281,7 @@ async fn no_completed_draft_loads_other_figures_than_the_ledgers_or_those_it_ann
 }
 
 /// A file in each of the forms that a draft finds, and what it must say of it.
-const FORMS: [(&str, &[&str]); 10] = [
+const FORMS: [(&str, &[&str]); 11] = [
     (
         // Without headings, and an entity's column that is filled beside one that is not.
         "1000,Cash,5.50\n2000,Debt,-5.50\n",
@@ -312,6 +341,16 @@ const FORMS: [(&str, &[&str]); 10] = [
             "[balance] column = \"期末余额\", indicator = 5",
             "[balance] column = \"期初余额\", indicator = 3",
             "decimal = \".\"",
+        ],
+    ),
+    (
+        // Headings in two rows, of which a profile names the lower one.
+        "Trial balance\nAccount;Name;Opening;;Closing;\n;;Debit;Credit;Debit;Credit\n10;Cash;1;;2;\n20;Debt;;1;;2\n",
+        &[
+            "header_contains = [\"Debit\", \"Credit\"]   # 2 records above it",
+            "account_code = 1\naccount_name = 2",
+            "#   [balance] debit = 5, credit = 6: 2 amounts that sum to 0",
+            "5 Closing Debit, 6 Closing Credit",
         ],
     ),
     (

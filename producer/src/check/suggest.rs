@@ -9,6 +9,7 @@ mod headings;
 mod sections;
 mod sides;
 mod table;
+mod tiers;
 
 use std::{
     fmt::{self, Write},

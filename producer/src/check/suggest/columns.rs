@@ -35,6 +35,13 @@ pub(super) fn write(toml: &mut String, table: &Table, amounts: &Amounts) -> fmt:
             writeln!(toml, "#   {}: {examples}", place + 1)?;
         }
     }
+    let mut below: Vec<String> = Vec::new();
+    for place in table.under_two_rows() {
+        below.push(format!("{} {}", place + 1, table.headings[place]).replace(char::is_control, " "));
+    }
+    if !below.is_empty() {
+        writeln!(toml, "# The headings stand in two rows; columns by their places: {}", below.join(", "))?;
+    }
     // Of two columns that differ in their side, one is the account, whatever else is known by name.
     let contra = amounts.contra.as_ref();
     let account = contra.map(|contra| contra.account).or(table.at(Heading::Target("account_code")));
@@ -89,10 +96,10 @@ pub(super) fn write(toml: &mut String, table: &Table, amounts: &Amounts) -> fmt:
     // What a condition looks at alone is kept, too, so that only what follows the rows and amounts counts.
     let rules = toml.split_once("\n[amounts]").map_or("", |(_, rules)| rules);
     let rules: Vec<&str> = rules.lines().filter_map(|line| line.split('#').next()).collect();
-    let used = |place: &usize| rules.iter().any(|rule| rule.contains(&quoted(&table.headings[*place])));
+    let used = |place: &usize| rules.iter().any(|rule| rule.contains(&quoted(&table.header[*place])));
     let others: Vec<String> = (0..table.width())
-        .filter(|place| !table.headings[*place].is_empty() && !used(place))
-        .map(|place| table.headings[place].clone())
+        .filter(|place| !table.header[*place].is_empty() && !used(place))
+        .map(|place| table.header[place].clone())
         .collect();
     if others.is_empty() {
         return Ok(());

@@ -1,7 +1,7 @@
 //! The sections of a draft: how the file is written, which rows count, and where its amounts are.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::{self, Write},
 };
 
@@ -108,11 +108,17 @@ impl Sections<'_> {
                 writeln!(toml, "skip_lines = {lines}   # above the first row")?;
             }
         } else if table.titles > 0 {
-            let mut marks: Vec<usize> = table.found.iter().map(|(_, place)| *place).take(3).collect();
+            let is_named = |place: &usize| !table.header[*place].is_empty();
+            let mut marks: Vec<usize> = table.found.iter().map(|(_, place)| *place).filter(is_named).take(3).collect();
             if marks.is_empty() {
-                marks = (0..table.width()).filter(|place| !table.headings[*place].is_empty()).take(3).collect();
+                marks = (0..table.width()).filter(is_named).take(3).collect();
             }
-            let marks: Vec<String> = marks.into_iter().map(|place| quoted(&table.headings[place])).collect();
+            let mut seen = BTreeSet::new();
+            let marks: Vec<String> = marks
+                .into_iter()
+                .map(|place| quoted(&table.header[place]))
+                .filter(|mark| seen.insert(mark.clone()))
+                .collect();
             let titles = table.titles;
             writeln!(toml, "header_contains = [{}]   # {titles} records above it are passed over", marks.join(", "))?;
         }
@@ -135,9 +141,9 @@ impl Sections<'_> {
         if *is_ruled {
             drop.push("    { column = 1, matches = '^[-=_+]+$' },   # drawn lines".to_owned());
         }
-        let named = (0..self.table.width()).find(|place| !self.table.headings[*place].is_empty());
+        let named = (0..self.table.width()).find(|place| !self.table.header[*place].is_empty());
         if let (true, Some(place)) = (*has_headings_again, named) {
-            let (column, heading) = (self.table.name(place), quoted(&self.table.headings[place]));
+            let (column, heading) = (self.table.name(place), quoted(&self.table.header[place]));
             drop.push(format!("    {{ column = {column}, is = {heading} }},   # the headings of the next page"));
         }
         match totals.as_slice() {

@@ -48,6 +48,12 @@ pub(super) fn pairs(table: &Table) -> Vec<(usize, usize)> {
     pairs
 }
 
+/// Whether a heading is that of one side.
+pub(super) fn is_side(heading: &str) -> bool {
+    let heading = heading.to_lowercase();
+    WORDS.iter().any(|(debit, credit)| [debit, credit].iter().any(|word| stem(&heading, word).is_some()))
+}
+
 /// What is left of a heading without a word that stands in it by itself.
 fn stem(heading: &str, word: &str) -> Option<String> {
     let is_letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);

@@ -16,7 +16,7 @@ use super::{
     super::other_amounts,
     cells::{Cells, usual_width},
     headings::{self, Heading},
-    quoted,
+    quoted, tiers,
 };
 
 /// Signs of currencies that are recognised beside a figure.
@@ -48,8 +48,10 @@ const FORMATS: [&str; 12] = [
 
 /// The first records of a file, told apart.
 pub(super) struct Table {
-    /// The headings, without spaces around them; blank where there are none.
+    /// What the columns are called, without spaces around it; blank where they have no heading.
     pub(super) headings: Vec<String>,
+    /// The row of headings that a profile names, the lower one of two.
+    pub(super) header: Vec<String>,
     pub(super) is_headed: bool,
     /// Records above the headings, or above the rows of a file without headings.
     pub(super) titles: usize,
@@ -96,21 +98,30 @@ impl Figures {
 impl Table {
     pub(super) fn new(cells: &Cells) -> Self {
         let records = &cells.records;
-        let titles = header_place(records);
+        let place = header_place(records);
+        let upper = (place.checked_sub(1).into_iter().chain([place])).find(
+            |upper| matches!(records.get(*upper..), Some([upper, lower, ..]) if tiers::are_headings(upper, lower)),
+        );
+        let titles = upper.map_or(place, |upper| upper + 1);
         let reader = AmountReader::new(&style());
         let below = records.get(titles..).unwrap_or_default();
-        let is_headed = !is_row_of_figures(&reader, below);
+        let is_headed = upper.is_some() || !is_row_of_figures(&reader, below);
         let width = if is_headed { below.first().map_or(0, Vec::len) } else { usual_width(below) };
         let cell = |place: usize| below.first().and_then(|record| record.get(place)).map(|cell| cell.trim().to_owned());
-        let headings: Vec<String> =
+        let header: Vec<String> =
             (0..width).map(|place| cell(place).filter(|_| is_headed).unwrap_or_default()).collect();
+        let mut headings = header.clone();
+        if let Some(upper) = upper.and_then(|upper| records.get(upper)) {
+            headings = tiers::joined(upper, &header);
+            headings.resize(width, String::new());
+        }
         let mut rows: Vec<Vec<String>> = below.iter().skip(usize::from(is_headed)).cloned().collect();
         rows.retain(|row| row.iter().any(|cell| !cell.trim().is_empty()));
         let all = rows.len();
         rows.retain(|row| !is_rule(row));
         let is_ruled = rows.len() < all;
         let all = rows.len();
-        rows.retain(|row| !is_headed || !row.iter().map(|cell| cell.trim()).eq(headings.iter().map(String::as_str)));
+        rows.retain(|row| !is_headed || !row.iter().map(|cell| cell.trim()).eq(header.iter().map(String::as_str)));
         let has_headings_again = rows.len() < all;
         let found = headings::find(&headings, &rows);
         let shorter = rows.iter().filter(|row| row.len() < width).count();
@@ -132,6 +143,7 @@ impl Table {
         rows.retain(|row| !row.iter().any(|cell| totals.iter().any(|total| total == cell.trim())));
         let mut table = Self {
             headings,
+            header,
             is_headed,
             titles,
             found,
@@ -159,15 +171,20 @@ impl Table {
 
     /// A column as a profile names it: by its heading, or by its place where that has none or stands twice.
     pub(super) fn name(&self, place: usize) -> String {
-        let heading = self.headings.get(place).map_or("", String::as_str);
-        let is_alone = self.headings.iter().filter(|other| key_of(other) == key_of(heading)).count() == 1;
+        let heading = self.header.get(place).map_or("", String::as_str);
+        let is_alone = self.header.iter().filter(|other| key_of(other) == key_of(heading)).count() == 1;
         if heading.is_empty() || !is_alone { (place + 1).to_string() } else { quoted(heading) }
     }
 
     /// Whether a heading stands twice.
     pub(super) fn has_repeated_headings(&self) -> bool {
         let mut seen = HashSet::new();
-        self.headings.iter().filter(|heading| !heading.is_empty()).any(|heading| !seen.insert(key_of(heading)))
+        self.header.iter().filter(|heading| !heading.is_empty()).any(|heading| !seen.insert(key_of(heading)))
+    }
+
+    /// The columns whose heading is more than the row of headings says.
+    pub(super) fn under_two_rows(&self) -> impl Iterator<Item = usize> {
+        (0..self.width()).filter(|place| self.headings.get(*place) != self.header.get(*place))
     }
 
     pub(super) fn width(&self) -> usize {
