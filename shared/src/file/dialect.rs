@@ -183,7 +183,7 @@ impl<'a> Opened<'a> {
         for _ in 0..passed {
             self.table.next(false)?;
         }
-        let wanted: Vec<String> = text.header_contains.iter().map(|cell| key_of(cell)).collect();
+        let wanted = wanted(text);
         for row in 0..text.header_rows.0 {
             let record = loop {
                 let Some(record) = self.table.next(wanted.is_empty())? else { break None };
@@ -213,8 +213,8 @@ impl<'a> Opened<'a> {
                 }
                 None if wanted.is_empty() => return Ok(()),
                 None => {
-                    let reason =
-                        format!("no line has all the cells of header_contains: {}", text.header_contains.join(", "));
+                    let cells: Vec<_> = text.header_contains.iter().map(|cell| cell.texts().join(" or ")).collect();
+                    let reason = format!("no line has all the cells of header_contains: {}", cells.join(", "));
                     return Err(Failure::new(ErrorCode::SchemaInvalid, Stage::ValidateSchema, reason));
                 }
             }
@@ -272,22 +272,27 @@ fn columns_of(cells: &[String], text: &TextFormat) -> usize {
     }
 }
 
-fn contains(record: &Record<'_>, wanted: &[String]) -> bool {
+fn contains(record: &Record<'_>, wanted: &[Vec<String>]) -> bool {
     holds_all(record.iter(), wanted)
 }
 
-/// Whether each of the keys is that of a cell.
-fn holds_all<'a>(cells: impl Iterator<Item = &'a str>, wanted: &[String]) -> bool {
+/// The keys by which a header is known, each with those that may stand for it.
+fn wanted(text: &TextFormat) -> Vec<Vec<String>> {
+    text.header_contains.iter().map(|cell| cell.texts().iter().map(|text| key_of(text)).collect()).collect()
+}
+
+/// Whether one of the keys of each is that of a cell.
+fn holds_all<'a>(cells: impl Iterator<Item = &'a str>, wanted: &[Vec<String>]) -> bool {
     if wanted.is_empty() {
         return true;
     }
     let keys: HashSet<String> = cells.map(key_of).collect();
-    wanted.iter().all(|wanted| keys.contains(wanted))
+    wanted.iter().all(|any| any.iter().any(|key| keys.contains(key)))
 }
 
 /// Two rows of a header in one; a blank cell of the upper one belongs to the cell on its left. None if they
 /// are too long: one long cell may stand over any number of columns.
-fn joined(upper: &[String], lower: &[String]) -> Option<Vec<String>> {
+pub fn joined(upper: &[String], lower: &[String]) -> Option<Vec<String>> {
     let (mut over, mut bytes) = ("", 0);
     let cells = (0..upper.len().max(lower.len())).map(|place| {
         let above = upper.get(place).map_or("", |cell| cell.trim());
@@ -324,7 +329,7 @@ fn sniff(sample: &[u8], profile: &MappingProfile) -> (u8, usize) {
                 (if width > 1 { width * alike } else { 0 }, columns)
             }
             HeaderLine::Present | HeaderLine::Assumed if !text.header_contains.is_empty() => {
-                let wanted: Vec<String> = text.header_contains.iter().map(|cell| key_of(cell)).collect();
+                let wanted = wanted(text);
                 let found = |cells: &Vec<String>| holds_all(cells.iter().map(String::as_str), &wanted);
                 (usize::from(records.iter().any(found)) * 1000, 0)
             }
@@ -352,7 +357,7 @@ fn header_place(profile: &MappingProfile, records: &[Vec<String>]) -> usize {
         HeaderLine::Present | HeaderLine::Assumed if !profile.is_default() => return 0,
         HeaderLine::Present | HeaderLine::Assumed => {}
     }
-    let required = REQUIRED.map(str::to_owned);
+    let required = REQUIRED.map(|name| vec![name.to_owned()]);
     records.iter().position(|cells| holds_all(cells.iter().map(String::as_str), &required)).unwrap_or(0)
 }
 

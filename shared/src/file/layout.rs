@@ -269,6 +269,11 @@ impl Layout {
         values.chain(amounts).filter(|(_, places)| !places.is_empty()).collect()
     }
 
+    /// Whether records may make a second row.
+    pub fn has_contra(&self) -> bool {
+        self.contra.is_some()
+    }
+
     /// Whether second rows have amounts of their own.
     pub fn contra_has_amounts(&self) -> bool {
         self.contra.as_ref().is_some_and(|contra| contra.amounts.is_some())

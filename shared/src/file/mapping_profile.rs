@@ -23,8 +23,8 @@ pub use self::{
     period_format::{InvalidPeriodFormat, PeriodFormat},
     rows::{Condition, FilterColumn, RowRules, Test, WithoutKey},
     text::{
-        CellRow, Delimiter, Encoding, Encodings, HeaderLine, LineEnd, LongRecords, Quote, RepeatedHeaders, Sheet,
-        ShortRecords, TextFormat,
+        CellRow, Delimiter, Encoding, Encodings, HeaderCell, HeaderLine, LineEnd, LongRecords, Quote, RepeatedHeaders,
+        Sheet, ShortRecords, TextFormat,
     },
 };
 use crate::{

@@ -7,6 +7,7 @@ mod finish;
 mod left_out;
 mod request;
 mod row;
+mod superseded;
 
 use std::{borrow::Cow, collections::BTreeSet, io::Read};
 
@@ -14,6 +15,7 @@ use self::{
     differences::Differences,
     left_out::{Money, Tally},
     row::{Belongs, belongs, row},
+    superseded::Superseded,
 };
 pub use self::{
     left_out::{LeftOut, names_total},
@@ -136,6 +138,8 @@ struct Reading<'a> {
     classes: Classes,
     /// Where rows of one account are added up.
     differences: Option<Differences>,
+    /// Where the last row of an account counts.
+    superseded: Option<Superseded>,
     profiler: Profiler,
     rows: u64,
     blank_rows: u64,
@@ -187,6 +191,7 @@ pub fn read(
         notes: AmountNotes::default(),
         classes: Classes::new(profile),
         differences: (profile.repeated_keys == RepeatedKeys::Sum).then(Differences::new),
+        superseded: (profile.repeated_keys == RepeatedKeys::Last).then(Superseded::new),
         profiler,
         rows: 0,
         blank_rows: 0,
@@ -373,6 +378,9 @@ impl Reading<'_> {
             self.classes.add(&row.texts);
             if let Some(differences) = &mut self.differences {
                 differences.add(row);
+            }
+            if let Some(superseded) = &mut self.superseded {
+                superseded.add(row);
             }
             let counted = counted.each_ref().map(AsRef::as_ref);
             self.profiler.add(&record, counted, *balance).map_err(|error| scratch(&error))?;

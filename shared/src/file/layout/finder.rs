@@ -88,7 +88,13 @@ impl<'a> Finder<'a> {
         let texts = std::array::from_fn(|place| {
             let name = ERP_TEXTS.get(place).unwrap_or_else(|| &REVIEW_TEXTS[place - ERP_TEXTS.len()]);
             let (target, rule) = profile.contra.iter().find(|(target, _)| target.as_str() == *name)?;
-            self.ruled(*target, rule)
+            let missing = self.missing.len();
+            let value = self.ruled(*target, rule);
+            // As under [columns], an optional column that the file lacks is none.
+            if !REQUIRED.contains(name) {
+                self.missing.truncate(missing);
+            }
+            value
         });
         let has_amounts = profile.contra.keys().any(|target| AMOUNTS.contains(&target.as_str()));
         let amounts = has_amounts.then(|| {

@@ -21,7 +21,7 @@ pub struct TextFormat {
     /// Whether there is a header.
     pub header: HeaderLine,
     /// Cells by which the header is told from the title lines above it.
-    pub header_contains: Vec<String>,
+    pub header_contains: Vec<HeaderCell>,
     /// Records that the header goes over, whose cells are joined.
     pub header_rows: CellRow,
     /// Lines below the header that hold no data.
@@ -76,6 +76,9 @@ impl TextFormat {
         if headless && !self.header_contains.is_empty() {
             return Some(("header_contains", "header = false goes with no header_contains"));
         }
+        if self.header_contains.iter().any(|cell| cell.texts().is_empty()) {
+            return Some(("header_contains", "a list of headings is empty"));
+        }
         if headless && (self.header_rows.0 != 1 || self.skip_after_header != 0) {
             return Some(("header", "header = false goes with neither header_rows nor skip_after_header"));
         }
@@ -111,6 +114,26 @@ impl TryFrom<String> for Encoding {
 impl From<Encoding> for String {
     fn from(value: Encoding) -> String {
         value.0.name().to_ascii_lowercase()
+    }
+}
+
+/// A cell of the header, or several of which it has one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected the text of a heading, or a list of which the headings have one")]
+pub enum HeaderCell {
+    /// This one.
+    One(String),
+    /// One of these.
+    Any(Vec<String>),
+}
+
+impl HeaderCell {
+    /// The texts of which the header has one.
+    pub fn texts(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Any(texts) => texts,
+        }
     }
 }
 

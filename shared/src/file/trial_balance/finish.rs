@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::{
     Assumptions, CheckedSlice, LISTED_SLICES, Reading, Stopped, described, differences::Differences, left_out, scratch,
+    superseded::Superseded,
 };
 use crate::{
     amount::Amount,
@@ -83,6 +84,7 @@ impl Reading<'_> {
         warnings.extend(self.notes.warnings(self.decimal));
         warnings.extend(self.classes.warnings());
         warnings.extend(self.differences.iter().flat_map(Differences::warnings));
+        warnings.extend(self.superseded.iter().flat_map(Superseded::warnings));
         let left_out_by = self.left_out.told(self.request.profile);
         warnings.extend(left_out::warnings(&left_out_by));
         if self.is_footer_unread {

@@ -79,34 +79,112 @@ impl Money {
 }
 
 /// Texts with which the row of a file's own total begins, in lower case, and with which it ends.
-const TOTALS: [&str; 16] = [
+const TOTALS: [&str; 62] = [
     "total",
+    "totals",
     "grand total",
+    "report total",
+    "subtotal",
+    "sub-total",
+    "sub total",
     "summe",
+    "summen",
     "gesamt",
+    "gesamtsumme",
+    "endsumme",
+    "zwischensumme",
+    "übertrag",
     "totale",
+    "totali",
+    "subtotale",
+    "somma",
+    "totaux",
+    "sous-total",
+    "somme",
     "totaal",
+    "subtotaal",
+    "totais",
+    "t o t a i s",
+    "t o t a l",
+    "soma",
+    "totales",
     "suma",
+    "sumas",
     "summa",
     "sum",
+    "totalt",
+    "delsumma",
     "razem",
+    "ogółem",
+    "suma kontrolna",
+    "celkem",
+    "spolu",
+    "összesen",
+    "mindösszesen",
+    "ukupno",
+    "sveukupno",
+    "skupaj",
+    "укупно",
     "итого",
+    "всего",
+    "разом",
+    "всього",
+    "всичко",
+    "общо",
+    "σύνολο",
+    "γενικό σύνολο",
     "toplam",
+    "genel toplam",
+    "ara toplam",
     "yhteensä",
     "i alt",
+    "kokku",
+    "kopā",
+    "iš viso",
+    "samtals",
+];
+/// The same in scripts without spaces, and from right to left; rows may end with them, too.
+const TOTAL_ENDS: [&str; 24] = [
     "合計",
     "合计",
+    "总计",
+    "總計",
+    "総計",
+    "小計",
+    "小计",
+    "総合計",
+    "합계",
+    "총계",
+    "소계",
+    "รวม",
+    "المجموع",
+    "الإجمالي",
+    "סה\"כ",
+    "סך הכל",
+    "جمع کل",
+    "कुल योग",
+    "tổng cộng",
+    "cộng",
+    "jumlah",
+    "yhteensä",
+    "összesen",
+    "carried forward",
 ];
-const TOTAL_ENDS: [&str; 3] = ["合計", "合计", "总计"];
 
 /// Whether a cell calls its row a total.
 pub fn names_total(cell: &str) -> bool {
-    let cell = cell.trim().to_lowercase();
+    let quotes = ['\'', '"', '*', ' ', ':', '='];
+    let cell = cell.trim().trim_matches(quotes).to_lowercase();
     let begins = |word: &str| {
         let rest = cell.strip_prefix(word).map(|rest| rest.trim_start_matches('s'));
         rest.is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
     };
-    TOTALS.iter().any(|word| begins(word)) || TOTAL_ENDS.iter().any(|word| cell.ends_with(word))
+    let ends = |word: &str| {
+        let rest = cell.strip_suffix(word);
+        let stands_alone = word.chars().any(|c| c >= '\u{0590}');
+        rest.is_some_and(|rest| stands_alone || !rest.ends_with(char::is_alphanumeric))
+    };
+    TOTALS.iter().chain(&TOTAL_ENDS).any(|word| begins(word)) || TOTAL_ENDS.iter().any(|word| ends(word))
 }
 
 /// Whether a row calls itself a total.

@@ -549,6 +549,44 @@ fn rows_that_are_added_up_and_differ_in_their_texts_are_told() {
 }
 
 #[test]
+fn rows_that_give_way_to_a_later_one_are_told_in_rows_and_in_money() {
+    let text = format!(
+        "{HEADER}A,2022-06,10,x,100,BS,Assets\nA,2022-06,20,y,-100,BS,Assets\nA,2022-06,10,x,60,BS,Assets\n\
+         A,2022-06,10,x,55,BS,Assets\n"
+    );
+    let (read, rows) = checked("repeated_keys = 'last'", &text);
+    assert_eq!(rows.len(), 4);
+    assert_eq!(
+        read.warnings,
+        [
+            "rows that give way to a later one of the same account: 2; their balances sum to 160; control totals and the \
+             nil check count them"
+        ]
+    );
+    assert_eq!(checked("repeated_keys = 'sum'", &text).0.warnings, [""; 0]);
+}
+
+#[test]
+fn an_optional_column_of_the_second_row_may_lack_and_its_account_may_not() {
+    let profile = format!("repeated_keys = 'sum'\n[contra]\naccount_code = 'gegen'\ndepartment = 'kst'\n{BRIEF}");
+    let rows = through(&profile, "account_code,account_name,balance,gegen\n10,x,5,20\n").unwrap();
+    assert_eq!(rows, ["2:A/10=5", "2:A/20=-5"]);
+    let lacking = through(&profile, "account_code,account_name,balance,kst\n10,x,5,7\n").unwrap_err();
+    assert!(lacking.contains("takes account_code from gegen, which the file lacks"), "{lacking}");
+}
+
+#[test]
+fn a_heading_by_which_the_header_is_known_may_have_others_in_its_place() {
+    let profile = format!("[text]\nheader_contains = [['Saldo', 'balance'], 'account_code']\n{BRIEF}");
+    let text = "Title,account_code,x\naccount_code,account_name,balance\n10,x,5\n";
+    assert_eq!(through(&profile, text).unwrap(), ["3:A/10=5"]);
+    let none = through(&profile, "account_code,account_name,amount\n10,x,5\n").unwrap_err();
+    assert!(none.contains("all the cells of header_contains: Saldo or balance, account_code"), "{none}");
+    let empty = through(&format!("[text]\nheader_contains = [[]]\n{BRIEF}"), text).unwrap_err();
+    assert!(empty.contains("a list of headings is empty"), "{empty}");
+}
+
+#[test]
 fn a_profile_with_an_open_question_does_not_load() {
     for (profile, told) in [
         (
