@@ -1,5 +1,6 @@
 //! `check`: what the worker would make of a file, without any service.
 
+mod dividing;
 pub(crate) mod file;
 mod fit;
 mod groups;

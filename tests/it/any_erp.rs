@@ -348,9 +348,21 @@ async fn no_profile_is_chosen_under_which_rows_are_bad_or_figures_differ() {
     std::fs::write(sources.join("added.toml"), format!("repeated_keys = 'sum'\n{common}balance = 'Amount'\n")).unwrap();
     let several = "Acct,Amount,Ledger\n1,3.50,0L\n2,-3.50,0L\n1,3.50,2L\n2,-3.50,2L\n";
     let added = check(several, &[]).await.expect(2).stderr;
-    assert!(added.contains("it adds up rows whatever stands in \"Ledger\" (0L, 2L)"), "{added}");
+    assert!(
+        added.contains("it loads rows into one slice whatever stands in \"Ledger\" (0L: 2 rows, 0; 2L: 2 rows, 0)"),
+        "{added}"
+    );
     let told = check(several, &["--source", "added"]).await.expect(0).stdout;
-    assert!(told.contains("ADDED UP? rows of one account are added up whatever stands in \"Ledger\""), "{told}");
+    assert!(told.contains("ADDED UP? the rows go into one slice whatever stands in \"Ledger\""), "{told}");
+    // No account stands twice, and still two companies are in one slice; a company's own dates are of one month.
+    let companies =
+        "Acct,Closing,Legal entity,Posted on\n1,3.50,US,n/a\n2,-3.50,US,n/a\n3,1.00,DE,n/a\n4,-1.00,DE,n/a\n";
+    let two = check(companies, &[]).await.expect(2).stderr;
+    assert!(two.contains("whatever stands in \"Legal entity\" (DE: 2 rows, 0; US: 2 rows, 0)"), "{two}");
+    let dates = |second: &str| format!("Acct,Closing,Posting date\n1,3.50,01.06.2022\n2,-3.50,{second}\n");
+    check(&dates("30.06.2022"), &[]).await.expect(0);
+    let months = check(&dates("01.07.2022"), &[]).await.expect(2).stderr;
+    assert!(months.contains("whatever stands in \"Posting date\" (01.06.2022: 1 rows, 3.5;"), "{months}");
     // A line with two accounts has each of its cells once.
     let both = format!("repeated_keys = 'sum'\n[contra]\naccount_code = 'Contra'\n{common}balance = 'Amount'\n");
     std::fs::write(sources.join("both.toml"), both).unwrap();
@@ -358,7 +370,10 @@ async fn no_profile_is_chosen_under_which_rows_are_bad_or_figures_differ() {
     assert!(once.contains("not loaded as the balance: \"Tax\": 1 amounts that sum to 0.5"), "{once}");
     let groups = check("Acct,Closing\n1,5.00\n11,5.00\n2,-5.00\n21,-5.00\n", &["--source", "closing"]).await;
     let groups = groups.expect(0).stdout;
-    assert!(groups.contains("COUNTED TWICE? 2 accounts are the sum of those below: 1, 2"), "{groups}");
+    assert!(groups.contains("COUNTED TWICE? 2 accounts are the sum of others: 1, 2"), "{groups}");
+    let padded = check("Acct,Closing\n1000,5.00\n1010,2.00\n1020,3.00\n2000,-5.00\n", &["--source", "closing"]).await;
+    let padded = padded.expect(0).stdout;
+    assert!(padded.contains("COUNTED TWICE? 1 accounts are the sum of others: 1000"), "{padded}");
     let bad = check("Acct,Closing\n1,3.50\n2,x.50\n", &["--source", "closing"]).await.expect(1).stdout;
     assert!(
         bad.contains("BAD: line 3, balance: is not a decimal number\n       Closing of the file is \"x.50\""),

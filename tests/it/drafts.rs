@@ -57,6 +57,10 @@ enum Shape {
     TwoTiers,
     /// Debit and credit under one heading, which stands above the others.
     Covered,
+    /// One column, with a group of padded code above its accounts.
+    Grouped,
+    /// An amount without a sign, and two letters that no heading explains.
+    Lettered,
     /// No headings.
     Headerless,
     /// Two accounts and an amount.
@@ -65,7 +69,7 @@ enum Shape {
     ContraPairs,
 }
 
-const SHAPES: [Shape; 12] = [
+const SHAPES: [Shape; 14] = [
     Shape::Balance,
     Shape::Three,
     Shape::SignedSides,
@@ -75,6 +79,8 @@ const SHAPES: [Shape; 12] = [
     Shape::TwoPairs,
     Shape::TwoTiers,
     Shape::Covered,
+    Shape::Grouped,
+    Shape::Lettered,
     Shape::Headerless,
     Shape::Contra,
     Shape::ContraPairs,
@@ -83,7 +89,8 @@ const SHAPES: [Shape; 12] = [
 impl Shape {
     fn headings(self) -> &'static [&'static str] {
         match self {
-            Self::Balance => &["Account No.", "Account Name", "Class", "Balance"],
+            Self::Balance | Self::Grouped => &["Account No.", "Account Name", "Class", "Balance"],
+            Self::Lettered => &["Account No.", "Account Name", "Class", "Balance", "Oldal"],
             Self::Three => &["Account No.", "Account Name", "Class", "Opening", "Movement", "Closing"],
             Self::SignedSides | Self::Sides => &["Account No.", "Account Name", "Class", "Debit", "Credit"],
             Self::Indicated => &["Account No.", "Account Name", "Class", "CB", "D/C"],
@@ -105,6 +112,8 @@ impl Shape {
             Self::TwoTiers => Some(&["Account No.", "Account Name", "Class", "Opening", "", "Closing", ""]),
             Self::Covered => Some(&["", "", "", "Saldo", ""]),
             Self::Balance
+            | Self::Grouped
+            | Self::Lettered
             | Self::Three
             | Self::SignedSides
             | Self::Sides
@@ -140,19 +149,29 @@ fn written(random: &mut Random) -> Written {
         text += &line(&shape.headings().iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
     }
     let mut closing = 0;
-    for row in 0..random.between(3, 12) {
-        let code = if row > 0 && random.percent(20) { 1000 } else { 1000 + row };
+    let (mut unsigned, mut group) = (true, 0);
+    let rows = random.between(3, 12);
+    let mut lines: Vec<String> = Vec::new();
+    for row in 0..rows {
+        let repeats = shape != Shape::Grouped && row > 0 && random.percent(20);
+        let code = 1000 + if repeats { 0 } else { row } + if shape == Shape::Grouped { 10 } else { 0 };
         // At least one figure with decimals tells the mark.
         let (units, other) = (random.between(1, 90_000) as i64 * 2 + 1, random.between(1, 90_000) as i64);
-        let units = if random.percent(50) { units } else { -units };
+        // The accounts of a group have its sign.
+        let units = if shape == Shape::Grouped || random.percent(50) { units } else { -units };
+        (unsigned, group) = (unsigned && units > 0, group + units);
         closing += i128::from(units);
         let named = [code.to_string(), format!("Account {code}"), "BS".to_owned()];
         let indicator = if units > 0 { "D" } else { "C" }.to_owned();
         let cells: Vec<String> = match shape {
-            Shape::Balance | Shape::Headerless => named.into_iter().chain([cents(units)]).collect(),
+            Shape::Balance | Shape::Grouped | Shape::Headerless => named.into_iter().chain([cents(units)]).collect(),
             Shape::Three => named.into_iter().chain([cents(units - other), cents(other), cents(units)]).collect(),
             Shape::SignedSides if units < 0 => named.into_iter().chain([String::new(), cents(units)]).collect(),
             Shape::SignedSides | Shape::Sides | Shape::Covered => named.into_iter().chain(sides(units)).collect(),
+            Shape::Lettered => {
+                let letter = if units > 0 { "T" } else { "K" }.to_owned();
+                named.into_iter().chain([cents(units.abs()), letter]).collect()
+            }
             Shape::Indicated => named.into_iter().chain([cents(units.abs()), indicator]).collect(),
             Shape::SignedIndicated => named.into_iter().chain([cents(units), indicator]).collect(),
             Shape::TwoPairs | Shape::TwoTiers => named.into_iter().chain(sides(other)).chain(sides(units)).collect(),
@@ -165,9 +184,19 @@ fn written(random: &mut Random) -> Written {
                 vec![format!("科目{code}"), cents(units.abs()), format!("科目{}", 5000 + row), cents(other)]
             }
         };
-        text += &line(&cells);
+        lines.push(line(&cells));
     }
-    let is_open = matches!(shape, Shape::Three | Shape::TwoPairs | Shape::TwoTiers);
+    if shape == Shape::Grouped {
+        // And the account that balances them, which is no group's.
+        lines.insert(0, line(&["1000", "Group", "BS", &cents(group)].map(str::to_owned)));
+        lines.push(line(&["9000", "Others", "BS", &cents(-group)].map(str::to_owned)));
+        closing = 0;
+    }
+    text += &lines.concat();
+    // Amounts without any sign may be those of liabilities.
+    let is_one_column = matches!(shape, Shape::Balance | Shape::Headerless | Shape::Lettered);
+    let is_open = matches!(shape, Shape::Three | Shape::TwoPairs | Shape::TwoTiers | Shape::Lettered)
+        || is_one_column && unsigned;
     Written { text, closing: closing * 10_i128.pow(14), is_open }
 }
 
@@ -187,6 +216,12 @@ fn answers(key: &str, comment: &str, draft: &str) -> Vec<Answer> {
             plain("false", amount_behind(comment, "subtracted (")),
         ],
         "balance" => draft.lines().filter_map(candidate).collect(),
+        "keep" => {
+            let (leaves_out, keeps) = comment.split_once("; [] keeps all").expect("two answers");
+            let (condition, told) = leaves_out.split_once(" leaves them out").expect("a condition");
+            let sum = |told| amount_behind(told, "sum to ");
+            vec![plain(condition.trim_start_matches([' ', '#']), sum(told)), plain("[]", sum(keeps))]
+        }
         // Of a file without headings the test knows the places.
         "account_code" => vec![plain("1", None)],
         "account_name" => vec![plain("2", None)],
@@ -281,7 +316,7 @@ async fn no_completed_draft_loads_other_figures_than_the_ledgers_or_those_it_ann
 }
 
 /// A file in each of the forms that a draft finds, and what it must say of it.
-const FORMS: [(&str, &[&str]); 11] = [
+const FORMS: [(&str, &[&str]); 15] = [
     (
         // Without headings, and an entity's column that is filled beside one that is not.
         "1000,Cash,5.50\n2000,Debt,-5.50\n",
@@ -344,13 +379,44 @@ const FORMS: [(&str, &[&str]); 11] = [
         ],
     ),
     (
-        // Headings in two rows, of which a profile names the lower one.
+        // Headings in two rows, which a profile joins.
         "Trial balance\nAccount;Name;Opening;;Closing;\n;;Debit;Credit;Debit;Credit\n10;Cash;1;;2;\n20;Debt;;1;;2\n",
         &[
-            "header_contains = [\"Debit\", \"Credit\"]   # 2 records above it",
-            "account_code = 1\naccount_name = 2",
-            "#   [balance] debit = 5, credit = 6: 2 amounts that sum to 0",
-            "5 Closing Debit, 6 Closing Credit",
+            "header_contains = [\"Account\", \"Name\", \"Opening\"]   # 1 records above it",
+            "header_rows = 2",
+            "account_code = \"Account\"",
+            "#   [balance] debit = \"Closing Debit\", credit = \"Closing Credit\": 2 amounts that sum to 0",
+        ],
+    ),
+    (
+        // Titles above the rows of a company, and a total in a language that no list has.
+        "Account;Name;Balance\nCompany: A;;\n10;Cash;5.50\n20;Debt;-5.50\nCompany: B;;\n30;Cash;7.50\n40;Debt;-7.50\nJumla;;0.00\n",
+        &[
+            "# 1 rows have no number where others have one",
+            "# 2 rows have one cell: titles?",
+            "is_not = [\"Jumla\", \"Company: A\", \"Company: B\"] }] leaves them out, and the rows sum to 0, debit 13",
+        ],
+    ),
+    (
+        // Columns that tell books apart, of which one holds several.
+        "Konto;Bezeichnung;Firma;Währung;Saldo\n10;Kasse;1;EUR;5,50\n20;Kapital;2;EUR;-5,50\n",
+        &["same = \"?\"   # \"Firma\" holds 1, 2: [\"Firma\", \"Währung\"] refuses a file with several"],
+    ),
+    (
+        // Balances without their signs, and classes that tell them.
+        "Account;Name;Type;Balance\n10;Cash;Asset;9.50\n20;Debt;Liability;5.50\n30;Shares;Equity;4.00\n",
+        &[
+            "#   \"Balance\": 3 amounts that sum to 19",
+            "indicator = \"Type\", debit_values = [\"Asset\"], credit_values = [\"Equity\", \"Liability\"]: 3 amounts that sum to 0",
+            "balance = \"?\"",
+        ],
+    ),
+    (
+        // A total that is none: no rows above it sum to it.
+        "Account;Balance\nTotal Oil payable;-600.00\nCash;400.00\nBank;200.00\nTotal;0.00\n",
+        &[
+            "is_not = [\"Total Oil payable\"] }] leaves them out, and the rows sum to 600",
+            "{ column = \"*\", is = \"Total\" }",
         ],
     ),
     (
@@ -369,6 +435,26 @@ async fn a_draft_finds_what_is_there() {
         for told in says {
             assert!(draft.contains(told), "{told}\n--- in ---\n{draft}\n--- of ---\n{text}");
         }
+    }
+}
+
+#[tokio::test]
+async fn no_draft_is_made_of_a_file_whose_columns_no_delimiter_tells_apart() {
+    let world = World::new().await;
+    for (text, says) in [
+        (
+            "ACCT    DESCRIPTION        BALANCE\n1000    CASH IN HAND      1,500.00\n1100    BANK                300.00\n\
+             2000    PAYABLES         -1,800.00\n",
+            "columns of fixed width",
+        ),
+        (
+            "Account,Name,Debit,Credit\n1000,Cash,500.00,\n1200,Bank,2,700.00,\n3000,Capital,,900.00\n",
+            "commas between their thousands and no quotes",
+        ),
+    ] {
+        let file = world.write("a.csv", text);
+        let refused = world.producer(&["check", &file, "--suggest"]).await.expect(2).stderr;
+        assert!(refused.contains(says), "{refused}");
     }
 }
 

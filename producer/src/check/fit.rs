@@ -124,10 +124,10 @@ pub(super) fn best(
             let mut faults = vec![format!("{}, read from {from}", fit.figures())];
             faults.extend(fit.other_amounts.iter().take(NAMED).map(OtherAmounts::told));
             let across = fit.added_up_across.iter().take(NAMED);
-            faults.extend(across.map(|column| format!("it adds up rows whatever stands in {column}")));
+            faults.extend(across.map(|column| format!("it loads rows into one slice whatever stands in {column}")));
             faults.push(format!("--source {} takes the first; --suggest drafts another profile", fit.source));
             let why = match fit.other_amounts.is_empty() {
-                true => "adds up rows that the file tells apart",
+                true => "loads rows into one slice that the file tells apart",
                 false => "the file has other columns with amounts",
             };
             let what = format!("the mapping profile {} fits, and {why}, so that a person decides", fit.source);

@@ -1,7 +1,7 @@
 //! The rows that would be loaded: the first of them, the accounts that they come to, the keys that stand twice, and
 //! what else of the file looks like amounts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use shared::{
@@ -18,7 +18,8 @@ use shared::{
 };
 
 use super::{
-    groups::groups,
+    dividing::{Divides, DividingColumn},
+    groups::{Entry, groups},
     other_amounts::{OtherAmounts, OtherColumn},
 };
 
@@ -50,16 +51,13 @@ pub(super) struct Preview {
     reader: AmountReader,
     /// Columns that no rule names, by their places.
     others: Option<BTreeMap<usize, OtherColumn>>,
-    /// Columns by which rows of one account may differ, by their places: their names and first texts.
-    dividing: BTreeMap<usize, (String, BTreeSet<String>)>,
+    /// Columns that no rule names and that may tell books or periods apart, by their places.
+    dividing: BTreeMap<usize, DividingColumn>,
+    /// What stands in them on the row at hand.
+    at_hand: Vec<(usize, String)>,
+    /// Whether each row is of a period that the file names.
+    has_period: bool,
 }
-
-/// Words of headings that tell rows of different periods apart, and of different books.
-const OF_PERIODS: [&str; 8] = ["period", "date", "datum", "year", "jahr", "month", "monat", "日付"];
-const OF_BOOKS: [&str; 9] =
-    ["ledger", "company", "currency", "crcy", "scenario", "balance type", "währung", "buchungskreis", "会社"];
-/// Texts of such a column that are told.
-const TEXTS: usize = 5;
 
 /// A cell of the file that makes a row bad.
 #[derive(Debug, Serialize)]
@@ -130,6 +128,8 @@ impl Preview {
             known: profile.other_amounts.iter().map(|name| key_of(name)).collect(),
             others: None,
             dividing: BTreeMap::new(),
+            at_hand: Vec::new(),
+            has_period: false,
             bad_cells: BTreeMap::new(),
             first: Vec::new(),
             accounts: BTreeMap::new(),
@@ -176,22 +176,23 @@ impl Preview {
         self.others.iter().flat_map(BTreeMap::values).filter_map(OtherColumn::amounts).collect()
     }
 
-    /// Columns that tell rows of one account apart, which are added up all the same: their names and first texts.
+    /// Columns that tell rows of different books or periods apart, which go into one slice all the same: their names,
+    /// and what stands in them.
     pub(super) fn added_up_across(&self) -> Vec<String> {
-        let several = self.dividing.values().filter(|(_, texts)| texts.len() > 1);
-        let told = several.map(|(name, texts)| {
-            format!("{name:?} ({})", texts.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
-        });
-        told.collect()
+        let told = self.dividing.values().filter_map(DividingColumn::told);
+        let counts = told.filter(|(divides, _)| *divides == Divides::Books || !self.has_period);
+        counts.map(|(_, told)| told).collect()
     }
 
-    /// Accounts that are the sum of those whose codes begin with theirs.
+    /// Accounts that are the sum of others, in the order of the file.
     pub(super) fn groups(&self) -> Vec<&str> {
-        let accounts = self.accounts.iter();
-        let balances = accounts.filter_map(|((company, code), account)| {
-            Some(((company.as_str(), code.as_str()), account.balance.total()?))
-        });
-        groups(&balances.collect())
+        let mut accounts: Vec<_> = self.accounts.iter().collect();
+        accounts.sort_by_key(|(_, account)| account.line);
+        let entries = accounts
+            .into_iter()
+            .filter_map(|((company, code), account)| Some(Entry { company, code, balance: account.balance.total()? }));
+        let entries: Vec<Entry<'_>> = entries.collect();
+        groups(&entries).into_iter().filter_map(|place| entries.get(place)).map(|entry| entry.code).collect()
     }
 
     /// All accounts, by their codes.
@@ -217,23 +218,23 @@ impl Preview {
         let unknown = || columns.names.iter().enumerate().filter(|(_, name)| columns.extra_columns.contains(name));
         let others = unknown().filter(|(_, name)| !self.known.contains(&key_of(name)));
         self.others = Some(others.map(|(place, name)| (place, OtherColumn::new(name.clone()))).collect());
-        if self.repeated != RepeatedKeys::Sum {
-            return;
+        self.has_period = layout.origins().iter().any(|(target, _)| *target == "period");
+        // Of a line with two accounts each side is booked, so that whatever stands on it sums to nil.
+        if !layout.has_contra() {
+            let dividing = unknown().map(|(place, name)| (place, DividingColumn::new(name.clone())));
+            self.dividing = dividing.collect();
         }
-        let has_period = layout.origins().iter().any(|(target, _)| *target == "period");
-        let divides = |name: &str| {
-            let name = name.to_lowercase();
-            let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
-            has(&OF_BOOKS) || !has_period && has(&OF_PERIODS)
-        };
-        let dividing = unknown().filter(|(_, name)| divides(name));
-        self.dividing = dividing.map(|(place, name)| (place, (name.clone(), BTreeSet::new()))).collect();
     }
 }
 
 impl RowSink for Preview {
     fn good(&mut self, row: &LedgerRow<'_>) -> Result<(), Failure> {
         let balance = row.amounts[0].unwrap_or_default();
+        for (place, text) in std::mem::take(&mut self.at_hand) {
+            if let Some(column) = self.dividing.get_mut(&place) {
+                column.add(&text, &row.company_code, &row.account_code, balance);
+            }
+        }
         self.nameless += u64::from(row.texts[0].is_none());
         if self.first.len() < SHOWN {
             self.first.push(ShownRow {
@@ -285,11 +286,9 @@ impl RowSink for Preview {
         if self.others.is_none() {
             self.begin(layout);
         }
-        for (place, (_, texts)) in &mut self.dividing {
-            if texts.len() < TEXTS {
-                texts.insert(record.get(*place).unwrap_or_default().trim().to_owned());
-            }
-        }
+        let text = |place: usize| record.get(place).unwrap_or_default().trim().to_owned();
+        let open = self.dividing.iter().filter(|(_, column)| column.looks_on());
+        self.at_hand = open.map(|(place, _)| (*place, text(*place))).collect();
         for (place, other) in self.others.iter_mut().flatten() {
             let decimal = if record.is_number(*place) { DecimalMark::Point } else { decimal };
             other.look(record.get(*place).unwrap_or_default().trim(), &self.reader, decimal, balance);

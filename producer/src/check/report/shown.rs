@@ -162,13 +162,13 @@ impl CheckedRows {
             writeln!(f, "  not loaded as the balance: {}", line(&other.told()))?;
         }
         for column in &self.added_up_across {
-            writeln!(f, "  ADDED UP? rows of one account are added up whatever stands in {}", shortened(column, 200))?;
+            writeln!(f, "  ADDED UP? the rows go into one slice whatever stands in {}", shortened(column, 300))?;
         }
         if !self.groups.is_empty() {
             let shown = self.groups.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
             writeln!(
                 f,
-                "  COUNTED TWICE? {} accounts are the sum of those below: {}",
+                "  COUNTED TWICE? {} accounts are the sum of others: {}",
                 self.groups.len(),
                 shortened(&shown, 300)
             )?;

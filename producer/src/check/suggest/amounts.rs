@@ -12,18 +12,104 @@ use super::{
 };
 
 /// What says debit and what says credit, in lower case.
-const LETTERS: [(&str, &str); 10] = [
+const LETTERS: [(&str, &str); 36] = [
     ("s", "h"),
     ("d", "c"),
     ("d", "k"),
     ("dr", "cr"),
     ("debit", "credit"),
     ("debet", "credit"),
+    ("debet", "kredit"),
     ("soll", "haben"),
+    ("d", "a"),
+    ("dare", "avere"),
+    ("d", "h"),
+    ("debe", "haber"),
+    ("deudor", "acreedor"),
+    ("deudora", "acreedora"),
+    ("devedor", "credor"),
+    ("devedora", "credora"),
+    ("débit", "crédit"),
+    ("débiteur", "créditeur"),
+    ("d", "p"),
+    ("duguje", "potražuje"),
+    ("t", "k"),
+    ("tartozik", "követel"),
+    ("b", "a"),
+    ("borç", "alacak"),
+    ("md", "d"),
+    ("wn", "ma"),
+    ("д", "к"),
+    ("дт", "кт"),
+    ("дебет", "кредит"),
+    ("χ", "π"),
+    ("+", "-"),
     ("借", "貸"),
     ("借方", "貸方"),
     ("借", "贷"),
+    ("借方", "贷方"),
+    ("차변", "대변"),
 ];
+
+/// What classes are called whose accounts are in debit, and those whose accounts are in credit, in lower case.
+const DEBIT_CLASSES: [&str; 20] = [
+    "asset",
+    "assets",
+    "expense",
+    "expenses",
+    "cost",
+    "costs",
+    "aktiva",
+    "aufwand",
+    "aufwendungen",
+    "actif",
+    "charges",
+    "charge",
+    "activo",
+    "gasto",
+    "gastos",
+    "ativo",
+    "despesa",
+    "despesas",
+    "資産",
+    "費用",
+];
+const CREDIT_CLASSES: [&str; 30] = [
+    "liability",
+    "liabilities",
+    "equity",
+    "income",
+    "revenue",
+    "revenues",
+    "sales",
+    "capital",
+    "passiva",
+    "ertrag",
+    "erträge",
+    "eigenkapital",
+    "passif",
+    "produits",
+    "produit",
+    "pasivo",
+    "patrimonio",
+    "patrimonio neto",
+    "ingreso",
+    "ingresos",
+    "passivo",
+    "receita",
+    "receitas",
+    "patrimônio líquido",
+    "負債",
+    "純資産",
+    "資本",
+    "収益",
+    "负债",
+    "所有者权益",
+];
+/// Of so much money a part may be below zero where the rest has no sign: what is against the nature of its account.
+const UNSIGNED: u128 = 8;
+/// Letters of a text that may say a side.
+const SIDE_LETTERS: usize = 24;
 
 /// Readings that are named.
 const NAMED: usize = 12;
@@ -70,6 +156,8 @@ pub(super) struct Amounts {
     pub(super) candidates: Vec<Candidate>,
     /// Readings that are not named.
     pub(super) more: usize,
+    /// Whether the only one has no amount below zero, so that credits may stand there without their sign.
+    pub(super) is_unsigned: bool,
     /// The columns that say debit or credit.
     pub(super) indicators: Vec<Indicator>,
     pub(super) contra: Option<Contra>,
@@ -87,7 +175,11 @@ impl Candidate {
 
 impl Amounts {
     pub(super) fn new(table: &Table) -> Self {
-        let indicators = indicators(table);
+        let known = indicators(table);
+        let indicators: Vec<Indicator> = match known.is_empty() {
+            true => guessed(table),
+            false => known,
+        };
         // Codes of accounts are figures, too.
         let is_amount =
             |place: usize| table.figures(place).are_amounts() && !headings::names_account(&table.headings[place]);
@@ -111,16 +203,35 @@ impl Amounts {
         let mut candidates: Vec<Candidate> = candidates.filter(|candidate| candidate.count() > 0).collect();
         let more = candidates.len().saturating_sub(NAMED);
         candidates.truncate(NAMED);
-        Self { candidates, more, indicators, contra }
+        let is_unsigned = match candidates.as_slice() {
+            [Candidate { reading: Reading::Column(_), amounts }] => contra.is_none() && are_unsigned(amounts),
+            _ => false,
+        };
+        Self { candidates, more, is_unsigned, indicators, contra }
+    }
+
+    /// What a reading makes of rows, by row.
+    pub(super) fn of(&self, table: &Table, rows: &[Vec<String>], reading: Reading) -> Vec<Option<Amount>> {
+        read(table, rows, reading, &self.indicators)
     }
 
     /// The one reading that there is.
     pub(super) fn only(&self) -> Option<&Candidate> {
         match self.candidates.as_slice() {
-            [one] => Some(one),
+            [one] if !self.is_unsigned => Some(one),
             _ => None,
         }
     }
+}
+
+/// Whether there are several amounts, and next to nothing of them is below zero.
+fn are_unsigned(amounts: &[Option<Amount>]) -> bool {
+    let of = |below: bool| {
+        let these = amounts.iter().flatten().filter(|amount| (**amount < Amount::ZERO) == below);
+        these.fold(0_u128, |sum, amount| sum.saturating_add(amount.units().unsigned_abs()))
+    };
+    let several = amounts.iter().flatten().filter(|amount| **amount != Amount::ZERO).nth(1).is_some();
+    several && of(true).saturating_mul(UNSIGNED) <= of(false)
 }
 
 /// All columns that have the heading by which one is known as an indicator.
@@ -128,6 +239,47 @@ fn indicators(table: &Table) -> Vec<Indicator> {
     let Some(first) = table.at(Heading::Indicator) else { return Vec::new() };
     let same = |place: &usize| key_of(&table.headings[*place]) == key_of(&table.headings[first]);
     (0..table.width()).filter(same).map(|place| Indicator::new(table, place)).collect()
+}
+
+/// Columns that may say debit or credit, although no heading says so: those of two texts, and those of classes. Of two
+/// that are not known each may be either.
+fn guessed(table: &Table) -> Vec<Indicator> {
+    let is_free = |place: &usize| !table.found.iter().any(|(heading, known)| known == place && !heading.is_class());
+    let mut guessed = Vec::new();
+    for place in (0..table.width()).filter(is_free) {
+        let mut values: Vec<String> = table.cells(place).map(str::to_owned).collect();
+        let filled = values.len();
+        values.sort_unstable();
+        values.dedup();
+        let is_short = values.iter().all(|value| value.chars().count() <= SIDE_LETTERS);
+        if values.len() < 2 || !is_short || filled * 5 < table.rows.len() * 4 {
+            continue;
+        }
+        let of = |classes: &[&str]| -> Vec<String> {
+            values.iter().filter(|value| classes.contains(&value.to_lowercase().as_str())).cloned().collect()
+        };
+        let (debit, credit) = (of(&DEBIT_CLASSES), of(&CREDIT_CLASSES));
+        let are_classes = debit.len() + credit.len() == values.len() && !debit.is_empty() && !credit.is_empty();
+        if are_classes {
+            guessed.push(Indicator { place, values: Ok((debit, credit)) });
+            continue;
+        }
+        let [one, other] = values.as_slice() else { continue };
+        let is_figure =
+            |text: &String| text.bytes().any(|byte| byte.is_ascii_digit()) && !["1", "2"].contains(&text.as_str());
+        if is_figure(one) || is_figure(other) || table.headings[place].is_empty() && table.is_headed {
+            continue;
+        }
+        let known = Indicator::new(table, place);
+        if known.values.is_ok() {
+            guessed.push(known);
+        } else {
+            let sides = |debit: &String, credit: &String| Ok((vec![debit.clone()], vec![credit.clone()]));
+            guessed.push(Indicator { place, values: sides(one, other) });
+            guessed.push(Indicator { place, values: sides(other, one) });
+        }
+    }
+    guessed
 }
 
 /// The readings that a file allows, the likeliest first.
@@ -149,6 +301,7 @@ fn readings(
             && table.looks_like_amounts(*place, &table.figures(*place))
     });
     let columns: Vec<usize> = balance.into_iter().chain(others).collect();
+    let is_guessed = table.at(Heading::Indicator).is_none();
     // Files have the letter before each amount or behind it: as the first one stands, so do the others.
     let first = indicators.iter().map(|indicator| indicator.place).min();
     let is_before = first < columns.iter().copied().min();
@@ -156,36 +309,43 @@ fn readings(
         ((indicator.place < column) != is_before, indicator.place.abs_diff(column))
     };
     let singles = columns.into_iter().flat_map(|column| {
+        let figures = table.figures(column).amounts;
+        if is_guessed {
+            let says = |place: &usize| are_unsigned(&figures) || indicators[*place].turns_most(table, &figures);
+            let ways = (0..indicators.len()).filter(says);
+            let ways = ways.map(|indicator| Reading::Indicated { column, indicator });
+            return std::iter::once(Reading::Column(column)).chain(ways).collect();
+        }
         let nearest = indicators.iter().enumerate().min_by_key(|(_, indicator)| distance(indicator, column));
         let Some((indicator, _)) = nearest else { return vec![Reading::Column(column)] };
         let indicated = Reading::Indicated { column, indicator };
         // A figure that has a sign may carry its side already.
-        let is_signed = table.figures(column).amounts.iter().flatten().any(|amount| *amount < Amount::ZERO);
+        let is_signed = figures.iter().flatten().any(|amount| *amount < Amount::ZERO);
         if is_signed { vec![Reading::Column(column), indicated] } else { vec![indicated] }
     });
     singles.chain(pairs.iter().map(|(debit, credit)| Reading::Sides { debit: *debit, credit: *credit })).collect()
 }
 
 fn candidate(table: &Table, reading: Reading, indicators: &[Indicator]) -> Candidate {
-    let amounts = match reading {
-        Reading::Column(place) => table.figures(place).amounts,
-        Reading::Indicated { column, indicator } => {
-            let figures = table.figures(column).amounts;
-            match indicators.get(indicator) {
-                Some(indicator) => indicator.applied(table, figures),
-                None => figures,
-            }
-        }
+    Candidate { reading, amounts: read(table, &table.rows, reading, indicators) }
+}
+
+fn read(table: &Table, rows: &[Vec<String>], reading: Reading, indicators: &[Indicator]) -> Vec<Option<Amount>> {
+    let figures = |place: usize| table.figures_in(rows, place).amounts;
+    match reading {
+        Reading::Column(place) => figures(place),
+        Reading::Indicated { column, indicator } => match indicators.get(indicator) {
+            Some(indicator) => indicator.applied(rows, figures(column)),
+            None => figures(column),
+        },
         Reading::Sides { debit, credit } => {
-            let sides = table.figures(debit).amounts.into_iter().zip(table.figures(credit).amounts);
             let less = |(debit, credit): (Option<Amount>, Option<Amount>)| match (debit, credit) {
                 (None, None) => None,
                 (debit, credit) => Amount::from_units(debit.map_or(0, Amount::units) - credit.map_or(0, Amount::units)),
             };
-            sides.map(less).collect()
+            figures(debit).into_iter().zip(figures(credit)).map(less).collect()
         }
-    };
-    Candidate { reading, amounts }
+    }
 }
 
 impl Indicator {
@@ -194,8 +354,20 @@ impl Indicator {
         values.sort_unstable();
         values.dedup();
         values.truncate(10);
+        // Two texts are a pair of the same language; one alone may be of several.
+        let pair = match values.as_slice() {
+            [one, other] => {
+                let (one, other) = (one.to_lowercase(), other.to_lowercase());
+                let is = |a: &str, b: &str| a == one && b == other || a == other && b == one;
+                LETTERS.iter().find(|(debit, credit)| is(debit, credit))
+            }
+            _ => None,
+        };
         let side = |value: &String| {
             let value = value.to_lowercase();
+            if let Some((debit, credit)) = pair {
+                return Some(if value == *debit { (true, *credit) } else { (false, *debit) });
+            }
             LETTERS.iter().find_map(|(debit, credit)| match value.as_str() {
                 value if value == *debit => Some((true, *credit)),
                 value if value == *credit => Some((false, *debit)),
@@ -217,6 +389,18 @@ impl Indicator {
         Self { place, values: Ok((debit, credit)) }
     }
 
+    /// Whether it tells classes, and most amounts of those whose accounts are in credit stand without their sign.
+    fn turns_most(&self, table: &Table, amounts: &[Option<Amount>]) -> bool {
+        let Ok((_, credit)) = &self.values else { return false };
+        let are_classes = credit.iter().all(|value| CREDIT_CLASSES.contains(&value.to_lowercase().as_str()));
+        let is_credit =
+            |row: &Vec<String>| row.get(self.place).is_some_and(|cell| credit.iter().any(|value| value == cell.trim()));
+        let of_credit =
+            || table.rows.iter().zip(amounts).filter(|(row, _)| is_credit(row)).filter_map(|(_, amount)| *amount);
+        let above = of_credit().filter(|amount| *amount > Amount::ZERO).count();
+        are_classes && above > of_credit().filter(|amount| *amount < Amount::ZERO).count()
+    }
+
     /// What a profile says of it.
     pub(super) fn lines(&self, table: &Table) -> [String; 3] {
         let listed = |values: &[String]| values.iter().map(|value| quoted(value)).collect::<Vec<_>>().join(", ");
@@ -232,7 +416,7 @@ impl Indicator {
     }
 
     /// Amounts with the sign that it gives them; as they are where it is not known what it means.
-    fn applied(&self, table: &Table, amounts: Vec<Option<Amount>>) -> Vec<Option<Amount>> {
+    fn applied(&self, rows: &[Vec<String>], amounts: Vec<Option<Amount>>) -> Vec<Option<Amount>> {
         let Ok((_, credit)) = &self.values else { return amounts };
         let is_credit =
             |row: &Vec<String>| row.get(self.place).is_some_and(|cell| credit.iter().any(|value| value == cell.trim()));
@@ -240,7 +424,7 @@ impl Indicator {
             let amount = amount?;
             if is_credit(row) { Amount::from_units(-amount.units()) } else { Some(amount) }
         };
-        amounts.into_iter().zip(&table.rows).map(turned).collect()
+        amounts.into_iter().zip(rows).map(turned).collect()
     }
 }
 

@@ -82,11 +82,54 @@ pub(super) fn cells(path: &Path, limits: FileLimits) -> Result<Cells, Failure> {
         if width < 2 { 0 } else { width.min(50) * records.iter().filter(|record| record.len() == width).count() }
     });
     let (delimiter, (quotes_are_text, records)) = best.unwrap_or((b',', (false, Vec::new())));
+    if let Some(fault) = layout_fault(&text, delimiter, records.iter().map(|(_, record)| record.as_slice())) {
+        return Err(Failure::new(ErrorCode::SchemaInvalid, Stage::Parse, fault));
+    }
     let is_partial = is_cut || records.len() == RECORDS;
     let (lines, mut records): (Vec<u64>, Vec<Vec<String>>) = records.into_iter().unzip();
     let (leads, trails) = ends(&mut records, delimiter);
     let delimiter = Some(delimiter);
     Ok(Cells { encoding, delimiter, quotes_are_text, leads, trails, records, lines, is_partial, ..Cells::default() })
+}
+
+/// Why no delimiter tells the columns of a file apart, if that is so: it has columns of fixed width, or thousands are
+/// marked with the delimiter.
+fn layout_fault<'a>(text: &str, delimiter: u8, records: impl Iterator<Item = &'a [String]>) -> Option<String> {
+    let delimiter = char::from(delimiter);
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).take(RECORDS).collect();
+    let is_padded = |line: &&&str| line.trim().split("  ").filter(|piece| !piece.trim().is_empty()).count() > 2;
+    let padded = lines.iter().filter(is_padded).count();
+    let undivided = lines.iter().filter(is_padded).filter(|line| !line.contains(delimiter)).count();
+    if padded * 10 >= lines.len() * 6 && undivided * 10 >= padded * 2 && delimiter != '\t' {
+        return Some(
+            "the file seems to have columns of fixed width, which a profile cannot tell apart; export it with a delimiter"
+                .to_owned(),
+        );
+    }
+    let is_head = |cell: &str| {
+        let digits = cell.trim().trim_start_matches(['-', '(', '+']);
+        (1..=3).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let is_tail = |cell: &str| {
+        let (group, rest) = cell.trim().split_at_checked(3).unwrap_or_default();
+        group.len() == 3 && group.bytes().all(|byte| byte.is_ascii_digit()) && rest.starts_with('.')
+    };
+    let records: Vec<&[String]> = records.filter(|record| record.len() > 1).collect();
+    let head_of = |record: &[String]| record.windows(2).position(|two| is_head(&two[0]) && is_tail(&two[1]));
+    let (split, others): (Vec<&[String]>, Vec<&[String]>) =
+        records.iter().partition(|record| head_of(record).is_some());
+    // Where a thousand is split, the others of its column have decimals, which the part before the comma lacks.
+    let is_decimal = |cell: &str| cell.contains('.') && cell.bytes().any(|byte| byte.is_ascii_digit());
+    let is_torn = |record: &&[String]| {
+        let beside = || others.iter().filter_map(|other| Some(other.get(head_of(record)?)?.trim()));
+        beside().any(is_decimal) && !beside().any(is_head)
+    };
+    let torn = split.iter().filter(|record| is_torn(record)).count();
+    (delimiter == ',' && torn > 0 && torn * 2 > split.len()).then(|| {
+        "amounts seem to have commas between their thousands and no quotes around them, so that the file's columns \
+         cannot be told apart; export it with quotes or another delimiter"
+            .to_owned()
+    })
 }
 
 /// Whether the records of a drawn table begin and end with a delimiter; the blank cells beside it are taken away.

@@ -35,13 +35,6 @@ pub(super) fn write(toml: &mut String, table: &Table, amounts: &Amounts) -> fmt:
             writeln!(toml, "#   {}: {examples}", place + 1)?;
         }
     }
-    let mut below: Vec<String> = Vec::new();
-    for place in table.under_two_rows() {
-        below.push(format!("{} {}", place + 1, table.headings[place]).replace(char::is_control, " "));
-    }
-    if !below.is_empty() {
-        writeln!(toml, "# The headings stand in two rows; columns by their places: {}", below.join(", "))?;
-    }
     // Of two columns that differ in their side, one is the account, whatever else is known by name.
     let contra = amounts.contra.as_ref();
     let account = contra.map(|contra| contra.account).or(table.at(Heading::Target("account_code")));
@@ -153,6 +146,13 @@ impl Amounts {
     pub(super) fn write_candidates(&self, toml: &mut String, table: &Table) -> fmt::Result {
         if self.candidates.is_empty() {
             return writeln!(toml, "# No column looks like amounts.");
+        }
+        if self.is_unsigned {
+            writeln!(
+                toml,
+                "# Next to no amount is below zero. If liabilities, equity and income stand there without their sign, see\n\
+                 # \"Balances in natural sign\" in the guide: an indicator by the account or its class turns them."
+            )?;
         }
         writeln!(
             toml,

@@ -28,6 +28,11 @@ impl Heading {
             Self::Indicator | Self::Contra | Self::Year => false,
         }
     }
+
+    /// Whether its cells are classes of accounts.
+    pub(super) fn is_class(self) -> bool {
+        matches!(self, Self::Target("bs_pl" | "status" | "account_category" | "sub_category" | "report_type"))
+    }
 }
 
 /// Names by meaning, in lower case, the likeliest first.
@@ -86,6 +91,34 @@ const NAMES: [(Heading, &[&str]); 16] = [
             "kontonr.",
             "tili",
             "account",
+            "acct",
+            "acct no",
+            "acct no.",
+            "a/c",
+            "a/c no",
+            "a/c no.",
+            "a/c code",
+            "no",
+            "nr",
+            "nr.",
+            "科目代码",
+            "科目编号",
+            "科目編號",
+            "科目番号",
+            "계정코드",
+            "główne konto",
+            "konto księgowe",
+            "symbol konta",
+            "főkönyvi szám",
+            "számlaszám",
+            "účet",
+            "číslo účtu",
+            "λογαριασμός",
+            "κωδικός",
+            "رقم الحساب",
+            "sąskaita",
+            "cont",
+            "simbol cont",
         ],
     ),
     (
@@ -128,6 +161,18 @@ const NAMES: [(Heading, &[&str]); 16] = [
             "descripcion",
             "descr",
             "descr.",
+            "account title",
+            "科目名",
+            "계정과목",
+            "megnevezés",
+            "název",
+            "název účtu",
+            "názov",
+            "περιγραφή",
+            "اسم الحساب",
+            "pavadinimas",
+            "denumire",
+            "denumirea contului",
             "наименование",
             "hesap adı",
             "kontonamn",

@@ -5,10 +5,16 @@ use std::{
     fmt::{self, Write},
 };
 
-use shared::amount::{Amount, Sum};
+use shared::{
+    amount::{Amount, Sum},
+    file::trial_balance::names_total,
+};
 
 use super::{
-    super::groups::groups,
+    super::{
+        dividing::{Divides, divides},
+        groups::{Entry, groups},
+    },
     amounts::{Amounts, Candidate, Reading, shown},
     cells::Cells,
     columns,
@@ -16,6 +22,11 @@ use super::{
     quoted,
     table::{CURRENCY, EMPTY, MARKS, Table},
 };
+
+/// Rows in doubt that are named.
+const DOUBTS: usize = 60;
+/// Texts of a column that are shown.
+const SHOWN: usize = 4;
 
 /// The sections of a draft.
 pub(super) struct Sections<'a> {
@@ -45,15 +56,23 @@ impl Sections<'_> {
         }
         writeln!(toml, "description = \"\"\nmode = \"upsert\"                 # \"replace\" for full exports")?;
         let has_account = table.at(Heading::Target("account_code")).is_some();
-        let repeated = if has_account { table.repeated() } else { 0 };
+        let earlier = if has_account { table.earlier() } else { Vec::new() };
+        let repeated = earlier.iter().flatten().count();
         let rows = table.rows.len();
         // The second rows of lines leave no last one.
         let has_contra = self.amounts.contra.is_some();
         if repeated > 0 && !has_contra {
+            let (mut sum, mut last) = (String::new(), String::new());
+            if let Some(only) = self.amounts.only() {
+                let gone: BTreeSet<usize> = earlier.iter().flatten().copied().collect();
+                let kept = only.amounts.iter().enumerate().filter(|(number, _)| !gone.contains(number));
+                sum = format!(", which sum to {}", only.sum());
+                last = format!(", and they sum to {}", shown(kept.filter_map(|(_, amount)| *amount)));
+            }
             writeln!(
                 toml,
                 "repeated_keys = \"?\"   # {repeated} of {rows} rows have the account of an earlier one: \"sum\" adds them \
-                 up to {} accounts, \"last\" takes the last one of each, \"refuse\" fails the job",
+                 up to {} accounts{sum}, \"last\" takes the last one of each{last}, \"refuse\" fails the job",
                 rows - repeated
             )
         } else if has_contra {
@@ -107,20 +126,17 @@ impl Sections<'_> {
                 let lines = cells.lines.get(table.titles).copied().unwrap_or(1) - 1;
                 writeln!(toml, "skip_lines = {lines}   # above the first row")?;
             }
-        } else if table.titles > 0 {
-            let is_named = |place: &usize| !table.header[*place].is_empty();
-            let mut marks: Vec<usize> = table.found.iter().map(|(_, place)| *place).filter(is_named).take(3).collect();
-            if marks.is_empty() {
-                marks = (0..table.width()).filter(is_named).take(3).collect();
-            }
+        } else if table.titles > 0 || table.header_rows > 1 {
+            let cell = |place: usize| table.first_header.get(place).filter(|cell| !cell.is_empty());
+            let known = table.found.iter().map(|(_, place)| *place).chain(0..table.width());
             let mut seen = BTreeSet::new();
-            let marks: Vec<String> = marks
-                .into_iter()
-                .map(|place| quoted(&table.header[place]))
-                .filter(|mark| seen.insert(mark.clone()))
-                .collect();
+            let marks = known.filter_map(cell).filter(|cell| seen.insert((*cell).clone())).take(3);
+            let marks: Vec<String> = marks.map(|cell| quoted(cell)).collect();
             let titles = table.titles;
             writeln!(toml, "header_contains = [{}]   # {titles} records above it are passed over", marks.join(", "))?;
+        }
+        if table.header_rows > 1 {
+            writeln!(toml, "header_rows = {}   # headings in two rows, which are joined", table.header_rows)?;
         }
         if table.has_repeated_headings() {
             writeln!(toml, "repeated_headers = \"number\"   # a name stands twice: the second is called \"Name (2)\"")?;
@@ -141,9 +157,10 @@ impl Sections<'_> {
         if *is_ruled {
             drop.push("    { column = 1, matches = '^[-=_+]+$' },   # drawn lines".to_owned());
         }
-        let named = (0..self.table.width()).find(|place| !self.table.header[*place].is_empty());
+        let first_header = &self.table.first_header;
+        let named = first_header.iter().position(|cell| !cell.is_empty());
         if let (true, Some(place)) = (*has_headings_again, named) {
-            let (column, heading) = (self.table.name(place), quoted(&self.table.header[place]));
+            let (column, heading) = (self.table.name(place), quoted(&first_header[place]));
             drop.push(format!("    {{ column = {column}, is = {heading} }},   # the headings of the next page"));
         }
         match totals.as_slice() {
@@ -154,16 +171,23 @@ impl Sections<'_> {
                 drop.push(format!("    {{ column = \"*\", is = [{texts}] }},   # totals?"));
             }
         }
-        let groups = self.groups();
-        if *keyless == 0 && drop.is_empty() && groups.is_none() {
+        let (doubts, same) = (self.doubts(), self.same());
+        if keyless.is_empty() && drop.is_empty() && doubts.is_none() && same.is_none() {
             return Ok(());
         }
         writeln!(toml, "\n[rows]")?;
-        if *keyless > 0 {
-            writeln!(toml, "without_key = \"skip\"            # {keyless} rows have no account: totals or titles?")?;
+        if !keyless.is_empty() {
+            let sum = self.amounts.only().map_or_else(String::new, |only| {
+                format!(
+                    "; they sum to {}",
+                    shown(self.amounts.of(self.table, keyless, only.reading).into_iter().flatten())
+                )
+            });
+            let rows = keyless.len();
+            writeln!(toml, "without_key = \"skip\"            # {rows} rows have no account: totals or titles?{sum}")?;
         }
-        if let Some(groups) = groups {
-            writeln!(toml, "{groups}")?;
+        for lines in doubts.iter().chain(&same) {
+            writeln!(toml, "{lines}")?;
         }
         match drop.as_slice() {
             [] => Ok(()),
@@ -171,38 +195,153 @@ impl Sections<'_> {
         }
     }
 
-    /// What is asked where accounts are the sum of others, if some are: they count twice.
-    fn groups(&self) -> Option<String> {
-        let account = self.table.at(Heading::Target("account_code"))?;
-        let amounts = self.amounts.only()?;
-        let code = |row: &'_ Vec<String>| row.get(account).map_or("", |cell| cell.trim()).to_owned();
-        let codes: Vec<String> = self.table.rows.iter().map(code).collect();
-        let mut sums: BTreeMap<(&str, &str), Sum> = BTreeMap::new();
-        for (code, amount) in codes.iter().zip(&amounts.amounts) {
-            sums.entry(("", code)).or_default().add(amount.unwrap_or_default());
+    /// What is asked where rows may be none of accounts: groups and totals, which count twice, and titles.
+    fn doubts(&self) -> Option<String> {
+        let table = self.table;
+        let key = table.key()?;
+        let code = |row: &Vec<String>| row.get(key).map_or("", |cell| cell.trim()).to_owned();
+        let codes: Vec<String> = table.rows.iter().map(code).collect();
+        let groups = self.groups(&codes);
+        let has_digit = |code: &str| code.bytes().any(|byte| byte.is_ascii_digit());
+        let is_title =
+            |row: &Vec<String>| row.len() > 1 && row.iter().filter(|cell| !cell.trim().is_empty()).count() < 2;
+        let rows = || table.rows.iter().zip(&codes).filter(|(row, _)| !is_title(row));
+        let are_codes = rows().filter(|(_, code)| has_digit(code)).count() * 10 >= rows().count() * 7;
+        let (mut others, mut titles) = (Vec::new(), Vec::new());
+        for (row, code) in table.rows.iter().zip(&codes) {
+            if is_title(row) {
+                titles.push(code.as_str());
+            } else if are_codes && !has_digit(code) || names_total(code) {
+                others.push(code.as_str());
+            }
         }
-        let balances = sums.into_iter().filter_map(|(key, sum)| Some((key, sum.total()?)));
-        let groups = groups(&balances.collect());
-        if groups.is_empty() {
+        let mut all: Vec<&str> = Vec::new();
+        for code in groups.iter().map(String::as_str).chain(others.iter().copied()).chain(titles.iter().copied()) {
+            if !all.contains(&code) {
+                all.push(code);
+            }
+        }
+        if all.is_empty() {
             return None;
         }
-        let told = |with_groups: bool| {
-            let rows = codes.iter().zip(&amounts.amounts);
-            let these = rows.filter(|(code, _)| with_groups || !groups.contains(&code.as_str()));
+        let mut lines = Vec::new();
+        if !groups.is_empty() {
+            lines.push(format!(
+                "# {} accounts are the sum of others: groups, which count twice if they are kept.",
+                groups.len()
+            ));
+        }
+        if !others.is_empty() {
+            lines.push(format!(
+                "# {} rows have no number where others have one, or call themselves a total.",
+                others.len()
+            ));
+        }
+        if !titles.is_empty() {
+            let rows = titles.len();
+            lines.push(format!(
+                "# {rows} rows have one cell: titles? What they say of the rows below, as a company or a period, is not read."
+            ));
+        }
+        if all.len() > DOUBTS {
+            lines.push(format!("# They are {}; a condition by another column or a pattern says it better.", all.len()));
+            all.truncate(DOUBTS);
+        }
+        let told = |with_them: bool| {
+            let Some(only) = self.amounts.only() else { return String::new() };
+            let rows = codes.iter().zip(&only.amounts);
+            let these = rows.filter(|(code, _)| with_them || !all.contains(&code.as_str()));
             let these: Vec<Amount> = these.filter_map(|(_, amount)| *amount).collect();
             let debit = these.iter().copied().filter(|amount| *amount > Amount::ZERO);
-            format!("sum to {}, debit {}", shown(these.iter().copied()), shown(debit))
+            let rows = if with_them { ", which" } else { ", and the rows" };
+            format!("{rows} sum to {}, debit {}", shown(these.iter().copied()), shown(debit))
         };
-        let column = self.table.name(account);
-        let texts = groups.iter().map(|code| quoted(code)).collect::<Vec<_>>().join(", ");
-        Some(format!(
-            "# {} accounts are the sum of those whose codes begin with theirs: groups, which count twice if they are kept.\n\
-             keep = \"?\"   # [{{ column = {column}, is_not = [{texts}] }}] leaves them out, and the rows {}; [] keeps \
-             all, which {}",
-            groups.len(),
+        let column = table.name(key);
+        let texts = all.iter().map(|code| quoted(code)).collect::<Vec<_>>().join(", ");
+        lines.push(format!(
+            "keep = \"?\"   # [{{ column = {column}, is_not = [{texts}] }}] leaves them out{}; [] keeps all{}",
             told(false),
             told(true)
-        ))
+        ));
+        Some(lines.join("\n"))
+    }
+
+    /// The accounts that are the sum of others, by the first reading by which some are.
+    fn groups(&self, codes: &[String]) -> Vec<String> {
+        // A number and a name may stand in one cell.
+        let number = |code: &'_ str| match code.split_once([' ', '\t']) {
+            Some((number, _)) if number.starts_with(|c: char| c.is_ascii_digit()) => {
+                number.trim_end_matches(',').to_owned()
+            }
+            _ => code.to_owned(),
+        };
+        let numbers: Vec<String> = codes.iter().map(|code| number(code)).collect();
+        // Amounts without their signs add up to much that is no group.
+        let is_signed =
+            |candidate: &&Candidate| candidate.amounts.iter().flatten().any(|amount| *amount < Amount::ZERO);
+        let has_signed = self.amounts.candidates.iter().any(|candidate| is_signed(&candidate));
+        for candidate in self.amounts.candidates.iter().filter(|candidate| !has_signed || is_signed(candidate)) {
+            let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+            let mut sums: Vec<(usize, Sum)> = Vec::new();
+            for (place, (code, amount)) in numbers.iter().zip(&candidate.amounts).enumerate() {
+                let at = *places.entry(code).or_insert(sums.len());
+                if at == sums.len() {
+                    sums.push((place, Sum::default()));
+                }
+                if let Some((_, sum)) = sums.get_mut(at) {
+                    sum.add(amount.unwrap_or_default());
+                }
+            }
+            let entry = |(place, sum): &(usize, Sum)| {
+                let balance = sum.total()?;
+                Some((*place, Entry { company: "", code: numbers.get(*place)?, balance }))
+            };
+            let (places, entries): (Vec<usize>, Vec<Entry<'_>>) = sums.iter().filter_map(entry).unzip();
+            let found: Vec<String> =
+                groups(&entries).into_iter().filter_map(|group| codes.get(*places.get(group)?).cloned()).collect();
+            if !found.is_empty() {
+                return found;
+            }
+        }
+        Vec::new()
+    }
+
+    /// The columns that tell books or periods apart and that the draft does not read: what is in one slice has the same.
+    fn same(&self) -> Option<String> {
+        let table = self.table;
+        let is_read = |place: usize| {
+            let read = |heading: Heading| !matches!(heading, Heading::Year);
+            table.found.iter().any(|(heading, known)| *known == place && read(*heading))
+                || self.amount_places().contains(&place)
+        };
+        let reads_period = table.at(Heading::Target("period")).is_some();
+        let (mut names, mut several) = (Vec::new(), Vec::new());
+        for place in (0..table.width()).filter(|place| !is_read(*place) && !table.header[*place].is_empty()) {
+            let counts = match divides(&table.headings[place]) {
+                Some(Divides::Books) => true,
+                // The formats of dates are told where the period is asked for.
+                Some(Divides::Periods) => !reads_period && table.formats(place).is_empty(),
+                None => false,
+            };
+            let examples = table.examples(place, SHOWN);
+            if !counts || examples.is_empty() {
+                continue;
+            }
+            let name = table.name(place);
+            if examples.len() > 1 {
+                several.push(format!("{name} holds {}", examples.join(", ").replace(char::is_control, " ")));
+            }
+            names.push(name);
+        }
+        let list = names.join(", ");
+        match (names.is_empty(), several.is_empty()) {
+            (true, _) => None,
+            (false, true) => Some(format!("same = [{list}]   # rows of another one are bad")),
+            (false, false) => Some(format!(
+                "same = \"?\"   # {}: [{list}] refuses a file with several, [] loads all of them into one slice",
+                several.join("; ")
+            )),
+        }
     }
 
     fn amounts(&self, toml: &mut String) -> fmt::Result {
@@ -249,7 +388,11 @@ impl Sections<'_> {
     /// The columns that may be amounts.
     fn amount_places(&self) -> Vec<usize> {
         let of = |candidate: &Candidate| match candidate.reading {
-            Reading::Column(place) | Reading::Indicated { column: place, .. } => vec![place],
+            Reading::Column(place) => vec![place],
+            Reading::Indicated { column, indicator } => {
+                let indicator = self.amounts.indicators.get(indicator).map(|indicator| indicator.place);
+                std::iter::once(column).chain(indicator).collect()
+            }
             Reading::Sides { debit, credit } => vec![debit, credit],
         };
         let named = self.table.found.iter().filter(|(heading, _)| heading.is_amount()).map(|(_, place)| *place);

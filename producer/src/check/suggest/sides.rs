@@ -3,7 +3,18 @@
 use super::table::Table;
 
 /// The words for the two sides, in lower case.
-const WORDS: [(&str, &str); 20] = [
+const WORDS: [(&str, &str); 31] = [
+    ("winien", "ma"),
+    ("md", "d"),
+    ("má dať", "dal"),
+    ("má dáti", "dal"),
+    ("tartozik", "követel"),
+    ("χρέωση", "πίστωση"),
+    ("مدين", "دائن"),
+    ("duguje", "potražuje"),
+    ("debitor", "creditor"),
+    ("debitoare", "creditoare"),
+    ("차변", "대변"),
     ("debits", "credits"),
     ("debit", "credit"),
     ("dr", "cr"),

@@ -1,12 +1,13 @@
 //! What a draft rests on: the headings of a file, the rows below them, and how their amounts are read.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use shared::{
     amount::Amount,
     file::{
         amount_text::{AmountReader, Evidence},
         columns::key_of,
+        dialect,
         mapping_profile::{AmountStyle, DecimalMark, PeriodFormat},
         trial_balance::names_total,
     },
@@ -50,8 +51,11 @@ const FORMATS: [&str; 12] = [
 pub(super) struct Table {
     /// What the columns are called, without spaces around it; blank where they have no heading.
     pub(super) headings: Vec<String>,
-    /// The row of headings that a profile names, the lower one of two.
+    /// The same as a profile names them: those of two rows are joined.
     pub(super) header: Vec<String>,
+    /// The cells of the first row of headings, and how many rows there are.
+    pub(super) first_header: Vec<String>,
+    pub(super) header_rows: usize,
     pub(super) is_headed: bool,
     /// Records above the headings, or above the rows of a file without headings.
     pub(super) titles: usize,
@@ -60,8 +64,8 @@ pub(super) struct Table {
     /// The rows that have an account and are no total.
     pub(super) rows: Vec<Vec<String>>,
     /// Rows without an account.
-    pub(super) keyless: usize,
-    /// The first cells of totals.
+    pub(super) keyless: Vec<Vec<String>>,
+    /// The first cells of totals, which are the sum of rows above them, or of nothing.
     pub(super) totals: Vec<String>,
     /// Whether lines are drawn between the rows, and whether the headings stand again below.
     pub(super) is_ruled: bool,
@@ -102,34 +106,45 @@ impl Table {
         let upper = (place.checked_sub(1).into_iter().chain([place])).find(
             |upper| matches!(records.get(*upper..), Some([upper, lower, ..]) if tiers::are_headings(upper, lower)),
         );
-        let titles = upper.map_or(place, |upper| upper + 1);
+        let titles = upper.unwrap_or(place);
         let reader = AmountReader::new(&style());
         let below = records.get(titles..).unwrap_or_default();
         let is_headed = upper.is_some() || !is_row_of_figures(&reader, below);
-        let width = if is_headed { below.first().map_or(0, Vec::len) } else { usual_width(below) };
-        let cell = |place: usize| below.first().and_then(|record| record.get(place)).map(|cell| cell.trim().to_owned());
-        let header: Vec<String> =
-            (0..width).map(|place| cell(place).filter(|_| is_headed).unwrap_or_default()).collect();
-        let mut headings = header.clone();
-        if let Some(upper) = upper.and_then(|upper| records.get(upper)) {
-            headings = tiers::joined(upper, &header);
-            headings.resize(width, String::new());
-        }
-        let mut rows: Vec<Vec<String>> = below.iter().skip(usize::from(is_headed)).cloned().collect();
+        let header_rows = if is_headed { 1 + usize::from(upper.is_some()) } else { 0 };
+        let trimmed = |row: usize| -> Vec<String> {
+            let cells = below.get(row).filter(|_| row < header_rows);
+            cells.into_iter().flatten().map(|cell| cell.trim().to_owned()).collect()
+        };
+        let (first_header, lower) = (trimmed(0), trimmed(1));
+        let (header, headings) = match header_rows {
+            2 => (dialect::joined(&first_header, &lower).unwrap_or_default(), tiers::joined(&first_header, &lower)),
+            _ => (first_header.clone(), first_header.clone()),
+        };
+        let width = if is_headed { header.len() } else { usual_width(below) };
+        let wide = |mut cells: Vec<String>| {
+            cells.resize(width, String::new());
+            cells
+        };
+        let (header, headings) = (wide(header), wide(headings));
+        let mut rows: Vec<Vec<String>> = below.iter().skip(header_rows).cloned().collect();
         rows.retain(|row| row.iter().any(|cell| !cell.trim().is_empty()));
         let all = rows.len();
         rows.retain(|row| !is_rule(row));
         let is_ruled = rows.len() < all;
         let all = rows.len();
-        rows.retain(|row| !is_headed || !row.iter().map(|cell| cell.trim()).eq(header.iter().map(String::as_str)));
+        rows.retain(|row| {
+            !is_headed || !row.iter().map(|cell| cell.trim()).eq(first_header.iter().map(String::as_str))
+        });
         let has_headings_again = rows.len() < all;
         let found = headings::find(&headings, &rows);
         let shorter = rows.iter().filter(|row| row.len() < width).count();
         let past = |row: &Vec<String>| row.iter().skip(width).all(|cell| cell.trim().is_empty());
         let longer_blank = rows.iter().filter(|row| row.len() > width && past(row)).count();
         let mut totals: Vec<String> = Vec::new();
-        for cell in rows.iter().filter_map(|row| first_cell(row)).filter(|cell| names_total(cell)) {
-            if totals.len() < TOTALS && !totals.iter().any(|known| known == cell) {
+        for (place, row) in rows.iter().enumerate() {
+            let Some(cell) = first_cell(row).filter(|cell| names_total(cell)) else { continue };
+            let is_known = totals.iter().any(|known| known == cell);
+            if totals.len() < TOTALS && !is_known && is_total_of(&reader, row, rows.get(..place).unwrap_or_default()) {
                 totals.push(cell.to_owned());
             }
         }
@@ -137,13 +152,16 @@ impl Table {
         let contra = at(&found, Heading::Contra);
         let is_blank = |row: &Vec<String>, place: usize| row.get(place).is_none_or(|cell| cell.trim().is_empty());
         let is_keyless = |row: &Vec<String>| account.is_some_and(|place| is_blank(row, place));
-        let keyless = rows.iter().filter(|row| is_keyless(row)).count();
+        let is_total = |row: &Vec<String>| row.iter().any(|cell| totals.iter().any(|total| total == cell.trim()));
+        let keyless = rows.iter().filter(|row| is_keyless(row) && !is_total(row)).cloned().collect();
         // A line may have a contra account alone.
         rows.retain(|row| !is_keyless(row) || contra.is_some_and(|place| !is_blank(row, place)));
-        rows.retain(|row| !row.iter().any(|cell| totals.iter().any(|total| total == cell.trim())));
+        rows.retain(|row| !is_total(row));
         let mut table = Self {
             headings,
             header,
+            first_header,
+            header_rows,
             is_headed,
             titles,
             found,
@@ -182,11 +200,6 @@ impl Table {
         self.header.iter().filter(|heading| !heading.is_empty()).any(|heading| !seen.insert(key_of(heading)))
     }
 
-    /// The columns whose heading is more than the row of headings says.
-    pub(super) fn under_two_rows(&self) -> impl Iterator<Item = usize> {
-        (0..self.width()).filter(|place| self.headings.get(*place) != self.header.get(*place))
-    }
-
     pub(super) fn width(&self) -> usize {
         self.headings.len()
     }
@@ -221,10 +234,21 @@ impl Table {
             && (place + 1..self.width()).any(|next| self.cells(next).any(|cell| cell.starts_with(char::is_alphabetic)))
     }
 
+    /// The column by which a row is known: its account's, or else the first that looks like codes.
+    pub(super) fn key(&self) -> Option<usize> {
+        let named = ["account_code", "account_name"].into_iter().find_map(|name| self.at(Heading::Target(name)));
+        named.or_else(|| (0..self.width()).find(|place| self.is_code(*place)))
+    }
+
     /// A column read as amounts.
     pub(super) fn figures(&self, place: usize) -> Figures {
+        self.figures_in(&self.rows, place)
+    }
+
+    /// The cells of a column in these rows, read as amounts.
+    pub(super) fn figures_in(&self, rows: &[Vec<String>], place: usize) -> Figures {
         let (mut texts, mut has_mark) = (0, false);
-        let read = self.rows.iter().map(|row| {
+        let read = rows.iter().map(|row| {
             let cell = row.get(place).map_or("", |cell| cell.trim());
             match self.reader.read(cell, self.decimal) {
                 Ok(amount) => {
@@ -276,17 +300,18 @@ impl Table {
         formats.collect()
     }
 
-    /// Rows whose account stands on an earlier row, in the same entity, period and company.
-    pub(super) fn repeated(&self) -> usize {
+    /// By row, the earlier one of the same account, in the same entity, period and company, if there is one.
+    pub(super) fn earlier(&self) -> Vec<Option<usize>> {
         let key_names = ["entity", "period", "company_code", "account_code"];
         let is_key = |heading: &Heading| matches!(heading, Heading::Target(name) if key_names.contains(name));
         let places: Vec<usize> =
             self.found.iter().filter(|(heading, _)| is_key(heading)).map(|(_, place)| *place).collect();
-        let mut seen = HashSet::new();
-        let key = |row: &&Vec<String>| -> Vec<String> {
-            places.iter().map(|place| row.get(*place).map_or("", |cell| cell.trim()).to_owned()).collect()
-        };
-        self.rows.iter().filter(|row| !seen.insert(key(row))).count()
+        let mut seen: HashMap<Vec<&str>, usize> = HashMap::new();
+        let earlier = self.rows.iter().enumerate().map(|(number, row)| {
+            let key = places.iter().map(|place| row.get(*place).map_or("", |cell| cell.trim())).collect();
+            seen.insert(key, number)
+        });
+        earlier.collect()
     }
 }
 
@@ -346,6 +371,32 @@ fn is_row_of_figures(reader: &AmountReader, records: &[Vec<String>]) -> bool {
     let numeric: Vec<usize> = (0..first.len()).filter(is_numeric).collect();
     let mut filled = numeric.iter().map(|place| first[*place].trim()).filter(|cell| !cell.is_empty()).peekable();
     filled.peek().is_some() && filled.all(is_figure)
+}
+
+/// Whether a row that calls itself a total is one: of each column that it fills with an amount it has the sum of rows
+/// above it, of which all are added up or the nearest ones.
+fn is_total_of(reader: &AmountReader, row: &[String], above: &[Vec<String>]) -> bool {
+    let marks = [DecimalMark::Point, DecimalMark::Comma];
+    let is_sum = |mark: DecimalMark| {
+        let read = |cell: Option<&String>| cell.and_then(|cell| reader.read(cell.trim(), mark).ok()).flatten();
+        let is_figure =
+            |cell: &str| cell.bytes().any(|byte| byte.is_ascii_digit()) && !cell.chars().any(char::is_alphabetic);
+        if row.iter().map(|cell| cell.trim()).any(|cell| is_figure(cell) && reader.read(cell, mark).is_err()) {
+            return false;
+        }
+        let mut filled = (0..row.len()).filter_map(|place| Some((place, read(row.get(place))?)));
+        filled.all(|(place, total)| {
+            let (mut sum, mut parts) = (0_i128, 0);
+            let rows = above.iter().rev().filter(|row| !first_cell(row).is_some_and(names_total));
+            let mut sums = rows.filter_map(|row| read(row.get(place))).map(|amount| {
+                sum = sum.saturating_add(amount.units());
+                parts += u32::from(amount != Amount::ZERO);
+                parts > 1 && sum == total.units()
+            });
+            total == Amount::ZERO || sums.any(|is_sum| is_sum)
+        })
+    };
+    marks.into_iter().any(is_sum)
 }
 
 /// Whether a record is a drawn line.

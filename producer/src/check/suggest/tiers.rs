@@ -1,6 +1,6 @@
 //! Headings in two rows: `Closing balance` above `Debit` and `Credit`.
 //!
-//! A profile names one row as the headings, the lower one; what stands above it says only which amounts those are.
+//! A profile joins them all (`header_rows`). What a column is, its own cell says, unless that is one of a pair.
 
 use super::{headings, sides};
 
@@ -11,11 +11,13 @@ pub(super) fn are_headings(upper: &[String], lower: &[String]) -> bool {
     let has_figure = |record: &[String]| {
         record.iter().any(|cell| cell.trim().starts_with(|c: char| c.is_ascii_digit() || "-(.,".contains(c)))
     };
-    if has_figure(upper) || has_figure(lower) || texts(lower) < 2 || texts(upper) == 0 {
+    // A title stands alone, in the first column.
+    let is_title = texts(upper) == 1 && filled(upper, 0);
+    if has_figure(upper) || has_figure(lower) || texts(lower) < 2 || texts(upper) == 0 || is_title {
         return false;
     }
     let sides: Vec<usize> = (0..lower.len()).filter(|place| names_side(&lower[*place])).collect();
-    // A title stands at the left, above no side; a second heading stands above the first of its columns.
+    // A second heading stands above the first of its columns.
     let above = (0..upper.len()).filter(|place| filled(upper, *place));
     let covers = above.clone().filter(|place| sides.contains(place)).count();
     // What names the upper row's other columns has nothing below it, or nothing above it.
@@ -84,6 +86,7 @@ mod tests {
             ("Account;Name;Debit;Credit", ";Assets;;"),
             ("Account;Name;Debit;Credit", "Account;Name;Debit;Credit"),
             ("Company;;As of;", "Account;Name;Debit;Credit"),
+            ("Trial balance;;;", "借方勘定科目;借方金額;貸方勘定科目;貸方金額"),
         ] {
             assert!(!are_headings(&record(upper), &record(lower)), "{upper} {lower}");
         }
