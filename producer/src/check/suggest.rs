@@ -5,7 +5,11 @@
 mod amounts;
 mod cells;
 mod columns;
+mod contra;
+mod doubts;
 mod headings;
+mod indicators;
+mod records;
 mod sections;
 mod sides;
 mod table;

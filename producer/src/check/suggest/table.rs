@@ -17,7 +17,7 @@ use super::{
     super::other_amounts,
     cells::{Cells, usual_width},
     headings::{self, Heading},
-    quoted, tiers,
+    quoted, records, tiers,
 };
 
 /// Signs of currencies that are recognised beside a figure.
@@ -102,14 +102,14 @@ impl Figures {
 impl Table {
     pub(super) fn new(cells: &Cells) -> Self {
         let records = &cells.records;
-        let place = header_place(records);
+        let place = records::header_place(records);
         let upper = (place.checked_sub(1).into_iter().chain([place])).find(
             |upper| matches!(records.get(*upper..), Some([upper, lower, ..]) if tiers::are_headings(upper, lower)),
         );
         let titles = upper.unwrap_or(place);
         let reader = AmountReader::new(&style());
         let below = records.get(titles..).unwrap_or_default();
-        let is_headed = upper.is_some() || !is_row_of_figures(&reader, below);
+        let is_headed = upper.is_some() || !records::is_row_of_figures(&reader, below);
         let header_rows = if is_headed { 1 + usize::from(upper.is_some()) } else { 0 };
         let trimmed = |row: usize| -> Vec<String> {
             let cells = below.get(row).filter(|_| row < header_rows);
@@ -129,7 +129,7 @@ impl Table {
         let mut rows: Vec<Vec<String>> = below.iter().skip(header_rows).cloned().collect();
         rows.retain(|row| row.iter().any(|cell| !cell.trim().is_empty()));
         let all = rows.len();
-        rows.retain(|row| !is_rule(row));
+        rows.retain(|row| !records::is_rule(row));
         let is_ruled = rows.len() < all;
         let all = rows.len();
         rows.retain(|row| {
@@ -142,9 +142,12 @@ impl Table {
         let longer_blank = rows.iter().filter(|row| row.len() > width && past(row)).count();
         let mut totals: Vec<String> = Vec::new();
         for (place, row) in rows.iter().enumerate() {
-            let Some(cell) = first_cell(row).filter(|cell| names_total(cell)) else { continue };
+            let Some(cell) = records::first_cell(row).filter(|cell| names_total(cell)) else { continue };
             let is_known = totals.iter().any(|known| known == cell);
-            if totals.len() < TOTALS && !is_known && is_total_of(&reader, row, rows.get(..place).unwrap_or_default()) {
+            if totals.len() < TOTALS
+                && !is_known
+                && records::is_total_of(&reader, row, rows.get(..place).unwrap_or_default())
+            {
                 totals.push(cell.to_owned());
             }
         }
@@ -329,88 +332,6 @@ fn style() -> AmountStyle {
         empty: EMPTY.map(str::to_owned).to_vec(),
         ..AmountStyle::default()
     }
-}
-
-/// The first record that names most of the ledger's columns, or else the first of the usual width.
-fn header_place(records: &[Vec<String>]) -> usize {
-    let known = |record: &Vec<String>| headings::find(record, &[]).len();
-    let searched = records.iter().take(100).enumerate();
-    let best = searched.max_by_key(|(place, record)| (known(record), std::cmp::Reverse(*place)));
-    match best {
-        Some((place, record)) if known(record) > 1 => place,
-        _ => {
-            let width = usual_width(records);
-            let filled = |record: &Vec<String>| record.iter().filter(|cell| !cell.trim().is_empty()).count();
-            let most = records.iter().take(100).filter(|record| record.len() == width).map(filled).max().unwrap_or(0);
-            // Titles fill a cell or two of their record.
-            let is_heading = |record: &Vec<String>| record.len() == width && filled(record) * 2 >= most.max(2);
-            records.iter().position(is_heading).unwrap_or(0)
-        }
-    }
-}
-
-/// Whether the first record is a row and no headings: each column that holds figures below has one there.
-fn is_row_of_figures(reader: &AmountReader, records: &[Vec<String>]) -> bool {
-    let Some((first, below)) = records.split_first() else { return false };
-    if headings::find(first, &[]).len() > 1 || below.is_empty() {
-        return false;
-    }
-    let is_figure = |cell: &str| {
-        let marks = [DecimalMark::Point, DecimalMark::Comma];
-        cell.bytes().any(|byte| byte.is_ascii_digit())
-            && marks.iter().any(|mark| matches!(reader.read(cell, *mark), Ok(Some(_))))
-    };
-    let is_numeric = |place: &usize| {
-        let cells = below.iter().filter_map(|row| row.get(*place)).map(|cell| cell.trim());
-        let (mut figures, mut texts) = (0, 0);
-        cells
-            .filter(|cell| !cell.is_empty())
-            .for_each(|cell| *(if is_figure(cell) { &mut figures } else { &mut texts }) += 1);
-        figures > 0 && texts * 5 <= figures
-    };
-    let numeric: Vec<usize> = (0..first.len()).filter(is_numeric).collect();
-    let mut filled = numeric.iter().map(|place| first[*place].trim()).filter(|cell| !cell.is_empty()).peekable();
-    filled.peek().is_some() && filled.all(is_figure)
-}
-
-/// Whether a row that calls itself a total is one: of each column that it fills with an amount it has the sum of rows
-/// above it, of which all are added up or the nearest ones.
-fn is_total_of(reader: &AmountReader, row: &[String], above: &[Vec<String>]) -> bool {
-    let marks = [DecimalMark::Point, DecimalMark::Comma];
-    let is_sum = |mark: DecimalMark| {
-        let read = |cell: Option<&String>| cell.and_then(|cell| reader.read(cell.trim(), mark).ok()).flatten();
-        let is_figure =
-            |cell: &str| cell.bytes().any(|byte| byte.is_ascii_digit()) && !cell.chars().any(char::is_alphabetic);
-        if row.iter().map(|cell| cell.trim()).any(|cell| is_figure(cell) && reader.read(cell, mark).is_err()) {
-            return false;
-        }
-        let mut filled = (0..row.len()).filter_map(|place| Some((place, read(row.get(place))?)));
-        filled.all(|(place, total)| {
-            let (mut sum, mut parts) = (0_i128, 0);
-            let rows = above.iter().rev().filter(|row| !first_cell(row).is_some_and(names_total));
-            let mut sums = rows.filter_map(|row| read(row.get(place))).map(|amount| {
-                sum = sum.saturating_add(amount.units());
-                parts += u32::from(amount != Amount::ZERO);
-                parts > 1 && sum == total.units()
-            });
-            total == Amount::ZERO || sums.any(|is_sum| is_sum)
-        })
-    };
-    marks.into_iter().any(is_sum)
-}
-
-/// Whether a record is a drawn line.
-fn is_rule(row: &[String]) -> bool {
-    let mut marks = 0;
-    let is_drawn = row.iter().flat_map(|cell| cell.trim().chars()).all(|c| {
-        marks += 1;
-        matches!(c, '-' | '=' | '_' | '+')
-    });
-    is_drawn && marks > 2
-}
-
-fn first_cell(row: &[String]) -> Option<&str> {
-    row.iter().map(|cell| cell.trim()).find(|cell| !cell.is_empty())
 }
 
 /// Whether a period is one that books are kept of; a number of eight digits may be anything.
