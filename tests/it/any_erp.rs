@@ -354,6 +354,14 @@ async fn no_profile_is_chosen_under_which_rows_are_bad_or_figures_differ() {
     );
     let told = check(several, &["--source", "added"]).await.expect(0).stdout;
     assert!(told.contains("ADDED UP? the rows go into one slice whatever stands in \"Ledger\""), "{told}");
+    let point = sources.join("point.toml");
+    std::fs::write(&point, format!("[amounts]\ndecimal = '.'\n{common}balance = 'Closing'\n")).unwrap();
+    let thousands = check("Acct,Closing\n1,1.201\n2,-1.201\n", &[]).await.expect(2).stderr;
+    for told in ["its amounts may be a thousand times too small", "three digits behind the mark"] {
+        assert!(thousands.contains(told), "{thousands}");
+    }
+    check("Acct,Closing\n1,1.201\n2,-1.201\n", &["--source", "point"]).await.expect(0);
+    std::fs::remove_file(point).unwrap();
     // No account stands twice, and still two companies are in one slice; a company's own dates are of one month.
     let companies =
         "Acct,Closing,Legal entity,Posted on\n1,3.50,US,n/a\n2,-3.50,US,n/a\n3,1.00,DE,n/a\n4,-1.00,DE,n/a\n";

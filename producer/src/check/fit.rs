@@ -51,6 +51,8 @@ pub(super) struct Fit {
     pub(super) other_amounts: Vec<OtherAmounts>,
     /// Columns that tell rows of one account apart, which it adds up all the same.
     pub(super) added_up_across: Vec<String>,
+    /// Whether its decimal mark may be that of thousands.
+    pub(super) is_scale_in_doubt: bool,
     /// Why it fits or does not.
     pub(super) reason: String,
 }
@@ -68,13 +70,14 @@ impl Fit {
             balance_from: Vec::new(),
             other_amounts: Vec::new(),
             added_up_across: Vec::new(),
+            is_scale_in_doubt: false,
             reason,
         }
     }
 
     /// Whether nothing else of the file gives other figures.
     fn is_clear(&self) -> bool {
-        self.other_amounts.is_empty() && self.added_up_across.is_empty()
+        self.other_amounts.is_empty() && self.added_up_across.is_empty() && !self.is_scale_in_doubt
     }
 
     /// The columns by which it was recognised, and what it reads, in one line.
@@ -126,9 +129,16 @@ pub(super) fn best(
             let across = fit.added_up_across.iter().take(NAMED);
             faults.extend(across.map(|column| format!("it loads rows into one slice whatever stands in {column}")));
             faults.push(format!("--source {} takes the first; --suggest drafts another profile", fit.source));
-            let why = match fit.other_amounts.is_empty() {
-                true => "loads rows into one slice that the file tells apart",
-                false => "the file has other columns with amounts",
+            if fit.is_scale_in_doubt {
+                faults.insert(
+                    1,
+                    "all amounts have three digits behind the mark, which may be that of thousands".to_owned(),
+                );
+            }
+            let why = match (fit.other_amounts.is_empty(), fit.added_up_across.is_empty()) {
+                (false, _) => "the file has other columns with amounts",
+                (true, false) => "loads rows into one slice that the file tells apart",
+                (true, true) => "its amounts may be a thousand times too small",
             };
             let what = format!("the mapping profile {} fits, and {why}, so that a person decides", fit.source);
             Err(CommandError::Faults { what, faults })
@@ -192,6 +202,7 @@ fn judge(
         balance_from,
         other_amounts,
         added_up_across,
+        is_scale_in_doubt: checked.is_scale_in_doubt,
         ..unfit(reason)
     }))
 }

@@ -104,6 +104,8 @@ pub struct CheckedSlice {
     pub without_key: u64,
     /// What each rule leaves out, in rows and in money.
     pub left_out_by: Vec<LeftOut>,
+    /// Whether the decimal mark may be that of thousands, so that all amounts are a thousand times too small.
+    pub is_scale_in_doubt: bool,
     /// Statistics of the good rows.
     pub profile: DataProfile,
     /// What a person should look at.

@@ -80,10 +80,15 @@ impl AmountNotes {
         Some(meant)
     }
 
+    /// Whether all amounts with a decimal mark have three digits behind it, so that it may be that of thousands.
+    pub fn is_scale_in_doubt(&self) -> bool {
+        !self.is_proven && self.threes >= DOUBTFUL
+    }
+
     /// What a person should look at.
     pub fn warnings(&self, decimal: DecimalMark) -> Vec<String> {
         let mut warnings = Vec::new();
-        if !self.is_proven && self.threes >= DOUBTFUL {
+        if self.is_scale_in_doubt() {
             warnings.push(format!(
                 "all {} amounts with {} have three digits behind it: if it is the mark of thousands, they are a thousand \
                  times too small",

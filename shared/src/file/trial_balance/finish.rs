@@ -86,7 +86,7 @@ impl Reading<'_> {
         warnings.extend(self.differences.iter().flat_map(Differences::warnings));
         warnings.extend(self.superseded.iter().flat_map(Superseded::warnings));
         let left_out_by = self.left_out.told(self.request.profile);
-        warnings.extend(left_out::warnings(&left_out_by));
+        warnings.extend(left_out::warnings(&left_out_by, self.other_rows > 0));
         if self.is_footer_unread {
             warnings
                 .push("what follows the row that ends the file cannot be read as rows, and is not counted".to_owned());
@@ -104,6 +104,7 @@ impl Reading<'_> {
             left_out: self.left_out.rows(by_condition),
             without_key: self.left_out.rows(without_key),
             left_out_by,
+            is_scale_in_doubt: self.notes.is_scale_in_doubt(),
             dialect,
             decimal: self.decimal,
             columns: self.layout.columns,

@@ -256,22 +256,24 @@ impl Tally {
     }
 }
 
-/// Warnings of what was left out.
-pub(super) fn warnings(left_out: &[LeftOut]) -> impl Iterator<Item = String> {
+/// Warnings of what was left out, of a file that may hold other slices too: whose row a rule leaves out is not looked at.
+pub(super) fn warnings(left_out: &[LeftOut], has_other_slices: bool) -> impl Iterator<Item = String> {
     let more = left_out.len().saturating_sub(NAMED);
     let more = (more > 0).then(|| format!("rows were left out by {more} rules more"));
-    left_out.iter().take(NAMED).map(LeftOut::warning).chain(more)
+    let warning = move |left_out: &LeftOut| left_out.warning(has_other_slices);
+    left_out.iter().take(NAMED).map(warning).chain(more)
 }
 
 impl LeftOut {
     /// What a person is told of it.
-    fn warning(&self) -> String {
+    fn warning(&self, has_other_slices: bool) -> String {
         let sum = self.money.told();
         let unread = match self.unreadable {
             0 => String::new(),
             some => format!(", not counting those of {some} that cannot be read"),
         };
         let what = if self.rule.starts_with("no ") { "lines with" } else { "rows left out by" };
-        format!("{what} {}: {}; {sum}{unread}", self.rule, self.rows)
+        let of = if has_other_slices { " of the whole file, of any slice" } else { "" };
+        format!("{what} {}: {}{of}; {sum}{unread}", self.rule, self.rows)
     }
 }
