@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::StreamExt;
 use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind,
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer, ExchangeKind,
     options::{
         BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions,
         ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
@@ -187,8 +187,35 @@ async fn publish_once(
     Ok(matches!(publish.await?, Confirmation::Ack(None)))
 }
 
+/// Listens until the broker says no more, or keeps receipts back.
 async fn listen(url: &str, kept: &StdMutex<Vec<Value>>, ready: &tokio::sync::Notify) -> lapin::Result<()> {
+    let late = || lapin::Error::from(lapin::ErrorKind::MissingHeartbeatError);
     let connection = connect(url).await?;
+    // A node that has just lost the leader of a queue may never answer what it was asked about it.
+    let (channel, mut consumer) = timeout(TRY, consume(&connection)).await.map_err(|_| late())??;
+    ready.notify_one();
+    loop {
+        match timeout(TRY, consumer.next()).await {
+            Ok(Some(delivery)) => {
+                let delivery = delivery?;
+                let receipt = serde_json::from_slice(&delivery.data).unwrap_or_default();
+                kept.lock().expect("the list").push(receipt);
+                delivery.ack(BasicAckOptions::default()).await?;
+            }
+            Ok(None) => return Ok(()),
+            Err(_) => {
+                let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+                let declared = channel.queue_declare(RECEIPTS.into(), passive, FieldTable::default());
+                if timeout(TRY, declared).await.map_err(|_| late())??.message_count() > 0 {
+                    eprintln!("receipts wait in {RECEIPTS}, and its consumer gets none: it begins again");
+                    return Err(late());
+                }
+            }
+        }
+    }
+}
+
+async fn consume(connection: &Connection) -> lapin::Result<(Channel, Consumer)> {
     let channel = connection.create_channel().await?;
     let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
     let events = "aura.events";
@@ -201,16 +228,8 @@ async fn listen(url: &str, kept: &StdMutex<Vec<Value>>, ready: &tokio::sync::Not
     quorum.insert("x-delivery-limit".into(), AMQPValue::LongInt(i32::MAX));
     channel.queue_declare(RECEIPTS.into(), lasting, quorum).await?;
     channel.queue_bind(RECEIPTS.into(), events.into(), "#".into(), QueueBindOptions::default(), none()).await?;
-    let options = BasicConsumeOptions::default();
-    let mut consumer = channel.basic_consume(RECEIPTS.into(), "".into(), options, none()).await?;
-    ready.notify_one();
-    while let Some(delivery) = consumer.next().await {
-        let delivery = delivery?;
-        let receipt = serde_json::from_slice(&delivery.data).unwrap_or_default();
-        kept.lock().expect("the list").push(receipt);
-        delivery.ack(BasicAckOptions::default()).await?;
-    }
-    Ok(())
+    let consumer = channel.basic_consume(RECEIPTS.into(), "".into(), BasicConsumeOptions::default(), none()).await?;
+    Ok((channel, consumer))
 }
 
 fn plain(value: &AMQPValue) -> String {
