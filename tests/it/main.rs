@@ -5,6 +5,7 @@
 // What tests stand on.
 mod audit;
 mod authorized;
+mod bench;
 mod broker;
 mod cache;
 mod process;

@@ -9,6 +9,7 @@
 pub mod account;
 pub mod amount;
 pub mod audit;
+pub mod bench;
 pub mod broken;
 pub mod broker;
 pub mod cached;

@@ -1,0 +1,82 @@
+//! Measures: what Aura takes for a piece of work, with the floor of the same rows beside it in the same run.
+//!
+//! The floor is what PostgreSQL takes for the rows alone: a COPY into a table with the same key. It alternates with
+//! the work, so that a machine that is busy for a while slows both.
+
+pub mod client;
+pub mod figures;
+pub mod files;
+pub mod floor;
+pub mod machine;
+mod scenarios;
+
+pub use scenarios::{SCENARIOS, Scenario};
+
+use std::path::PathBuf;
+
+use crate::{
+    bench::{client::Client, floor::Floor, machine::Machine},
+    worker::Worker,
+    world::{Steady, World},
+};
+
+/// How much is measured.
+#[derive(Debug, Clone)]
+pub struct Extent {
+    /// Rows of the large file.
+    pub rows: u64,
+    /// How often small files are measured.
+    pub times: u64,
+    /// How often the others are measured.
+    pub large_times: u64,
+    /// Entities of a month-end.
+    pub entities: u64,
+}
+
+/// One scenario's services, and what it measures with.
+pub struct Bench {
+    /// How much is measured.
+    pub extent: Extent,
+    /// The machine's processes.
+    pub machine: Machine,
+    /// PostgreSQL alone.
+    pub floor: Floor,
+    /// Who publishes and waits.
+    pub client: Client,
+    world: World<Steady>,
+}
+
+impl Bench {
+    /// New databases and a new virtual host; no worker runs yet.
+    pub async fn new(extent: &Extent) -> Self {
+        let world = World::<Steady>::new().await;
+        let machine = Machine::here();
+        let floor = Floor::new(&world, &machine).await;
+        let client = Client::connect(world.amqp().as_str()).await;
+        Self { extent: extent.clone(), machine, floor, client, world }
+    }
+
+    /// Starts so many workers.
+    pub async fn workers(&self, number: usize) -> Vec<Worker> {
+        let mut workers = Vec::new();
+        for _ in 0..number {
+            workers.push(self.world.worker(&[]).await);
+        }
+        workers
+    }
+
+    /// A path below the input root.
+    pub fn input(&self, name: &str) -> PathBuf {
+        self.world.input(name)
+    }
+
+    /// The address of the broker.
+    pub fn amqp(&self) -> String {
+        self.world.amqp().to_string()
+    }
+
+    /// Waits until everything that was committed has reached MongoDB and the cache.
+    pub async fn settled(&self) {
+        self.world.settled().await;
+    }
+}
