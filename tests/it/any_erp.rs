@@ -382,6 +382,12 @@ async fn no_profile_is_chosen_under_which_rows_are_bad_or_figures_differ() {
     let padded = check("Acct,Closing\n1000,5.00\n1010,2.00\n1020,3.00\n2000,-5.00\n", &["--source", "closing"]).await;
     let padded = padded.expect(0).stdout;
     assert!(padded.contains("COUNTED TWICE? 1 accounts are the sum of others: 1000"), "{padded}");
+    std::fs::write(sources.join("named.toml"), common.replace("'Acct'\nbs_pl", "'Name'\nbs_pl") + "balance = 'Sum'\n")
+        .unwrap();
+    let named =
+        check("Acct,Name,Sum\n10,Cash,5.00\n19,Total cash,5.00\n20,Debt,-10.00\n", &["--source", "named"]).await;
+    let named = named.expect(0).stdout;
+    assert!(named.contains("COUNTED TWICE? 1 accounts call themselves a total: 19"), "{named}");
     let bad = check("Acct,Closing\n1,3.50\n2,x.50\n", &["--source", "closing"]).await.expect(1).stdout;
     assert!(
         bad.contains("BAD: line 3, balance: is not a decimal number\n       Closing of the file is \"x.50\""),

@@ -13,7 +13,7 @@ use tests::random::Random;
 
 use crate::{hostile_files::workbooks::Workbook, reading::request, world::World};
 
-const LEDGERS: u64 = 60;
+const LEDGERS: u64 = 84;
 
 /// A ledger in cents, and how its file is written.
 struct Written {
@@ -216,6 +216,7 @@ fn answers(key: &str, comment: &str, draft: &str) -> Vec<Answer> {
             plain("false", amount_behind(comment, "subtracted (")),
         ],
         "balance" => draft.lines().filter_map(candidate).collect(),
+        "without_key" => vec![plain("\"skip\"", None)],
         "keep" => {
             let (leaves_out, keeps) = comment.split_once("; [] keeps all").expect("two answers");
             let (condition, told) = leaves_out.split_once(" leaves them out").expect("a condition");
@@ -316,7 +317,7 @@ async fn no_completed_draft_loads_other_figures_than_the_ledgers_or_those_it_ann
 }
 
 /// A file in each of the forms that a draft finds, and what it must say of it.
-const FORMS: [(&str, &[&str]); 15] = [
+const FORMS: [(&str, &[&str]); 20] = [
     (
         // Without headings, and an entity's column that is filled beside one that is not.
         "1000,Cash,5.50\n2000,Debt,-5.50\n",
@@ -400,7 +401,9 @@ const FORMS: [(&str, &[&str]); 15] = [
     (
         // Columns that tell books apart, of which one holds several.
         "Konto;Bezeichnung;Firma;Währung;Saldo\n10;Kasse;1;EUR;5,50\n20;Kapital;2;EUR;-5,50\n",
-        &["same = \"?\"   # \"Firma\" holds 1, 2: [\"Firma\", \"Währung\"] refuses a file with several"],
+        &[
+            "same = \"?\"   # \"Firma\" (1: 1 rows, 5.5; 2: 1 rows, -5.5); [\"Firma\", \"Währung\"] refuses a file with several",
+        ],
     ),
     (
         // Balances without their signs, and classes that tell them.
@@ -418,6 +421,35 @@ const FORMS: [(&str, &[&str]); 15] = [
             "is_not = [\"Total Oil payable\"] }] leaves them out, and the rows sum to 600",
             "{ column = \"*\", is = \"Total\" }",
         ],
+    ),
+    (
+        // Letters of a language beside the figures.
+        "Konto;Név;Egyenleg\n10;Pénz;5,50 T\n20;Hitel;5,50 K\n",
+        &["debit_marks = [\"T\"]\ncredit_marks = [\"K\"]", "balance = \"Egyenleg\""],
+    ),
+    (
+        // Rows without an account that hold amounts, and a record that is cut off.
+        "Account;Name;Balance\n10;Cash and cash;\n;equivalents;5.50\n20;Debt;-5.50\n30;Cos\n",
+        &[
+            "without_key = \"?\"   # 1 rows have no account, as \"equivalents 5.50\"; they sum to 5.5, debit 5.5",
+            "short_records = \"?\"   # 1 records have fewer cells than the headings, and \"30 Cos\" ends before its amount",
+        ],
+    ),
+    (
+        // A text that is a total in one row and an account's name in another.
+        "Account;Name;Balance\n10;Cash;5.50\n14;Total;3.00\n20;Debt;-8.50\n;Total;0.00\n",
+        &["is_not = [\"14\"] }] leaves them out, and the rows sum to -3, debit 5.5"],
+    ),
+    (
+        // Subtotals of both signs.
+        "No;Name;Balance\n1010;Equipment;900.10\n1020;Depreciation;-300.05\n1999;Total assets;600.05\n\
+         2010;Loan;-800.10\n2020;Discount;200.05\n2999;Total debt;-600.05\n",
+        &["is_not = [\"1999\", \"2999\"] }] leaves them out, and the rows sum to 0, debit 1100.15"],
+    ),
+    (
+        // The only amounts are those of a budget.
+        "Account;Name;Budget\n10;Cash;5.50\n20;Debt;-5.50\n",
+        &["# \"Budget\" does not say that it is the closing balance.", "balance = \"?\""],
     ),
     (
         // Postings of one account that are equal are no groups.

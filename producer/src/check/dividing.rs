@@ -6,7 +6,21 @@ use std::collections::BTreeMap;
 use shared::amount::{Amount, Sum};
 
 /// Words of headings that tell books apart, in lower case; a short one stands alone, a longer one may be part of another.
-const OF_BOOKS: [&str; 72] = [
+const OF_BOOKS: [&str; 86] = [
+    "unternehmen",
+    "cég",
+    "εταιρεία",
+    "legal",
+    "法人",
+    "ccy",
+    "waers",
+    "货币",
+    "szenario",
+    "wertart",
+    "saldoart",
+    "value type",
+    "data type",
+    "gaap",
     "ledger",
     "book",
     "books",
@@ -81,7 +95,9 @@ const OF_BOOKS: [&str; 72] = [
     "datenart",
 ];
 /// The same of periods.
-const OF_PERIODS: [&str; 45] = [
+const OF_PERIODS: [&str; 47] = [
+    "stichtag",
+    "quarter",
     "period",
     "período",
     "periodo",
@@ -128,6 +144,25 @@ const OF_PERIODS: [&str; 45] = [
     "月",
     "월",
 ];
+/// Words beside them that make it a property of accounts, and no book.
+const NO_BOOKS: [&str; 14] = [
+    "partner",
+    "intercompany",
+    "allowed",
+    "opened",
+    "created",
+    "changed",
+    "anlage",
+    "posting type",
+    "period type",
+    "ledger type",
+    "book group",
+    "account currency",
+    "periodic",
+    "last posting",
+];
+/// Texts that tell sides, and no books.
+const SIDES: [&str; 12] = ["debit", "credit", "dr", "cr", "d", "c", "s", "h", "soll", "haben", "debet", "kredit"];
 /// Letters from which on a word may be part of a longer one.
 const PART: usize = 6;
 /// Texts of a column that are told apart, and that are told.
@@ -156,7 +191,9 @@ pub(super) fn divides(heading: &str) -> Option<Divides> {
             if is_part { heading.contains(name) } else { words.iter().any(is_end) }
         })
     };
-    if has(&OF_BOOKS) {
+    if NO_BOOKS.iter().any(|words| heading.contains(words)) {
+        None
+    } else if has(&OF_BOOKS) {
         Some(Divides::Books)
     } else if has(&OF_PERIODS) {
         Some(Divides::Periods)
@@ -210,7 +247,8 @@ impl DividingColumn {
 
     /// What it tells apart, if rows of several books or periods are among those that were taken in.
     pub(super) fn told(&self) -> Option<(Divides, String)> {
-        if self.texts.len() < 2 {
+        let are_sides = self.texts.keys().all(|text| SIDES.contains(&text.to_lowercase().as_str()));
+        if self.texts.len() < 2 || are_sides {
             return None;
         }
         let kind = match self.by_heading {
@@ -236,8 +274,8 @@ impl DividingColumn {
         Some((kind, format!("{:?} ({}{more})", self.name, texts.join("; "))))
     }
 
-    /// Whether it is a column of books whatever its heading: a few, in which the same accounts stand, each of which sums
-    /// to nil.
+    /// Whether it is a column of books whatever its heading: a few that each sum to nil, in which the same accounts
+    /// stand, or of which each account stands in one.
     fn is_of_books(&self) -> bool {
         let is_nil = |(rows, sum): &(u64, Sum)| *rows >= ROWS && sum.total() == Some(Amount::ZERO);
         let rows: u64 = self.texts.values().map(|(rows, _)| rows).sum();
@@ -245,7 +283,7 @@ impl DividingColumn {
             && BOOKS.contains(&self.texts.len())
             && !self.texts.contains_key("")
             && self.texts.values().all(is_nil)
-            && self.shared * 3 >= rows
+            && (self.shared * 3 >= rows || self.first.len() as u64 == rows)
     }
 }
 
@@ -306,7 +344,9 @@ mod tests {
         for heading in ["Período", "Belegdatum", "As of", "Mois", "会计期间", "Jahr"] {
             assert_eq!(divides(heading), Some(Divides::Periods), "{heading}");
         }
-        for heading in ["Booking text", "Name", "Cost centre", "Currentness", "Mesure"] {
+        for heading in
+            ["Booking text", "Name", "Cost centre", "Currentness", "Mesure", "Partner company", "Year opened"]
+        {
             assert_eq!(divides(heading), None, "{heading}");
         }
     }
@@ -351,7 +391,10 @@ mod tests {
         assert_eq!(column(&books), Some(Divides::Books));
         let centres = [("X", "1", "5"), ("X", "2", "-4"), ("Y", "1", "7"), ("Y", "2", "-8")];
         assert_eq!(column(&centres), None);
-        let documents = [("X", "1", "5"), ("X", "2", "-5"), ("Y", "3", "7"), ("Y", "4", "-7")];
+        let companies = [("X", "1", "5"), ("X", "2", "-5"), ("Y", "3", "7"), ("Y", "4", "-7")];
+        assert_eq!(column(&companies), Some(Divides::Books), "each account stands in one");
+        let documents =
+            [("X", "1", "5"), ("X", "2", "-5"), ("Y", "2", "7"), ("Y", "4", "-7"), ("Z", "5", "1"), ("Z", "6", "-1")];
         assert_eq!(column(&documents), None);
     }
 }

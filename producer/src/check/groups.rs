@@ -1,6 +1,6 @@
 //! Accounts that are the sum of others: groups and subtotals, which count twice beside them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use shared::amount::Amount;
 
@@ -12,10 +12,8 @@ pub(super) struct Entry<'a> {
     pub(super) balance: Amount,
 }
 
-/// Rows past which a sum that stands beside it may be chance.
+/// Rows past which one sum that stands beside its parts may be chance.
 const SMALL: usize = 400;
-/// Rows that are added up at most, in search of a sum.
-const REACH: usize = 200;
 
 /// The places of accounts that are the sum of others; the entries are in the order of the file. They are the sum of the
 /// deepest ones whose codes begin with theirs, or of the rows that follow them or come before.
@@ -52,51 +50,89 @@ fn by_code(entries: &[Entry<'_>]) -> BTreeSet<usize> {
     if several { groups.into_iter().map(|place| sorted[place]).collect() } else { BTreeSet::new() }
 }
 
-/// Those that are the sum of two or more rows of their own sign beside them: of those that follow, or of those before.
+/// Those that are the sum of two or more rows beside them: of those that follow, or of those before.
 fn beside(entries: &[Entry<'_>]) -> BTreeSet<usize> {
     let after = summed(entries, (0..entries.len()).rev());
     let before = summed(entries, 0..entries.len());
     if before.len() > after.len() { before } else { after }
 }
 
-/// Goes through the rows from one end; what was gone through and belongs to no group yet may make up the next one.
-fn summed(entries: &[Entry<'_>], order: impl Iterator<Item = usize>) -> BTreeSet<usize> {
-    let (mut found, mut open): (BTreeSet<usize>, Vec<usize>) = Default::default();
-    let mut of_one = Vec::new();
-    for place in order {
-        let Entry { company, balance, .. } = entries[place];
-        let (mut sum, mut parts, mut taken, mut is_of_one) = (0_i128, 0, None, false);
-        for (length, other) in open.iter().rev().take(REACH).enumerate() {
-            let other = entries[*other];
-            let is_turned = (other.balance < Amount::ZERO) != (balance < Amount::ZERO);
-            if other.company != company || is_turned && other.balance != Amount::ZERO || balance == Amount::ZERO {
-                break;
-            }
-            sum = sum.saturating_add(other.balance.units());
-            parts += u32::from(other.balance != Amount::ZERO);
-            if length == 0 && sum == balance.units() && is_rounder(entries[place].code, other.code) {
-                (taken, is_of_one) = (Some(1), true);
-                break;
-            }
-            if parts > 1 && sum == balance.units() {
-                taken = Some(length + 1);
-                break;
-            }
-            if sum.unsigned_abs() > balance.units().unsigned_abs() {
-                break;
-            }
+/// What was gone through and belongs to no group yet: it may make up the next one.
+#[derive(Default)]
+struct Open {
+    places: Vec<usize>,
+    /// The sum of all before each of them, and of all.
+    sums: Vec<i128>,
+    /// How many before each are not nil.
+    parts: Vec<usize>,
+    /// By sum, where it stands.
+    by_sum: HashMap<i128, Vec<usize>>,
+}
+
+impl Open {
+    fn push(&mut self, place: usize, balance: i128) {
+        let (sum, parts) = (self.sums.last().copied().unwrap_or(0), self.parts.last().copied().unwrap_or(0));
+        if self.sums.is_empty() {
+            self.sums.push(0);
+            self.parts.push(0);
+            self.by_sum.entry(0).or_default().push(0);
         }
-        if let Some(length) = taken {
-            open.truncate(open.len() - length);
-            if is_of_one {
-                of_one.push(place);
-            } else {
-                found.insert(place);
-            }
-        }
-        open.push(place);
+        let sum = sum.wrapping_add(balance);
+        self.by_sum.entry(sum).or_default().push(self.sums.len());
+        self.places.push(place);
+        self.sums.push(sum);
+        self.parts.push(parts + usize::from(balance != 0));
     }
-    // One of one account alone may be chance.
+
+    fn truncate(&mut self, length: usize) {
+        for sum in self.sums.drain(length + 1..) {
+            if let Some(places) = self.by_sum.get_mut(&sum) {
+                places.pop();
+            }
+        }
+        self.parts.truncate(length + 1);
+        self.places.truncate(length);
+    }
+
+    /// From where on those that are open sum to this, the fewest of them that do, if several are not nil.
+    fn summing_to(&self, balance: i128) -> Option<usize> {
+        let (sum, parts) = (self.sums.last()?, self.parts.last()?);
+        let from = self.by_sum.get(&sum.wrapping_sub(balance))?;
+        from.iter().rev().copied().find(|from| parts - self.parts[*from] > 1)
+    }
+}
+
+/// Goes through the rows of each company from one end.
+fn summed(entries: &[Entry<'_>], order: impl Iterator<Item = usize>) -> BTreeSet<usize> {
+    let (mut found, mut of_one, mut mixed) = (BTreeSet::new(), Vec::new(), Vec::new());
+    let (mut open, mut company) = (Open::default(), None);
+    for place in order {
+        let entry = entries[place];
+        let balance = entry.balance.units();
+        if company.replace(entry.company) != Some(entry.company) {
+            open = Open::default();
+        }
+        let nearest = open.places.last().map(|nearest| entries[*nearest]);
+        if balance != 0
+            && nearest.is_some_and(|other| other.balance == entry.balance && is_rounder(entry.code, other.code))
+        {
+            open.truncate(open.places.len() - 1);
+            of_one.push(place);
+        } else if let Some(from) = open.summing_to(balance).filter(|_| balance != 0) {
+            let is_turned = |other: &usize| entries[*other].balance.units().signum() == -balance.signum();
+            if open.places[from..].iter().any(is_turned) {
+                mixed.push(place)
+            } else {
+                _ = found.insert(place)
+            }
+            open.truncate(from);
+        }
+        open.push(place, balance);
+    }
+    // One alone may be chance, if its parts have both signs or it has one part.
+    if mixed.len() > 1 || !found.is_empty() {
+        found.extend(mixed);
+    }
     if !found.is_empty() {
         found.extend(of_one);
     }
@@ -155,5 +191,21 @@ mod tests {
         assert_eq!(found(&[("", "3000", "6"), ("", "3010", "6")]), [""; 0], "one of one alone");
         assert_eq!(found(&[("", "1", "5"), ("", "2", "7"), ("", "3", "-2"), ("", "4", "-10")]), [""; 0], "other signs");
         assert_eq!(found(&[("", "1", "5"), ("", "2", "5"), ("", "3", "0"), ("", "4", "-10")]), [""; 0], "one alone");
+        let both_signs = [
+            ("", "1010", "900.10"),
+            ("", "1020", "-300.05"),
+            ("", "1030", "155.25"),
+            ("", "1999", "755.30"),
+            ("", "2010", "-955.30"),
+            ("", "2020", "200.00"),
+            ("", "2999", "-755.30"),
+        ];
+        assert_eq!(found(&both_signs), ["1999", "2999"]);
+        let codes: Vec<String> = (0..5_000).map(|code| format!("{code:05}x")).collect();
+        let many = codes.iter().map(|code| ("", code.as_str(), "0.01")).chain([("", "T", "50")]);
+        let many: Vec<_> = many.chain([("", "x", "-20"), ("", "y", "-30"), ("", "U", "-50")]).collect();
+        assert_eq!(found(&many), ["T", "U"], "however many");
+        let other_company = [("A", "1", "2"), ("A", "2", "3"), ("B", "3", "5"), ("B", "4", "-5")];
+        assert_eq!(found(&other_company), [""; 0]);
     }
 }

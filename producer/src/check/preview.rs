@@ -12,7 +12,7 @@ use shared::{
         layout::Layout,
         mapping_profile::{DecimalMark, MappingProfile, RepeatedKeys},
         records::Record,
-        trial_balance::{LedgerRow, RowSink},
+        trial_balance::{LedgerRow, RowSink, names_total},
     },
     message::failure::{BadRow, Failure},
 };
@@ -179,9 +179,17 @@ impl Preview {
     /// Columns that tell rows of different books or periods apart, which go into one slice all the same: their names,
     /// and what stands in them.
     pub(super) fn added_up_across(&self) -> Vec<String> {
-        let told = self.dividing.values().filter_map(DividingColumn::told);
+        // A column of amounts, whose heading names a period, tells no rows apart.
+        let is_amount = |place: &usize| self.others.as_ref().and_then(|others| others.get(place)?.amounts()).is_some();
+        let told = self.dividing.iter().filter(|(place, _)| !is_amount(place)).filter_map(|(_, column)| column.told());
         let counts = told.filter(|(divides, _)| *divides == Divides::Books || !self.has_period);
         counts.map(|(_, told)| told).collect()
+    }
+
+    /// Accounts that call themselves a total.
+    pub(super) fn totals(&self) -> Vec<&str> {
+        let is_total = |account: &Account| account.name.as_deref().is_some_and(names_total);
+        self.accounts.iter().filter(|(_, account)| is_total(account)).map(|((_, code), _)| code.as_str()).collect()
     }
 
     /// Accounts that are the sum of others, in the order of the file.

@@ -108,6 +108,8 @@ pub(super) struct CheckedRows {
     other_amounts: Vec<OtherAmounts>,
     /// Accounts that are the sum of those whose codes begin with theirs.
     groups: Vec<String>,
+    /// Accounts that call themselves a total.
+    totals: Vec<String>,
     /// Columns that tell rows of one account apart, which are added up all the same.
     added_up_across: Vec<String>,
     repeated_keys: Vec<BadRow>,
@@ -226,6 +228,7 @@ impl CheckedRows {
                 other_amounts: preview.other_amounts(),
                 added_up_across: preview.added_up_across(),
                 groups: preview.groups().into_iter().map(str::to_owned).collect(),
+                totals: preview.totals().into_iter().map(str::to_owned).collect(),
                 repeated_keys_total: preview.twice_total,
                 repeated_keys: std::mem::take(&mut preview.twice),
                 first_rows: std::mem::take(&mut preview.first),
@@ -253,6 +256,7 @@ impl CheckedRows {
                 bad_cells: BTreeMap::new(),
                 other_amounts: Vec::new(),
                 groups: Vec::new(),
+                totals: Vec::new(),
                 added_up_across: Vec::new(),
                 repeated_keys: Vec::new(),
                 repeated_keys_total: 0,

@@ -55,6 +55,16 @@ pub struct Dialect {
     pub header_line: Option<u64>,
 }
 
+impl Dialect {
+    /// The delimiter itself.
+    pub fn delimiter(&self) -> Option<char> {
+        match self.delimiter.as_deref()? {
+            "tab" => Some('\t'),
+            other => other.chars().next(),
+        }
+    }
+}
+
 /// A file whose header was read.
 pub struct Opened<'a> {
     /// How it is written.

@@ -155,6 +155,9 @@ struct Reading<'a> {
     /// Whether what follows the end of the rows cannot be told apart as rows.
     is_footer_unread: bool,
     reads_utf_8_otherwise: bool,
+    /// What separates fields, and how many records hold lines of their own in a cell; the first.
+    delimiter: Option<char>,
+    swallowing: (u64, Option<u64>),
     others: BTreeSet<(String, String)>,
     bad: Vec<BadRow>,
     bad_total: u64,
@@ -204,6 +207,8 @@ pub fn read(
         left_out: Tally::default(),
         is_footer_unread: false,
         reads_utf_8_otherwise: false,
+        delimiter: opened.dialect.delimiter(),
+        swallowing: (0, None),
         others: BTreeSet::new(),
         bad: Vec::new(),
         bad_total: 0,
@@ -248,6 +253,9 @@ impl Reading<'_> {
             self.empty_rows += 1;
             return Ok(None);
         }
+        if memchr::memchr(b'\n', record.raw.as_bytes()).is_some() {
+            self.look_for_swallowed_rows(&record);
+        }
         match self.layout.filter(&record) {
             Filtered::Kept => self.take_kept(record, sink).map(|()| None),
             Filtered::Dropped(rule) => {
@@ -258,6 +266,17 @@ impl Reading<'_> {
                 self.leave_out(rule, record);
                 Ok(Some(rule))
             }
+        }
+    }
+
+    /// Notes a record that goes over several lines and has as many delimiters in one cell as a row has: a stray quote
+    /// may have taken rows into it.
+    fn look_for_swallowed_rows(&mut self, record: &Record<'_>) {
+        let Some(delimiter) = self.delimiter.filter(|_| !record.is_of_sheet()) else { return };
+        let row = self.layout.columns.names.len().saturating_sub(1).max(1);
+        if record.iter().any(|cell| cell.contains('\n') && cell.matches(delimiter).count() >= row) {
+            let (number, first) = self.swallowing;
+            self.swallowing = (number + 1, first.or(Some(record.line)));
         }
     }
 

@@ -71,11 +71,22 @@ impl Machine {
         Used(used)
     }
 
-    /// How many processes ran or waited for a processor in the last minute.
-    pub fn load(&self) -> f64 {
-        let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-        load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(f64::NAN)
+    /// What part of the processors is at work just now, looked at for a second.
+    pub fn busy(&self) -> f64 {
+        let before = processors();
+        std::thread::sleep(Duration::from_secs(1));
+        let after = processors();
+        let (idle, all) = (after.0 - before.0, after.1 - before.1);
+        if all > 0.0 { 1.0 - idle / all } else { f64::NAN }
     }
+}
+
+/// The time for which the processors have been idle, and all of it.
+fn processors() -> (f64, f64) {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let line = stat.lines().next().unwrap_or_default();
+    let times: Vec<f64> = line.split_whitespace().skip(1).filter_map(|time| time.parse().ok()).collect();
+    (times.iter().skip(3).take(2).sum(), times.iter().take(8).sum())
 }
 
 /// The most memory that workers have had resident, together, in MB.

@@ -164,14 +164,12 @@ impl CheckedRows {
         for column in &self.added_up_across {
             writeln!(f, "  ADDED UP? the rows go into one slice whatever stands in {}", shortened(column, 300))?;
         }
-        if !self.groups.is_empty() {
-            let shown = self.groups.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-            writeln!(
-                f,
-                "  COUNTED TWICE? {} accounts are the sum of others: {}",
-                self.groups.len(),
-                shortened(&shown, 300)
-            )?;
+        for (codes, what) in [(&self.groups, "are the sum of others"), (&self.totals, "call themselves a total")] {
+            if !codes.is_empty() {
+                let shown = codes.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+                let (number, shown) = (codes.len(), shortened(&shown, 300));
+                writeln!(f, "  COUNTED TWICE? {number} accounts {what}: {shown}")?;
+            }
         }
         for account in &self.listed_accounts {
             writeln!(

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Of so much money a part may be below zero where the rest has no sign: what is against the nature of its account.
-const UNSIGNED: u128 = 8;
+const UNSIGNED: u128 = 2;
 /// Readings that are named.
 const NAMED: usize = 12;
 
@@ -41,6 +41,8 @@ pub(super) struct Amounts {
     pub(super) more: usize,
     /// Whether the only one has no amount below zero, so that credits may stand there without their sign.
     pub(super) is_unsigned: bool,
+    /// The heading of the only one, if that says that it is an opening balance, a movement, a budget or of one side.
+    pub(super) other_than_closing: Option<String>,
     /// The columns that say debit or credit.
     pub(super) indicators: Vec<Indicator>,
     pub(super) contra: Option<Contra>,
@@ -53,6 +55,23 @@ impl Candidate {
 
     pub(super) fn sum(&self) -> String {
         shown(self.amounts.iter().flatten().copied())
+    }
+}
+
+impl Candidate {
+    /// Its heading, if that says that it is no closing balance, or one of credits alone.
+    fn other_than_closing(&self, table: &Table) -> Option<String> {
+        let heading = |place: usize| table.headings.get(place).map(String::as_str).unwrap_or_default();
+        let says = |heading: &str| headings::names_no_closing(heading);
+        match self.reading {
+            Reading::Column(place) if says(heading(place)) || sides::is_side(heading(place)) => {
+                Some(heading(place).to_owned())
+            }
+            Reading::Sides { debit, credit } if says(heading(debit)) || says(heading(credit)) => {
+                Some(heading(debit).to_owned())
+            }
+            Reading::Column(_) | Reading::Sides { .. } | Reading::Indicated { .. } => None,
+        }
     }
 }
 
@@ -90,7 +109,11 @@ impl Amounts {
             [Candidate { reading: Reading::Column(_), amounts }] => contra.is_none() && are_unsigned(amounts),
             _ => false,
         };
-        Self { candidates, more, is_unsigned, indicators, contra }
+        let other_than_closing = match candidates.as_slice() {
+            [one] if contra.is_none() => one.other_than_closing(table),
+            _ => None,
+        };
+        Self { candidates, more, is_unsigned, other_than_closing, indicators, contra }
     }
 
     /// What a reading makes of rows, by row.
@@ -101,7 +124,7 @@ impl Amounts {
     /// The one reading that there is.
     pub(super) fn only(&self) -> Option<&Candidate> {
         match self.candidates.as_slice() {
-            [one] if !self.is_unsigned => Some(one),
+            [one] if !self.is_unsigned && self.other_than_closing.is_none() => Some(one),
             _ => None,
         }
     }
@@ -114,7 +137,7 @@ fn are_unsigned(amounts: &[Option<Amount>]) -> bool {
         these.fold(0_u128, |sum, amount| sum.saturating_add(amount.units().unsigned_abs()))
     };
     let several = amounts.iter().flatten().filter(|amount| **amount != Amount::ZERO).nth(1).is_some();
-    several && of(true).saturating_mul(UNSIGNED) <= of(false)
+    several && of(true).saturating_mul(UNSIGNED) < of(false)
 }
 
 /// The readings that a file allows, the likeliest first.

@@ -26,7 +26,7 @@ const DATES: usize = 12;
 const SHOWN: usize = 3;
 
 /// Writes `[columns]`.
-pub(super) fn write(toml: &mut String, table: &Table, amounts: &Amounts) -> fmt::Result {
+pub(super) fn write(toml: &mut String, table: &Table, amounts: &Amounts, has_doubts: bool) -> fmt::Result {
     writeln!(toml, "\n[columns]")?;
     if !table.is_headed {
         writeln!(toml, "# The file has no headings; its columns, by their places:")?;
@@ -71,7 +71,7 @@ pub(super) fn write(toml: &mut String, table: &Table, amounts: &Amounts) -> fmt:
             target => writeln!(toml, "{target} = {}", table.name(*place))?,
         }
     }
-    balance(toml, table, amounts)?;
+    balance(toml, table, amounts, has_doubts)?;
     let is_missing = |target: &'static str| table.at(Heading::Target(target)).is_none();
     if is_missing("entity") {
         writeln!(toml, "entity = {{ message = \"entity\" }}   # no column of the file is known as one")?;
@@ -127,12 +127,12 @@ fn unnamed(toml: &mut String, table: &Table, target: &str, other: Option<usize>)
     }
 }
 
-fn balance(toml: &mut String, table: &Table, amounts: &Amounts) -> fmt::Result {
+fn balance(toml: &mut String, table: &Table, amounts: &Amounts, has_doubts: bool) -> fmt::Result {
     match amounts.only().map(|only| only.reading) {
         Some(Reading::Column(place)) => writeln!(toml, "balance = {}", table.name(place)),
         Some(Reading::Sides { .. } | Reading::Indicated { .. }) => Ok(()),
         None => {
-            amounts.write_candidates(toml, table)?;
+            amounts.write_candidates(toml, table, has_doubts)?;
             writeln!(
                 toml,
                 "balance = \"?\"   # the column of the amount; or [balance] with debit and credit, or an indicator"
@@ -143,9 +143,15 @@ fn balance(toml: &mut String, table: &Table, amounts: &Amounts) -> fmt::Result {
 
 impl Amounts {
     /// Writes the readings that a file allows, as comments.
-    pub(super) fn write_candidates(&self, toml: &mut String, table: &Table) -> fmt::Result {
+    pub(super) fn write_candidates(&self, toml: &mut String, table: &Table, has_doubts: bool) -> fmt::Result {
         if self.candidates.is_empty() {
             return writeln!(toml, "# No column looks like amounts.");
+        }
+        if table.earlier().iter().flatten().next().is_some() || has_doubts {
+            writeln!(toml, "# The sums are those of all rows, before keep or repeated_keys leave any out.")?;
+        }
+        if let Some(heading) = &self.other_than_closing {
+            writeln!(toml, "# {} does not say that it is the closing balance.", quoted(heading))?;
         }
         if self.is_unsigned {
             writeln!(

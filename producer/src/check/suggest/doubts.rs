@@ -9,7 +9,7 @@ use shared::{
 
 use super::{
     super::{
-        dividing::{Divides, divides},
+        dividing::{Divides, DividingColumn, divides},
         groups::{Entry, groups},
     },
     amounts::{Candidate, shown},
@@ -19,9 +19,7 @@ use super::{
 };
 
 /// Rows in doubt that are named.
-const DOUBTS: usize = 60;
-/// Texts of a column that are shown.
-const SHOWN: usize = 4;
+const DOUBTS: usize = 400;
 
 impl Sections<'_> {
     /// What is asked where rows may be none of accounts: groups and totals, which count twice, and titles.
@@ -31,6 +29,10 @@ impl Sections<'_> {
         let code = |row: &Vec<String>| row.get(key).map_or("", |cell| cell.trim()).to_owned();
         let codes: Vec<String> = table.rows.iter().map(code).collect();
         let groups = self.groups(&codes);
+        let name_at = table.at(Heading::Target("account_name"));
+        let calls_itself_total = |row: &Vec<String>, code: &str| {
+            names_total(code) || name_at.and_then(|place| row.get(place)).is_some_and(|name| names_total(name))
+        };
         let has_digit = |code: &str| code.bytes().any(|byte| byte.is_ascii_digit());
         let is_title =
             |row: &Vec<String>| row.len() > 1 && row.iter().filter(|cell| !cell.trim().is_empty()).count() < 2;
@@ -40,7 +42,7 @@ impl Sections<'_> {
         for (row, code) in table.rows.iter().zip(&codes) {
             if is_title(row) {
                 titles.push(code.as_str());
-            } else if are_codes && !has_digit(code) || names_total(code) {
+            } else if are_codes && !has_digit(code) || calls_itself_total(row, code) {
                 others.push(code.as_str());
             }
         }
@@ -73,8 +75,11 @@ impl Sections<'_> {
             ));
         }
         if all.len() > DOUBTS {
-            lines.push(format!("# They are {}; a condition by another column or a pattern says it better.", all.len()));
-            all.truncate(DOUBTS);
+            lines.push(format!(
+                "keep = \"?\"   # they are {}, too many to be listed: name them by another column or a pattern; [] keeps all",
+                all.len()
+            ));
+            return Some(lines.join("\n"));
         }
         let told = |with_them: bool| {
             let Some(only) = self.amounts.only() else { return String::new() };
@@ -146,30 +151,45 @@ impl Sections<'_> {
         let reads_period = table.at(Heading::Target("period")).is_some();
         let (mut names, mut several) = (Vec::new(), Vec::new());
         for place in (0..table.width()).filter(|place| !is_read(*place) && !table.header[*place].is_empty()) {
-            let counts = match divides(&table.headings[place]) {
-                Some(Divides::Books) => true,
+            let counts = |divides: Divides| match divides {
+                Divides::Books => true,
                 // The formats of dates are told where the period is asked for.
-                Some(Divides::Periods) => !reads_period && table.formats(place).is_empty(),
-                None => false,
+                Divides::Periods => !reads_period && table.formats(place).is_empty(),
             };
-            let examples = table.examples(place, SHOWN);
-            if !counts || examples.is_empty() {
-                continue;
-            }
             let name = table.name(place);
-            if examples.len() > 1 {
-                several.push(format!("{name} holds {}", examples.join(", ").replace(char::is_control, " ")));
+            match self.divided(place) {
+                Some((divides, _)) if !counts(divides) => {}
+                Some((_, told)) => {
+                    several.push(told.replace(char::is_control, " "));
+                    names.push(name);
+                }
+                None if divides(&table.headings[place]).is_some_and(counts) && table.cells(place).next().is_some() => {
+                    names.push(name);
+                }
+                None => {}
             }
-            names.push(name);
         }
         let list = names.join(", ");
         match (names.is_empty(), several.is_empty()) {
             (true, _) => None,
             (false, true) => Some(format!("same = [{list}]   # rows of another one are bad")),
             (false, false) => Some(format!(
-                "same = \"?\"   # {}: [{list}] refuses a file with several, [] loads all of them into one slice",
+                "same = \"?\"   # {}; [{list}] refuses a file with several, [] loads all of them into one slice",
                 several.join("; ")
             )),
         }
+    }
+
+    /// What a column tells apart, if its rows are of several books or periods.
+    fn divided(&self, place: usize) -> Option<(Divides, String)> {
+        let table = self.table;
+        let mut column = DividingColumn::new(table.headings[place].clone());
+        let cell = |row: &Vec<String>, place: usize| row.get(place).map_or("", |cell| cell.trim()).to_owned();
+        let amounts = self.amounts.candidates.first().map(|candidate| candidate.amounts.as_slice()).unwrap_or_default();
+        for (number, row) in table.rows.iter().enumerate() {
+            let account = table.key().map(|key| cell(row, key)).unwrap_or_default();
+            column.add(&cell(row, place), "", &account, amounts.get(number).copied().flatten().unwrap_or_default());
+        }
+        column.told()
     }
 }

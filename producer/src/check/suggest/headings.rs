@@ -101,6 +101,9 @@ const NAMES: [(Heading, &[&str]); 16] = [
             "no",
             "nr",
             "nr.",
+            "nº cuenta",
+            "kod",
+            "rekeningnummer",
             "科目代码",
             "科目编号",
             "科目編號",
@@ -162,6 +165,16 @@ const NAMES: [(Heading, &[&str]); 16] = [
             "descr",
             "descr.",
             "account title",
+            "acct name",
+            "gl name",
+            "nominal name",
+            "a/c name",
+            "main account name",
+            "desc",
+            "desc.",
+            "kontotext",
+            "kontonavn",
+            "descrição da conta",
             "科目名",
             "계정과목",
             "megnevezés",
@@ -445,6 +458,50 @@ const CODE_WORDS: [&str; 11] =
 pub(in crate::check) fn names_amount(heading: &str) -> bool {
     let heading = heading.to_lowercase();
     AMOUNT_WORDS.iter().any(|word| heading.contains(word))
+}
+
+/// Words of headings whose amounts are no closing balance, in lower case.
+const NO_CLOSING: [&str; 34] = [
+    "opening",
+    "budget",
+    "movement",
+    "last year",
+    "prior",
+    "previous",
+    "plan",
+    "forecast",
+    "variance",
+    "eröffnung",
+    "anfang",
+    "vorjahr",
+    "bewegung",
+    "ouverture",
+    "mouvement",
+    "n-1",
+    "saldo inicial",
+    "movimiento",
+    "presupuesto",
+    "saldo iniziale",
+    "movimenti",
+    "movimento",
+    "beginsaldo",
+    "mutaties",
+    "bilans otwarcia",
+    "obroty",
+    "期初",
+    "期首",
+    "前期",
+    "予算",
+    "預算",
+    "предыдущ",
+    "оборот",
+    "начал",
+];
+
+/// Whether a heading says that its amounts are an opening balance, a movement, a plan or of another year.
+pub(super) fn names_no_closing(heading: &str) -> bool {
+    let heading = heading.to_lowercase();
+    NO_CLOSING.iter().any(|word| heading.contains(word))
 }
 
 /// Whether a heading of one side says that its cells are the amounts of that side, and not of a tax.

@@ -99,8 +99,41 @@ const CREDIT_CLASSES: [&str; 30] = [
     "负债",
     "所有者权益",
 ];
+/// Letters of a mark beside a figure.
+const MARK_LETTERS: usize = 3;
 /// Letters of a text that may say a side.
 const SIDE_LETTERS: usize = 24;
+
+/// Letters that stand behind or before figures, and whether they mean debit: those of one language, if they are known.
+pub(super) fn marks<'a>(cells: impl Iterator<Item = &'a str>) -> Vec<(String, bool)> {
+    let mut found: Vec<String> = Vec::new();
+    for mark in cells.filter_map(mark) {
+        if !found.contains(&mark) {
+            found.push(mark);
+        }
+    }
+    let lower: Vec<String> = found.iter().map(|mark| mark.to_lowercase()).collect();
+    let holds = |pair: &&(&str, &str)| lower.iter().all(|mark| mark == pair.0 || mark == pair.1);
+    let pair = LETTERS.iter().filter(|_| !found.is_empty() && found.len() < 3).find(holds);
+    let Some((debit, credit)) = pair else { return Vec::new() };
+    let sided = found.into_iter().zip(&lower).map(|(mark, lower)| (mark, lower == debit));
+    let mut marks: Vec<(String, bool)> = sided.collect();
+    // Where one side stands without a letter, that of the other may come.
+    if let [(_, is_debit)] = marks.as_slice() {
+        let other = !is_debit;
+        marks.push(((if other { debit } else { credit }).to_string(), other));
+    }
+    marks
+}
+
+/// What stands beside a figure in its cell.
+fn mark(cell: &str) -> Option<String> {
+    let is_of_figure = |c: char| c.is_ascii_digit() || matches!(c, '.' | ',' | '\'' | ' ' | '\u{a0}' | '-' | '(' | ')');
+    let mark = cell.trim().trim_matches(is_of_figure);
+    let has_figure = cell.bytes().any(|byte| byte.is_ascii_digit());
+    (has_figure && !mark.is_empty() && mark.chars().count() <= MARK_LETTERS && mark.chars().all(char::is_alphabetic))
+        .then(|| mark.to_owned())
+}
 
 /// A column that says debit or credit.
 pub(super) struct Indicator {

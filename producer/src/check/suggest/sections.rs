@@ -13,7 +13,7 @@ use super::{
     columns,
     headings::Heading,
     quoted,
-    table::{CURRENCY, EMPTY, MARKS, Table},
+    table::{CURRENCY, EMPTY, Table},
 };
 
 /// The sections of a draft.
@@ -32,7 +32,7 @@ impl Sections<'_> {
         self.amounts(toml)?;
         self.balance(toml)?;
         self.contra(toml)?;
-        columns::write(toml, self.table, self.amounts)
+        columns::write(toml, self.table, self.amounts, self.doubts().is_some())
     }
 
     fn top(&self, toml: &mut String) -> fmt::Result {
@@ -130,7 +130,17 @@ impl Sections<'_> {
             writeln!(toml, "repeated_headers = \"number\"   # a name stands twice: the second is called \"Name (2)\"")?;
         }
         if table.shorter > 0 && cells.sheets.is_empty() {
-            writeln!(toml, "short_records = \"pad\"   # {} records have fewer cells than the headings", table.shorter)?;
+            let shorter = table.shorter;
+            match self.cut_off() {
+                None => {
+                    writeln!(toml, "short_records = \"pad\"   # {shorter} records have fewer cells than the headings")?
+                }
+                Some(record) => writeln!(
+                    toml,
+                    "short_records = \"?\"   # {shorter} records have fewer cells than the headings, and {record:?} ends before \
+                     its amount: \"pad\" takes that for 0, \"refuse\" fails the file"
+                )?,
+            }
         }
         if table.longer_blank > 0 {
             let records = table.longer_blank;
@@ -165,14 +175,7 @@ impl Sections<'_> {
         }
         writeln!(toml, "\n[rows]")?;
         if !keyless.is_empty() {
-            let sum = self.amounts.only().map_or_else(String::new, |only| {
-                format!(
-                    "; they sum to {}",
-                    shown(self.amounts.of(self.table, keyless, only.reading).into_iter().flatten())
-                )
-            });
-            let rows = keyless.len();
-            writeln!(toml, "without_key = \"skip\"            # {rows} rows have no account: totals or titles?{sum}")?;
+            self.keyless(toml)?;
         }
         for lines in doubts.iter().chain(&same) {
             writeln!(toml, "{lines}")?;
@@ -180,6 +183,41 @@ impl Sections<'_> {
         match drop.as_slice() {
             [] => Ok(()),
             drop => writeln!(toml, "drop = [\n{}\n]", drop.join("\n")),
+        }
+    }
+
+    /// A record that ends before its amount, if one does.
+    fn cut_off(&self) -> Option<String> {
+        let table = self.table;
+        let first = self.amount_places().into_iter().min()?;
+        let is_cut =
+            |row: &&Vec<String>| row.len() <= first && row.iter().filter(|cell| !cell.trim().is_empty()).count() > 1;
+        table.rows.iter().find(is_cut).map(|row| row.join(" ").replace(char::is_control, " "))
+    }
+
+    /// What becomes of rows without an account: a person decides, if they hold amounts.
+    fn keyless(&self, toml: &mut String) -> fmt::Result {
+        let rows = &self.table.keyless;
+        let told = self.amounts.candidates.iter().map(|candidate| {
+            let amounts: Vec<Amount> =
+                self.amounts.of(self.table, rows, candidate.reading).into_iter().flatten().collect();
+            let debit = amounts.iter().copied().filter(|amount| *amount > Amount::ZERO);
+            let is_nil = amounts.iter().all(|amount| *amount == Amount::ZERO);
+            (is_nil, format!("they sum to {}, debit {}", shown(amounts.iter().copied()), shown(debit)))
+        });
+        let told: Vec<(bool, String)> = told.collect();
+        let (number, first) = (rows.len(), rows.first().map(|row| row.join(" ").trim().to_owned()).unwrap_or_default());
+        let first = first.chars().take(60).collect::<String>().replace(char::is_control, " ");
+        match told.iter().find(|(is_nil, _)| !is_nil) {
+            None => writeln!(
+                toml,
+                "without_key = \"skip\"            # {number} rows have no account and no amount, as {first:?}"
+            ),
+            Some((_, sum)) => writeln!(
+                toml,
+                "without_key = \"?\"   # {number} rows have no account, as {first:?}; {sum}: \"skip\" leaves them out, \
+                 \"refuse\" fails the file"
+            ),
         }
     }
 
@@ -214,11 +252,8 @@ impl Sections<'_> {
             "{}",
             list("empty", EMPTY.into_iter().filter(|text| cells().any(|cell| cell == *text)).collect())
         )?;
-        let has_mark = |mark: &str| {
-            cells().any(|cell| cell.bytes().any(|byte| byte.is_ascii_digit()) && letters_behind(cell) == mark)
-        };
         for (key, debit) in [("debit_marks", true), ("credit_marks", false)] {
-            let marks = MARKS.into_iter().filter(|(mark, is)| *is == debit && has_mark(mark)).map(|(mark, _)| mark);
+            let marks = table.marks.iter().filter(|(_, is)| *is == debit).map(|(mark, _)| mark.as_str());
             write!(toml, "{}", list(key, marks.collect()))?;
         }
         Ok(())
@@ -258,11 +293,12 @@ impl Sections<'_> {
         if below(&debits) == 0 && below(&credits) == 0 {
             return Ok(());
         }
+        let of = if self.doubts().is_some() { "; all rows, before keep leaves any out" } else { "" };
         let added = shown(debits.iter().chain(&credits).flatten().copied());
         writeln!(
             toml,
             "signed = \"?\"   # {} credits are negative, {} positive, {} debits negative: true if credits carry their \
-             minus already (the rows sum to {added}), false if they are subtracted ({})",
+             minus already (the rows sum to {added}), false if they are subtracted ({}){of}",
             below(&credits),
             above(&credits),
             below(&debits),
@@ -299,10 +335,4 @@ impl Sections<'_> {
             None => Ok(()),
         }
     }
-}
-
-/// The letters behind a figure, in lower case.
-fn letters_behind(cell: &str) -> String {
-    let letters = cell.trim_end_matches('.').chars().rev().take_while(|c| c.is_alphabetic());
-    letters.collect::<String>().chars().rev().collect::<String>().to_lowercase()
 }

@@ -17,17 +17,13 @@ use super::{
     super::other_amounts,
     cells::{Cells, usual_width},
     headings::{self, Heading},
-    quoted, records, tiers,
+    indicators, quoted, records, tiers,
 };
 
 /// Signs of currencies that are recognised beside a figure.
 pub(in crate::check) const CURRENCY: [&str; 5] = ["$", "€", "£", "¥", "₹"];
 /// Texts that stand for no amount.
 pub(super) const EMPTY: [&str; 8] = ["-", "–", "—", "n/a", "N/A", "NA", "nil", "Nil"];
-/// Marks of debit and credit beside a figure, in lower case.
-pub(super) const MARKS: [(&str, bool); 6] =
-    [("dr", true), ("d", true), ("s", true), ("cr", false), ("c", false), ("h", false)];
-
 /// Texts of totals that are told.
 const TOTALS: usize = 20;
 
@@ -73,6 +69,8 @@ pub(super) struct Table {
     /// Rows with fewer and with more cells than the headings, where those past them are blank.
     pub(super) shorter: usize,
     pub(super) longer_blank: usize,
+    /// Letters beside figures, and whether they mean debit.
+    pub(super) marks: Vec<(String, bool)>,
     reader: AmountReader,
     pub(super) decimal: DecimalMark,
 }
@@ -107,7 +105,8 @@ impl Table {
             |upper| matches!(records.get(*upper..), Some([upper, lower, ..]) if tiers::are_headings(upper, lower)),
         );
         let titles = upper.unwrap_or(place);
-        let reader = AmountReader::new(&style());
+        let marks = indicators::marks(records.iter().flatten().map(String::as_str));
+        let reader = AmountReader::new(&style(&marks));
         let below = records.get(titles..).unwrap_or_default();
         let is_headed = upper.is_some() || !records::is_row_of_figures(&reader, below);
         let header_rows = if is_headed { 1 + usize::from(upper.is_some()) } else { 0 };
@@ -141,12 +140,18 @@ impl Table {
         let past = |row: &Vec<String>| row.iter().skip(width).all(|cell| cell.trim().is_empty());
         let longer_blank = rows.iter().filter(|row| row.len() > width && past(row)).count();
         let mut totals: Vec<String> = Vec::new();
-        for (place, row) in rows.iter().enumerate() {
-            let Some(cell) = records::first_cell(row).filter(|cell| names_total(cell)) else { continue };
-            let is_known = totals.iter().any(|known| known == cell);
-            if totals.len() < TOTALS
-                && !is_known
+        // A rule names the text alone, so that each row that has it must be such a total.
+        let is_sum = |place: usize, text: &str| {
+            let row = &rows[place];
+            records::first_cell(row) == Some(text)
                 && records::is_total_of(&reader, row, rows.get(..place).unwrap_or_default())
+        };
+        for cell in rows.iter().filter_map(|row| records::first_cell(row)).filter(|cell| names_total(cell)) {
+            let has_text = |row: &Vec<String>| row.iter().any(|other| other.trim() == cell);
+            let mut places = (0..rows.len()).filter(|place| has_text(&rows[*place]));
+            if totals.len() < TOTALS
+                && !totals.iter().any(|known| known == cell)
+                && places.all(|place| is_sum(place, cell))
             {
                 totals.push(cell.to_owned());
             }
@@ -175,6 +180,7 @@ impl Table {
             has_headings_again,
             shorter,
             longer_blank,
+            marks,
             reader,
             decimal: DecimalMark::Point,
         };
@@ -323,8 +329,8 @@ fn at(found: &[(Heading, usize)], heading: Heading) -> Option<usize> {
 }
 
 /// The style in which amounts of a draft are read.
-fn style() -> AmountStyle {
-    let marks = |debit: bool| MARKS.iter().filter(|(_, is)| *is == debit).map(|(mark, _)| (*mark).to_owned()).collect();
+fn style(marks: &[(String, bool)]) -> AmountStyle {
+    let marks = |debit: bool| marks.iter().filter(|(_, is)| *is == debit).map(|(mark, _)| mark.clone()).collect();
     AmountStyle {
         debit_marks: marks(true),
         credit_marks: marks(false),

@@ -71,6 +71,12 @@ impl Reading<'_> {
                 dialect.encoding.unwrap_or_default()
             ));
         }
+        if let (number, Some(line)) = self.swallowing {
+            warnings.push(format!(
+                "records that go over several lines and hold what looks like rows in one cell: {number}, the first on line \
+                 {line}; a stray quote may have taken them in, quote = \"none\" reads them as they stand"
+            ));
+        }
         if self.blank_rows > 0 && self.blank_rows < self.rows {
             warnings.push(format!(
                 "rows with a blank entity or period, which count as the job's: {}; {}",

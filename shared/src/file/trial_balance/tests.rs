@@ -549,6 +549,22 @@ fn rows_that_are_added_up_and_differ_in_their_texts_are_told() {
 }
 
 #[test]
+fn rows_that_a_stray_quote_takes_into_a_cell_are_told() {
+    let text = "account_code,account_name,balance\n10,x,5\n20,\"Main till,7\n30,Bank,-2\n40,Petty\",3\n50,y,-5\n";
+    let (read, rows) = checked(BRIEF, text);
+    assert_eq!(rows, ["2:A/10=5", "3:A/20=3", "6:A/50=-5"]);
+    assert!(
+        read.warnings.iter().any(|told| told.contains("in one cell: 1, the first on line 3")),
+        "{:?}",
+        read.warnings
+    );
+    let (read, _) = checked(BRIEF, "account_code,account_name,balance\n10,\"two\nlines, that is\",5\n");
+    assert_eq!(read.warnings, [""; 0]);
+    let plain = checked(&format!("[text]\nquote = 'none'\n{BRIEF}"), text);
+    assert_eq!(plain.1.len(), 5);
+}
+
+#[test]
 fn rows_that_give_way_to_a_later_one_are_told_in_rows_and_in_money() {
     let text = format!(
         "{HEADER}A,2022-06,10,x,100,BS,Assets\nA,2022-06,20,y,-100,BS,Assets\nA,2022-06,10,x,60,BS,Assets\n\
