@@ -317,7 +317,7 @@ async fn no_completed_draft_loads_other_figures_than_the_ledgers_or_those_it_ann
 }
 
 /// A file in each of the forms that a draft finds, and what it must say of it.
-const FORMS: [(&str, &[&str]); 20] = [
+const FORMS: [(&str, &[&str]); 22] = [
     (
         // Without headings, and an entity's column that is filled beside one that is not.
         "1000,Cash,5.50\n2000,Debt,-5.50\n",
@@ -445,6 +445,16 @@ const FORMS: [(&str, &[&str]); 20] = [
         "No;Name;Balance\n1010;Equipment;900.10\n1020;Depreciation;-300.05\n1999;Total assets;600.05\n\
          2010;Loan;-800.10\n2020;Discount;200.05\n2999;Total debt;-600.05\n",
         &["is_not = [\"1999\", \"2999\"] }] leaves them out, and the rows sum to 0, debit 1100.15"],
+    ),
+    (
+        // Codes that stand as formulas.
+        "Account;Name;Balance\n=\"0010\";Cash;5.50\n=\"0020\";Debt;-5.50\n",
+        &[r#"account_code = { column = "Account", part = '^="(.*)"$' }"#],
+    ),
+    (
+        // Movements that are headed as if they were periods.
+        "Konto\tBenämning\tIngående balans\tPeriod\tUtgående balans\n10\tKassa\t1,50\t4,00\t5,50\n20\tSkuld\t-1,50\t-4,00\t-5,50\n",
+        &["#   \"Period\": 2 amounts that sum to 0", "period = { message = \"period\" }"],
     ),
     (
         // The only amounts are those of a budget.

@@ -18,6 +18,8 @@ use super::{
 const NUMBER: &str = r"^(\d+(?:[-.]\d+)*)\s";
 const NAME: &str = r"^\d+(?:[-.]\d+)*\s+(?:[-·:]\s*)?(.+)$";
 
+/// A text that stands as a formula.
+const FORMULA: &str = r#"^="(.*)"$"#;
 /// How a year and a period of two columns are read.
 const JOINED: [&str; 3] = ["YYYY-MM", "YYYY-M", "YYYY-PPP"];
 /// Dates that are named.
@@ -53,6 +55,13 @@ pub(super) fn write(toml: &mut String, table: &Table, amounts: &Amounts, has_dou
         for (target, place, other) in [("account_code", account, account_name), ("account_name", account_name, account)]
         {
             match place {
+                Some(place) if are_formulas(table, place) => {
+                    let name = table.name(place);
+                    writeln!(
+                        toml,
+                        "{target} = {{ column = {name}, part = '{FORMULA}' }}   # its texts stand as formulas"
+                    )?;
+                }
                 Some(place) => writeln!(toml, "{target} = {}", table.name(place))?,
                 None => unnamed(toml, table, target, other)?,
             }
@@ -99,6 +108,12 @@ pub(super) fn write(toml: &mut String, table: &Table, amounts: &Amounts, has_dou
     }
     let others = others.join(", ").replace(char::is_control, " ");
     writeln!(toml, "# kept in extra as they are, unless a rule above names them: {others}")
+}
+
+/// Whether all texts of a column stand as formulas, so that spreadsheets keep their zeros: `="0010"`.
+fn are_formulas(table: &Table, place: usize) -> bool {
+    let mut cells = table.cells(place).peekable();
+    cells.peek().is_some() && cells.all(|cell| cell.len() > 2 && cell.starts_with("=\"") && cell.ends_with('"'))
 }
 
 fn is_number_and_name(table: &Table, place: usize) -> bool {

@@ -188,6 +188,13 @@ impl Table {
         if evidence.comma.is_some() && evidence.point.is_none() {
             table.decimal = DecimalMark::Comma;
         }
+        // In some languages the movement of a period is headed by that word alone.
+        if let Some(period) = table.at(Heading::Target("period")) {
+            let figures = table.figures(period);
+            if figures.count() > 0 && figures.are_amounts() && figures.has_mark && table.formats(period).is_empty() {
+                table.found.retain(|(_, place)| *place != period);
+            }
+        }
         table
     }
 
