@@ -240,7 +240,7 @@ fn amount_behind(text: &str, mark: &str) -> Option<Amount> {
 /// A reading that a draft names, as an answer.
 fn candidate(line: &str) -> Option<Answer> {
     let (reading, rest) = line.strip_prefix("#   ")?.rsplit_once(": ")?;
-    let announced = Some(rest.split("amounts that sum to ").nth(1)?.parse().ok()?);
+    let announced = Some(rest.split("amounts that sum to ").nth(1)?.split(',').next()?.parse().ok()?);
     Some(match reading.strip_prefix("[balance] ") {
         Some(keys) => (String::new(), format!("\n[balance]\n{}\n", keys.replace(", ", "\n")), announced),
         None => (format!("balance = {reading}\n"), String::new(), announced),
@@ -317,7 +317,7 @@ async fn no_completed_draft_loads_other_figures_than_the_ledgers_or_those_it_ann
 }
 
 /// A file in each of the forms that a draft finds, and what it must say of it.
-const FORMS: [(&str, &[&str]); 22] = [
+const FORMS: [(&str, &[&str]); 23] = [
     (
         // Without headings, and an entity's column that is filled beside one that is not.
         "1000,Cash,5.50\n2000,Debt,-5.50\n",
@@ -445,6 +445,14 @@ const FORMS: [(&str, &[&str]); 22] = [
         "No;Name;Balance\n1010;Equipment;900.10\n1020;Depreciation;-300.05\n1999;Total assets;600.05\n\
          2010;Loan;-800.10\n2020;Discount;200.05\n2999;Total debt;-600.05\n",
         &["is_not = [\"1999\", \"2999\"] }] leaves them out, and the rows sum to 0, debit 1100.15"],
+    ),
+    (
+        // A mark for credits alone.
+        "Account;Name;Balance;Type\n10;Cash;5.50;\n20;Debt;5.50;CR\n",
+        &[
+            "#   \"Balance\": 2 amounts that sum to 11, debit 11",
+            "indicator = \"Type\", debit_values = [\"\"], credit_values = [\"CR\"]: 2 amounts that sum to 0, debit 5.5",
+        ],
     ),
     (
         // Codes that stand as formulas.

@@ -53,6 +53,11 @@ impl Candidate {
         self.amounts.iter().flatten().count()
     }
 
+    /// The sum of those above zero.
+    pub(super) fn debit(&self) -> String {
+        shown(self.amounts.iter().flatten().copied().filter(|amount| *amount > Amount::ZERO))
+    }
+
     pub(super) fn sum(&self) -> String {
         shown(self.amounts.iter().flatten().copied())
     }

@@ -190,7 +190,13 @@ impl Amounts {
                     format!("[balance] debit = {}, credit = {}", table.name(debit), table.name(credit))
                 }
             };
-            writeln!(toml, "#   {told}: {} amounts that sum to {}", candidate.count(), candidate.sum())?;
+            writeln!(
+                toml,
+                "#   {told}: {} amounts that sum to {}, debit {}",
+                candidate.count(),
+                candidate.sum(),
+                candidate.debit()
+            )?;
         }
         match self.more {
             0 => Ok(()),

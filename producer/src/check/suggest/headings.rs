@@ -461,7 +461,14 @@ pub(in crate::check) fn names_amount(heading: &str) -> bool {
 }
 
 /// Words of headings whose amounts are no closing balance, in lower case.
-const NO_CLOSING: [&str; 34] = [
+const NO_CLOSING: [&str; 41] = [
+    "%",
+    "rate",
+    "kurs",
+    "quantity",
+    "qty",
+    "menge",
+    "limit",
     "opening",
     "budget",
     "movement",

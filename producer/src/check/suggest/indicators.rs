@@ -160,6 +160,16 @@ pub(super) fn guessed(table: &Table) -> Vec<Indicator> {
         values.sort_unstable();
         values.dedup();
         let is_short = values.iter().all(|value| value.chars().count() <= SIDE_LETTERS);
+        // One side may stand without a letter.
+        if let [only] = values.as_slice()
+            && filled < table.rows.len()
+            && let Ok((debit, _)) = &Indicator::new(table, place).values
+        {
+            let (this, blank) = (vec![only.clone()], vec![String::new()]);
+            let sides = if debit.contains(only) { (this, blank) } else { (blank, this) };
+            guessed.push(Indicator { place, values: Ok(sides) });
+            continue;
+        }
         if values.len() < 2 || !is_short || filled * 5 < table.rows.len() * 4 {
             continue;
         }

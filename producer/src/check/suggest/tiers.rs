@@ -13,10 +13,11 @@ pub(super) fn are_headings(upper: &[String], lower: &[String]) -> bool {
     };
     // A title stands alone, in the first column.
     let is_title = texts(upper) == 1 && filled(upper, 0);
-    if has_figure(upper) || has_figure(lower) || texts(lower) < 2 || texts(upper) == 0 || is_title {
+    // The upper one may hold years or dates.
+    if has_figure(lower) || texts(lower) < 2 || texts(upper) == 0 || is_title {
         return false;
     }
-    let sides: Vec<usize> = (0..lower.len()).filter(|place| names_side(&lower[*place])).collect();
+    let sides: Vec<usize> = (0..lower.len()).filter(|place| is_part(lower, *place)).collect();
     // A second heading stands above the first of its columns.
     let above = (0..upper.len()).filter(|place| filled(upper, *place));
     let covers = above.clone().filter(|place| sides.contains(place)).count();
@@ -36,17 +37,18 @@ pub(super) fn joined(upper: &[String], lower: &[String]) -> Vec<String> {
         }
         match (above.is_empty(), below.is_empty()) {
             (_, true) => above,
-            (true, false) if !names_side(&below) => below,
+            (true, false) if !is_part(lower, place) => below,
             _ => format!("{over} {below}").trim().to_owned(),
         }
     };
     (0..upper.len().max(lower.len())).map(join).collect()
 }
 
-/// Whether a heading is that of one of two sides, or of an amount.
-fn names_side(heading: &str) -> bool {
-    let heading = heading.trim();
-    !heading.is_empty() && (sides::is_side(heading) || headings::names_amount(heading))
+/// Whether a heading is a part of what stands above it: one of two sides, an amount, or one that stands again.
+fn is_part(lower: &[String], place: usize) -> bool {
+    let heading = lower.get(place).map_or("", |cell| cell.trim());
+    let times = lower.iter().filter(|cell| cell.trim() == heading).count();
+    !heading.is_empty() && (times > 1 || sides::is_side(heading) || headings::names_amount(heading))
 }
 
 #[cfg(test)]
@@ -69,6 +71,16 @@ mod tests {
                 ";;Saldo finale;;",
                 "Conto;Descrizione;Dare;Avere;Note",
                 "Conto|Descrizione|Saldo finale Dare|Saldo finale Avere|Note",
+            ),
+            (
+                "Konto;Name;30.06.2022;;01.01.2022;",
+                ";;Soll;Haben;Soll;Haben",
+                "Konto|Name|30.06.2022 Soll|30.06.2022 Haben|01.01.2022 Soll|01.01.2022 Haben",
+            ),
+            (
+                "Acct;Name;June;;YTD;",
+                ";;Actual;Budget;Actual;Budget",
+                "Acct|Name|June Actual|June Budget|YTD Actual|YTD Budget",
             ),
             ("科目编码;科目名称;期末余额;", ";;借方;贷方", "科目编码|科目名称|期末余额 借方|期末余额 贷方"),
         ] {
