@@ -382,6 +382,15 @@ async fn no_profile_is_chosen_under_which_rows_are_bad_or_figures_differ() {
     let padded = check("Acct,Closing\n1000,5.00\n1010,2.00\n1020,3.00\n2000,-5.00\n", &["--source", "closing"]).await;
     let padded = padded.expect(0).stdout;
     assert!(padded.contains("COUNTED TWICE? 1 accounts are the sum of others: 1000"), "{padded}");
+    // A currency of documents is none of the books where the profile says which currency is.
+    let same = format!("repeated_keys = 'sum'\n[rows]\nsame = ['LCurr']\n{common}balance = 'Local'\n");
+    std::fs::write(sources.join("same.toml"), same).unwrap();
+    let lists = "Acct,Local,LCurr,Curr,Balance prev.period\n1,3.50,EUR,EUR,1.00\n2,-3.50,EUR,USD,2.50\n";
+    let told = check(lists, &["--source", "same"]).await.expect(0).stdout;
+    assert!(!told.contains("ADDED UP?"), "{told}");
+    let scenario = "Acct,Local,LCurr,Scenario\n1,3.50,EUR,Actual\n2,-3.50,EUR,Budget\n";
+    let told = check(scenario, &["--source", "same"]).await.expect(0).stdout;
+    assert!(told.contains("ADDED UP?") && told.contains("Scenario"), "{told}");
     std::fs::write(sources.join("named.toml"), common.replace("'Acct'\nbs_pl", "'Name'\nbs_pl") + "balance = 'Sum'\n")
         .unwrap();
     let named =

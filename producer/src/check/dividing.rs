@@ -1,20 +1,25 @@
 //! Columns that tell rows of different books or periods apart, and that a profile does not read: the rows of all of
 //! them go into one slice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared::amount::{Amount, Sum};
 
 /// Words of headings that tell books apart, in lower case; a short one stands alone, a longer one may be part of another.
-const OF_BOOKS: [&str; 86] = [
+const OF_BOOKS: [&str; 71] = [
+    "ldgrp",
+    "作廢",
+    "過帳",
+    "承認",
+    "posting status",
+    "parked",
+    "reversed",
+    "void",
     "unternehmen",
     "cég",
     "εταιρεία",
     "legal",
     "法人",
-    "ccy",
-    "waers",
-    "货币",
     "szenario",
     "wertart",
     "saldoart",
@@ -56,6 +61,26 @@ const OF_BOOKS: [&str; 86] = [
     "账套",
     "帳簿",
     "회사",
+    "scenario",
+    "version",
+    "basis",
+    "posting layer",
+    "balance type",
+    "amount type",
+    "row type",
+    "line type",
+    "record type",
+    "level",
+    "ebene",
+    "niveau",
+    "summary",
+    "posted",
+    "document status",
+    "unit of measure",
+    "datenart",
+];
+/// The same of currencies.
+const OF_CURRENCIES: [&str; 23] = [
     "currency",
     "crcy",
     "curr",
@@ -76,23 +101,9 @@ const OF_BOOKS: [&str; 86] = [
     "币别",
     "幣別",
     "통화",
-    "scenario",
-    "version",
-    "basis",
-    "posting layer",
-    "balance type",
-    "amount type",
-    "row type",
-    "line type",
-    "record type",
-    "level",
-    "ebene",
-    "niveau",
-    "summary",
-    "posted",
-    "document status",
-    "unit of measure",
-    "datenart",
+    "ccy",
+    "waers",
+    "货币",
 ];
 /// The same of periods.
 const OF_PERIODS: [&str; 47] = [
@@ -168,9 +179,10 @@ const PART: usize = 6;
 /// Texts of a column that are told apart, and that are told.
 const TEXTS: usize = 64;
 const TOLD: usize = 5;
-/// Books that a file may hold, and rows that each must have, for a column to be one of books by its sums alone.
+/// Books that a file may hold, and rows that each must have, for a column to be one of books by its sums alone: documents
+/// sum to nil, too.
 const BOOKS: std::ops::RangeInclusive<usize> = 2..=10;
-const ROWS: u64 = 2;
+const ROWS: u64 = 4;
 
 /// What a column tells apart by its heading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,24 +194,26 @@ pub(super) enum Divides {
 /// What a heading says that its column tells apart, if it does.
 pub(super) fn divides(heading: &str) -> Option<Divides> {
     let heading = heading.to_lowercase();
-    let words: Vec<&str> = heading.split(|c: char| !c.is_alphanumeric()).collect();
-    let has = |names: &[&str]| {
-        names.iter().any(|name| {
-            let is_part = name.chars().count() >= PART || name.contains(' ') || name.chars().any(|c| c >= '\u{2e80}');
-            // In some languages it stands at the end of a longer word.
-            let is_end = |word: &&str| word == name || name.len() > 3 && word.ends_with(name);
-            if is_part { heading.contains(name) } else { words.iter().any(is_end) }
-        })
-    };
     if NO_BOOKS.iter().any(|words| heading.contains(words)) {
         None
-    } else if has(&OF_BOOKS) {
+    } else if has(&heading, &OF_BOOKS) || has(&heading, &OF_CURRENCIES) {
         Some(Divides::Books)
-    } else if has(&OF_PERIODS) {
+    } else if has(&heading, &OF_PERIODS) {
         Some(Divides::Periods)
     } else {
         None
     }
+}
+
+/// Whether a heading, in lower case, has one of these words.
+fn has(heading: &str, names: &[&str]) -> bool {
+    let words: Vec<&str> = heading.split(|c: char| !c.is_alphanumeric()).collect();
+    names.iter().any(|name| {
+        let is_part = name.chars().count() >= PART || name.contains(' ') || name.chars().any(|c| c >= '\u{2e80}');
+        // In some languages it stands at the end of a longer word.
+        let is_end = |word: &&str| word == name || name.len() > 3 && word.ends_with(name);
+        if is_part { heading.contains(name) } else { words.iter().any(is_end) }
+    })
 }
 
 /// A column that no rule names, and what stands in it.
@@ -207,6 +221,8 @@ pub(super) fn divides(heading: &str) -> Option<Divides> {
 pub(super) struct DividingColumn {
     name: String,
     by_heading: Option<Divides>,
+    /// Whether its sums may tell that it is one of books.
+    looks_at_sums: bool,
     texts: BTreeMap<String, (u64, Sum)>,
     /// There are more texts than are told apart, or rows without one.
     is_open: bool,
@@ -214,12 +230,31 @@ pub(super) struct DividingColumn {
     shared: u64,
     /// The first text of each account.
     first: BTreeMap<(String, String), String>,
+    /// The rows are postings: an account stands twice beside the same text.
+    are_postings: bool,
+    seen: BTreeSet<(String, String, String)>,
 }
 
 impl DividingColumn {
     pub(super) fn new(name: String) -> Self {
-        let by_heading = divides(&name);
-        Self { name, by_heading, texts: BTreeMap::new(), is_open: false, shared: 0, first: BTreeMap::new() }
+        Self {
+            by_heading: divides(&name),
+            name,
+            looks_at_sums: true,
+            texts: BTreeMap::new(),
+            is_open: false,
+            shared: 0,
+            first: BTreeMap::new(),
+            are_postings: false,
+            seen: BTreeSet::new(),
+        }
+    }
+
+    /// The same where the profile says which columns hold the same text in all rows: whoever says it of one has thought of
+    /// currencies, and of what sums to nil by itself. None if there is nothing left to look for.
+    pub(super) fn beside_same(self) -> Option<Self> {
+        let is_of_currencies = has(&self.name.to_lowercase(), &OF_CURRENCIES);
+        (self.by_heading.is_some() && !is_of_currencies).then_some(Self { looks_at_sums: false, ..self })
     }
 
     /// Takes in a row: its text here, its account and its balance.
@@ -232,12 +267,19 @@ impl DividingColumn {
         let (rows, sum) = self.texts.entry(text.to_owned()).or_default();
         *rows += 1;
         sum.add(balance);
-        if self.is_open || self.texts.len() > *BOOKS.end() {
+        if self.is_open || self.are_postings || self.texts.len() > *BOOKS.end() {
             self.first.clear();
+            self.seen.clear();
             return;
         }
+        self.are_postings = !self.seen.insert((text.to_owned(), company.to_owned(), account.to_owned()));
         let first = self.first.entry((company.to_owned(), account.to_owned())).or_insert_with(|| text.to_owned());
         self.shared += u64::from(first != text);
+    }
+
+    /// Whether its heading says that it tells periods apart.
+    pub(super) fn is_of_periods(&self) -> bool {
+        self.by_heading == Some(Divides::Periods)
     }
 
     /// Whether further rows may tell more.
@@ -247,7 +289,8 @@ impl DividingColumn {
 
     /// What it tells apart, if rows of several books or periods are among those that were taken in.
     pub(super) fn told(&self) -> Option<(Divides, String)> {
-        let are_sides = self.texts.keys().all(|text| SIDES.contains(&text.to_lowercase().as_str()));
+        let mut texts = self.texts.keys().filter(|text| !text.is_empty());
+        let are_sides = texts.all(|text| SIDES.contains(&text.to_lowercase().as_str()));
         if self.texts.len() < 2 || are_sides {
             return None;
         }
@@ -279,7 +322,9 @@ impl DividingColumn {
     fn is_of_books(&self) -> bool {
         let is_nil = |(rows, sum): &(u64, Sum)| *rows >= ROWS && sum.total() == Some(Amount::ZERO);
         let rows: u64 = self.texts.values().map(|(rows, _)| rows).sum();
-        !self.is_open
+        self.looks_at_sums
+            && !self.is_open
+            && !self.are_postings
             && BOOKS.contains(&self.texts.len())
             && !self.texts.contains_key("")
             && self.texts.values().all(is_nil)
@@ -387,14 +432,19 @@ mod tests {
             }
             column.told().map(|(divides, _)| divides)
         };
-        let books = [("X", "1", "5"), ("X", "2", "-5"), ("Y", "1", "7"), ("Y", "2", "-7")];
-        assert_eq!(column(&books), Some(Divides::Books));
-        let centres = [("X", "1", "5"), ("X", "2", "-4"), ("Y", "1", "7"), ("Y", "2", "-8")];
-        assert_eq!(column(&centres), None);
-        let companies = [("X", "1", "5"), ("X", "2", "-5"), ("Y", "3", "7"), ("Y", "4", "-7")];
-        assert_eq!(column(&companies), Some(Divides::Books), "each account stands in one");
-        let documents =
-            [("X", "1", "5"), ("X", "2", "-5"), ("Y", "2", "7"), ("Y", "4", "-7"), ("Z", "5", "1"), ("Z", "6", "-1")];
-        assert_eq!(column(&documents), None);
+        let of = |text: &'static str, accounts: [&'static str; 4], balances: [&'static str; 4]| {
+            accounts.into_iter().zip(balances).map(|(account, balance)| (text, account, balance)).collect::<Vec<_>>()
+        };
+        let (same, others) = (["1", "2", "3", "4"], ["5", "6", "7", "8"]);
+        let (nil, other_nil) = (["5", "-5", "2", "-2"], ["7", "-7", "1", "-1"]);
+        assert_eq!(column(&[of("X", same, nil), of("Y", same, other_nil)].concat()), Some(Divides::Books));
+        assert_eq!(column(&[of("X", same, nil), of("Y", others, other_nil)].concat()), Some(Divides::Books));
+        assert_eq!(column(&[of("X", same, nil), of("Y", same, ["7", "-7", "1", "-2"])].concat()), None, "cost centres");
+        let postings = [of("X", same, nil), of("Y", same, nil), of("X", same, other_nil), of("Y", same, nil)].concat();
+        assert_eq!(column(&postings), None, "kinds of documents");
+        let documents = [("X", "1", "5"), ("X", "2", "-5"), ("Y", "1", "7"), ("Y", "4", "-7")];
+        assert_eq!(column(&documents), None, "documents");
+        let sides = [of("S", same, nil), of("H", others, other_nil), vec![("", "9", "0")]].concat();
+        assert_eq!(column(&sides), None, "sides");
     }
 }

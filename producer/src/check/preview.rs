@@ -188,8 +188,9 @@ impl Preview {
 
     /// Accounts that call themselves a total.
     pub(super) fn totals(&self) -> Vec<&str> {
-        let is_total = |account: &Account| account.name.as_deref().is_some_and(names_total);
-        self.accounts.iter().filter(|(_, account)| is_total(account)).map(|((_, code), _)| code.as_str()).collect()
+        let is_total = |code: &str, name: Option<&str>| names_total(code) || name.is_some_and(names_total);
+        let totals = self.accounts.iter().filter(|((_, code), account)| is_total(code, account.name.as_deref()));
+        totals.map(|((_, code), _)| code.as_str()).collect()
     }
 
     /// Accounts that are the sum of others, in the order of the file.
@@ -227,10 +228,14 @@ impl Preview {
         let others = unknown().filter(|(_, name)| !self.known.contains(&key_of(name)));
         self.others = Some(others.map(|(place, name)| (place, OtherColumn::new(name.clone()))).collect());
         self.has_period = layout.origins().iter().any(|(target, _)| *target == "period");
+        let other = |name: &&String| !self.known.contains(&key_of(name));
+        let dividing =
+            unknown().filter(|(_, name)| other(name)).map(|(place, name)| (place, DividingColumn::new(name.clone())));
         // Of a line with two accounts each side is booked, so that whatever stands on it sums to nil.
-        if !layout.has_contra() {
-            let dividing = unknown().map(|(place, name)| (place, DividingColumn::new(name.clone())));
-            self.dividing = dividing.collect();
+        self.dividing = dividing.filter(|(_, column)| !layout.has_contra() || column.is_of_periods()).collect();
+        if layout.has_same() {
+            let dividing = std::mem::take(&mut self.dividing).into_iter();
+            self.dividing = dividing.filter_map(|(place, column)| Some((place, column.beside_same()?))).collect();
         }
     }
 }

@@ -71,6 +71,8 @@ pub struct Opened<'a> {
     pub dialect: Dialect,
     /// The header's cells.
     pub header: Vec<String>,
+    /// The sheets of a workbook that are not read, unless the profile says which is.
+    pub other_sheets: Vec<String>,
     table: Table<'a>,
     is_utf_8: Watch,
     leading: bool,
@@ -114,7 +116,7 @@ impl<'a> Opened<'a> {
             sheet: None,
             header_line: None,
         };
-        let mut is_utf_8 = Watch::default();
+        let (mut is_utf_8, mut other_sheets) = (Watch::default(), Vec::new());
         let (table, passed) = match packing {
             Packing::Compound => {
                 let reason = "the file is an old .xls workbook or a protected one; save it as .xlsx without a password";
@@ -124,6 +126,9 @@ impl<'a> Opened<'a> {
                 dialect.packing = "xlsx";
                 let mut rows = SheetRows::read(input, text.sheet.as_ref(), limits.workbook, limits.record)?;
                 dialect.sheet = Some(rows.name.clone());
+                if text.sheet.is_none() {
+                    other_sheets = rows.sheets.iter().filter(|name| **name != rows.name).cloned().collect();
+                }
                 rows.skip_lines(text.skip_lines)?;
                 let titles: Vec<Vec<String>> = rows.first(SEARCHED)?.into_iter().map(|(_, texts)| texts).collect();
                 let passed = header_place(profile, &titles);
@@ -150,6 +155,7 @@ impl<'a> Opened<'a> {
         let mut opened = Self {
             dialect,
             header: Vec::new(),
+            other_sheets,
             table,
             is_utf_8,
             leading: text.leading_delimiter && packing != Packing::Zip,

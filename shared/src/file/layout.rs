@@ -269,6 +269,11 @@ impl Layout {
         values.chain(amounts).filter(|(_, places)| !places.is_empty()).collect()
     }
 
+    /// Whether there are columns that must hold the same text in all rows of a slice.
+    pub fn has_same(&self) -> bool {
+        !self.same.is_empty()
+    }
+
     /// Whether records may make a second row.
     pub fn has_contra(&self) -> bool {
         self.contra.is_some()

@@ -158,6 +158,7 @@ struct Reading<'a> {
     /// What separates fields, and how many records hold lines of their own in a cell; the first.
     delimiter: Option<char>,
     swallowing: (u64, Option<u64>),
+    other_sheets: Vec<String>,
     others: BTreeSet<(String, String)>,
     bad: Vec<BadRow>,
     bad_total: u64,
@@ -209,6 +210,7 @@ pub fn read(
         reads_utf_8_otherwise: false,
         delimiter: opened.dialect.delimiter(),
         swallowing: (0, None),
+        other_sheets: std::mem::take(&mut opened.other_sheets),
         others: BTreeSet::new(),
         bad: Vec::new(),
         bad_total: 0,

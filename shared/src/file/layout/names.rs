@@ -16,6 +16,8 @@ pub(super) fn json_bytes(text: &str) -> usize {
 
 /// The names of a header's cells, and those that stand twice.
 pub(super) fn names(cells: &[String], repeated: RepeatedHeaders) -> (Vec<String>, Vec<String>) {
+    let by_left = if repeated == RepeatedHeaders::Left { by_left(cells) } else { Vec::new() };
+    let cells = if by_left.is_empty() { cells } else { &by_left };
     let (mut names, mut twice) = (Vec::with_capacity(cells.len()), Vec::new());
     let mut told: HashSet<String> = HashSet::new();
     let mut taken: HashSet<String> = HashSet::with_capacity(cells.len());
@@ -29,7 +31,7 @@ pub(super) fn names(cells: &[String], repeated: RepeatedHeaders) -> (Vec<String>
         let key = key_of(&name);
         let (before, last) = numbers.entry(key.clone()).or_default();
         let name = match repeated {
-            RepeatedHeaders::Number if *before > 0 || taken.contains(&key) => {
+            RepeatedHeaders::Number | RepeatedHeaders::Left if *before > 0 || taken.contains(&key) => {
                 let mut number = (*before).max(*last).max(1) + 1;
                 while taken.contains(&key_of(&format!("{name} ({number})"))) {
                     number += 1;
@@ -41,13 +43,29 @@ pub(super) fn names(cells: &[String], repeated: RepeatedHeaders) -> (Vec<String>
                 twice.push(name.clone());
                 name
             }
-            RepeatedHeaders::Number | RepeatedHeaders::Refuse => name,
+            RepeatedHeaders::Number | RepeatedHeaders::Left | RepeatedHeaders::Refuse => name,
         };
         *before += 1;
         taken.insert(key_of(&name));
         names.push(name);
     }
     (names, twice)
+}
+
+/// The cells, of which those that stand several times are called by the one on their left.
+fn by_left(cells: &[String]) -> Vec<String> {
+    let mut times: HashMap<String, usize> = HashMap::with_capacity(cells.len());
+    for cell in cells {
+        *times.entry(key_of(cell)).or_default() += 1;
+    }
+    let left = |place: usize| place.checked_sub(1).and_then(|left| cells.get(left)).map_or("", |cell| cell.trim());
+    let named = cells.iter().enumerate().map(|(place, cell)| match (cell.trim(), left(place)) {
+        (own, left) if !own.is_empty() && !left.is_empty() && times.get(&key_of(cell)) > Some(&1) => {
+            format!("{own} ({left})")
+        }
+        _ => cell.clone(),
+    });
+    named.collect()
 }
 
 #[cfg(test)]
@@ -71,6 +89,18 @@ mod tests {
         assert_eq!(numbered(&["a (2)", "a", "a", "a"]), ["a (2)", "a", "a (3)", "a (4)"]);
         assert_eq!(numbered(&["a", "a", "a (2)"]), ["a", "a (2)", "a (2) (2)"]);
         assert_eq!(numbered(&["", " ", "column_2"]), ["column_1", "column_2", "column_2 (2)"]);
+    }
+
+    #[test]
+    fn repeated_headers_may_be_called_by_those_on_their_left() {
+        let named = |cells: &[&str]| {
+            let cells: Vec<String> = cells.iter().map(|cell| (*cell).to_owned()).collect();
+            names(&cells, RepeatedHeaders::Left).0
+        };
+        assert_eq!(named(&["EB", "S/H", "Saldo", "s/h"]), ["EB", "S/H (EB)", "Saldo", "s/h (Saldo)"]);
+        assert_eq!(named(&["Saldo", "S/H", "EB", "S/H"]), ["Saldo", "S/H (Saldo)", "EB", "S/H (EB)"]);
+        assert_eq!(named(&["a", "b", "a", "b"]), ["a", "b (a)", "a (b)", "b (a) (2)"]);
+        assert_eq!(named(&["", "x", "y"]), ["column_1", "x", "y"]);
     }
 
     #[test]

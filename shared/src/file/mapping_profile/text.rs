@@ -292,6 +292,8 @@ pub enum RepeatedHeaders {
     Refuse,
     /// Two columns, the second of which is called `Name (2)`.
     Number,
+    /// Columns that are called by the one on their left: `Name (Left)`.
+    Left,
 }
 
 /// What a record with fewer fields than the header is.

@@ -15,7 +15,7 @@ use crate::{
         mapping_profile::DecimalMark,
     },
     message::{
-        failure::{ErrorCode, Failure, Stage},
+        failure::{ErrorCode, Failure, Stage, clean},
         job::{Control, OnError},
     },
 };
@@ -70,6 +70,10 @@ impl Reading<'_> {
                  with utf-8",
                 dialect.encoding.unwrap_or_default()
             ));
+        }
+        if !self.other_sheets.is_empty() {
+            let names: Vec<String> = self.other_sheets.iter().map(|name| clean(name)).collect();
+            warnings.push(format!("the workbook has other sheets, which are not read: {}", shortened(&names)));
         }
         if let (number, Some(line)) = self.swallowing {
             warnings.push(format!(

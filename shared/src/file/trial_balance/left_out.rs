@@ -79,7 +79,9 @@ impl Money {
 }
 
 /// Texts with which the row of a file's own total begins, in lower case, and with which it ends.
-const TOTALS: [&str; 62] = [
+const TOTALS: [&str; 64] = [
+    "gesamtergebnis",
+    "suma końcowa",
     "total",
     "totals",
     "grand total",
