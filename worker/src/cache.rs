@@ -35,7 +35,7 @@ use shared::{
     },
 };
 use tokio::{sync::mpsc, task::spawn_blocking};
-use tokio_postgres::{IsolationLevel, types::ToSql};
+use tokio_postgres::{IsolationLevel, Statement, types::ToSql};
 use uuid::Uuid;
 
 pub(crate) use self::error::CacheError;
@@ -54,7 +54,9 @@ use crate::{
 const COPY: &str = include_str!("cache/copy.sql");
 const TASKS: &str = "SELECT job_id FROM cache_tasks WHERE entity = $1 AND period = $2";
 const HEAD: &str = "SELECT job_id, fingerprint FROM slices WHERE entity = $1 AND period = $2 AND job_id IS NOT NULL";
-const DONE: &str = "DELETE FROM cache_tasks WHERE entity = $1 AND period = $2 AND job_id = ANY($3)";
+/// Whoever finds a task again writes the same file again: that it is gone need not be on disk when this commits.
+const DONE: &str = "WITH told AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)) \
+                    DELETE FROM cache_tasks USING told WHERE entity = $1 AND period = $2 AND job_id = ANY($3)";
 
 /// Bytes that are handed to the writer at a time, and how many such pieces may wait.
 const PIECE: usize = 256 << 10;
@@ -128,7 +130,8 @@ async fn publish_over(
         Other::LeaveItTo if lock.take_if_free(&transaction).await? => {}
         Other::LeaveItTo => return Ok(Published::NothingToDo),
     }
-    let tasks = transaction.query(TASKS, &key).await.map_err(PostgresError::in_("read cache tasks"))?;
+    let statement = prepared(&transaction, TASKS).await?;
+    let tasks = transaction.query(&statement, &key).await.map_err(PostgresError::in_("read cache tasks"))?;
     let tasks: Vec<Uuid> = tasks.iter().map(|row| row.get(0)).collect();
     if tasks.is_empty() {
         return Ok(Published::NothingToDo);
@@ -153,13 +156,20 @@ async fn publish_over(
         }
     }
     let done: [&(dyn ToSql + Sync); 3] = [key[0], key[1], &tasks];
-    transaction.execute(DONE, &done).await.map_err(PostgresError::in_("delete cache tasks"))?;
+    let statement = prepared(&transaction, DONE).await?;
+    transaction.execute(&statement, &done).await.map_err(PostgresError::in_("delete cache tasks"))?;
     transaction.commit().await.map_err(PostgresError::in_("commit that a cache file is written"))?;
     Ok(published)
 }
 
+/// A statement that this connection need not be told again.
+async fn prepared(transaction: &Transaction<'_>, statement: &str) -> Result<Statement, PostgresError> {
+    transaction.prepare_cached(statement).await.map_err(PostgresError::in_("prepare a cache file"))
+}
+
 async fn head(transaction: &Transaction<'_>, slice: &Slice) -> Result<Option<Head>, PostgresError> {
-    let row = transaction.query_opt(HEAD, &[&slice.entity.as_str(), &slice.period.as_str()]).await;
+    let statement = prepared(transaction, HEAD).await?;
+    let row = transaction.query_opt(&statement, &[&slice.entity.as_str(), &slice.period.as_str()]).await;
     let row = row.map_err(PostgresError::in_("read a slice's head"))?;
     Ok(row.map(|row| Head { job_id: row.get(0), fingerprint: row.get::<_, Option<String>>(1).unwrap_or_default() }))
 }

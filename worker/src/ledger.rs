@@ -164,6 +164,7 @@ async fn copy(
         Ok::<_, Stopped>((checked, rows.finish()?))
     });
     let sent: Result<_, PostgresError> = async {
+        let statement = tx.prepare_cached(&statement).await.map_err(PostgresError::in_("prepare a copy"))?;
         let sink = tx.copy_in(&statement).await.map_err(PostgresError::in_("begin a copy"))?;
         let mut sink = Box::pin(sink);
         while let Some(chunk) = chunks.recv().await {
@@ -245,7 +246,8 @@ async fn merge(
     checked: &CheckedSlice,
     rows: u64,
 ) -> Result<Applied, Interrupted> {
-    let repeated = tx.query(DUPLICATES, &[]).await.map_err(PostgresError::in_("find repeated keys"))?;
+    let duplicates = tx.prepare_cached(DUPLICATES).await.map_err(PostgresError::in_("prepare repeated keys"))?;
+    let repeated = tx.query(&duplicates, &[]).await.map_err(PostgresError::in_("find repeated keys"))?;
     if let Some(first) = repeated.first() {
         let lines: Vec<Vec<i64>> = repeated.iter().map(|row| row.get(0)).collect();
         let (keys, rows): (i64, i64) = (first.get(1), first.get(2));

@@ -151,7 +151,7 @@ impl<'a> Destination<'a> {
 
 /// Fails if the session has ended, and with it the advisory lock.
 async fn is_locked(transaction: &Transaction<'_>) -> Result<(), CacheError> {
-    transaction.execute("SELECT 1", &[]).await.map_err(PostgresError::in_("keep a cache file locked"))?;
+    transaction.batch_execute("SELECT 1").await.map_err(PostgresError::in_("keep a cache file locked"))?;
     Ok(())
 }
 

@@ -169,7 +169,8 @@ async fn take_in(tx: &Transaction<'_>, job: &Job, claimant: Claimant<'_>) -> Res
 async fn orphan(tx: &Transaction<'_>, job: &Job) -> Result<Option<Uuid>, PostgresError> {
     let (entity, period) = (job.slice.entity.as_str(), job.slice.period.as_str());
     let body_hash = job.body_hash.to_string();
-    let found = tx.query_opt(ORPHAN, &[&entity, &period, &body_hash, &job.exported_at, &job.is_dated]).await;
+    let statement = tx.prepare_cached(ORPHAN).await.map_err(PostgresError::in_("prepare a claim"))?;
+    let found = tx.query_opt(&statement, &[&entity, &period, &body_hash, &job.exported_at, &job.is_dated]).await;
     let found = found.map_err(PostgresError::in_("look for a run without its job"))?;
     Ok(found.map(|row| row.get(0)))
 }
