@@ -53,3 +53,4 @@ mod startup;
 mod terminals;
 mod trail;
 mod verify;
+mod warned;

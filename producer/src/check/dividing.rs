@@ -183,6 +183,8 @@ const TOLD: usize = 5;
 /// sum to nil, too.
 const BOOKS: std::ops::RangeInclusive<usize> = 2..=10;
 const ROWS: u64 = 4;
+/// Rows past which the sums of a column are not looked at: what is held of each grows with them.
+const ACCOUNTS: usize = 50_000;
 
 /// What a column tells apart by its heading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -230,8 +232,7 @@ pub(super) struct DividingColumn {
     shared: u64,
     /// The first text of each account.
     first: BTreeMap<(String, String), String>,
-    /// The rows are postings: an account stands twice beside the same text.
-    are_postings: bool,
+    /// Each text with the accounts beside it.
     seen: BTreeSet<(String, String, String)>,
 }
 
@@ -245,7 +246,6 @@ impl DividingColumn {
             is_open: false,
             shared: 0,
             first: BTreeMap::new(),
-            are_postings: false,
             seen: BTreeSet::new(),
         }
     }
@@ -261,18 +261,19 @@ impl DividingColumn {
     pub(super) fn add(&mut self, text: &str, company: &str, account: &str, balance: Amount) {
         if self.texts.len() >= TEXTS && !self.texts.contains_key(text) {
             self.is_open = true;
-            self.first.clear();
             return;
         }
         let (rows, sum) = self.texts.entry(text.to_owned()).or_default();
         *rows += 1;
         sum.add(balance);
-        if self.is_open || self.are_postings || self.texts.len() > *BOOKS.end() {
+        self.looks_at_sums &= self.texts.len() <= *BOOKS.end() && self.seen.len() < ACCOUNTS;
+        if !self.looks_at_sums {
             self.first.clear();
             self.seen.clear();
             return;
         }
-        self.are_postings = !self.seen.insert((text.to_owned(), company.to_owned(), account.to_owned()));
+        // Of postings, in which an account stands twice beside the same text, sums tell nothing.
+        self.looks_at_sums = self.seen.insert((text.to_owned(), company.to_owned(), account.to_owned()));
         let first = self.first.entry((company.to_owned(), account.to_owned())).or_insert_with(|| text.to_owned());
         self.shared += u64::from(first != text);
     }
@@ -324,7 +325,6 @@ impl DividingColumn {
         let rows: u64 = self.texts.values().map(|(rows, _)| rows).sum();
         self.looks_at_sums
             && !self.is_open
-            && !self.are_postings
             && BOOKS.contains(&self.texts.len())
             && !self.texts.contains_key("")
             && self.texts.values().all(is_nil)
