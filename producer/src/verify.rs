@@ -1,12 +1,15 @@
 //! `verify`: PostgreSQL, the audit chain and the Parquet cache against each other.
 
 mod cache_file;
+mod difference;
 mod finding;
 mod ledger;
 mod overdue;
+mod part;
 mod repair;
 mod repaired;
 mod report;
+mod row;
 mod runs;
 mod scope;
 mod slice;

@@ -1,15 +1,10 @@
-//! A cache file, read row by row on a thread of its own.
+//! A cache file, read piece by piece on a thread of its own.
 
 use std::{collections::BTreeMap, fs::File, io};
 
-use arrow::{
-    array::{Array, AsArray, RecordBatch},
-    datatypes::{DataType, Decimal128Type, Int64Type},
-};
+use arrow::array::RecordBatch;
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 use shared::{
-    amount::SCALE,
-    file::columns::{AMOUNTS, ERP_TEXTS},
     slice::Slice,
     stores::{
         cache::{self, CacheStore},
@@ -21,48 +16,13 @@ use shared::{
 };
 use tokio::{sync::mpsc, task::spawn_blocking};
 
-use super::stores::StoreError;
+use super::{row::compared, stores::StoreError};
 
 /// Rows that are decoded, and pieces that wait, at a time.
 const BATCH_ROWS: usize = 1024;
 const PIECES: usize = 2;
 /// A copy may be as long as it takes, and lies on disk.
 const WHOLE: CopyLimits = CopyLimits { bytes: u64::MAX, held: 0 };
-
-/// What a compared column holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Text,
-    Amount,
-    Json,
-    Uuid,
-    Integer,
-}
-
-/// The columns that are compared, keys first: all but those of the review workflow, which may have
-/// moved on since the file was written.
-pub(super) fn compared() -> impl Iterator<Item = (&'static str, Kind)> {
-    let keys = ["company_code", "account_code", "entity", "period"].map(|name| (name, Kind::Text));
-    let amounts = AMOUNTS.map(|name| (name, Kind::Amount));
-    let texts = ERP_TEXTS.map(|name| (name, Kind::Text));
-    let others = [("extra", Kind::Json), ("job_id", Kind::Uuid), ("source_line", Kind::Integer)];
-    keys.into_iter().chain(amounts).chain(texts).chain(others)
-}
-
-/// The columns that tell rows apart within a slice; they are the first compared ones.
-pub(super) const KEYS: usize = 2;
-/// The place of `balance` among the compared columns.
-pub(super) const BALANCE: usize = 4;
-
-/// A cell of a cache file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cell<'a> {
-    Null,
-    Text(&'a str),
-    /// In units of 10⁻¹⁶.
-    Amount(i128),
-    Integer(i64),
-}
 
 enum Piece {
     Missing,
@@ -80,9 +40,6 @@ pub(super) struct Unreadable(pub(super) String);
 pub(super) struct CacheFile {
     pub(super) labels: BTreeMap<String, String>,
     pieces: mpsc::Receiver<Piece>,
-    batch: Option<RecordBatch>,
-    at: usize,
-    ended: bool,
 }
 
 impl CacheFile {
@@ -118,43 +75,21 @@ impl CacheFile {
             }
         });
         match pieces.recv().await {
-            Some(Piece::Labels(labels)) => Ok(Some(Self { labels, pieces, batch: None, at: 0, ended: false })),
+            Some(Piece::Labels(labels)) => Ok(Some(Self { labels, pieces })),
             Some(Piece::Missing) => Ok(None),
             Some(Piece::Unreadable(reason)) => Err(Unreadable(reason)),
             Some(Piece::Rows(_) | Piece::End) | None => Err(Unreadable("reading it broke off".to_owned())),
         }
     }
 
-    /// Goes to the next row; returns whether there is one.
-    pub(super) async fn advance(&mut self) -> Result<bool, Unreadable> {
-        self.at += 1;
-        while self.batch.as_ref().is_none_or(|batch| self.at >= batch.num_rows()) {
-            if self.ended {
-                return Ok(false);
-            }
-            match self.pieces.recv().await {
-                Some(Piece::Rows(batch)) => (self.batch, self.at) = (Some(batch), 0),
-                Some(Piece::End) => self.ended = true,
-                Some(Piece::Unreadable(reason)) => return Err(Unreadable(reason)),
-                Some(Piece::Missing | Piece::Labels(_)) | None => {
-                    return Err(Unreadable("reading it broke off".to_owned()));
-                }
-            }
-        }
-        Ok(true)
-    }
-
-    /// A cell of the row, by the place of its column among those compared.
-    pub(super) fn cell(&self, column: usize, kind: Kind) -> Cell<'_> {
-        let Some(batch) = &self.batch else { return Cell::Null };
-        let cells = batch.column(column);
-        if cells.is_null(self.at) {
-            return Cell::Null;
-        }
-        match kind {
-            Kind::Text | Kind::Json | Kind::Uuid => Cell::Text(cells.as_string::<i32>().value(self.at)),
-            Kind::Amount => Cell::Amount(cells.as_primitive::<Decimal128Type>().value(self.at)),
-            Kind::Integer => Cell::Integer(cells.as_primitive::<Int64Type>().value(self.at)),
+    /// The next rows, their columns in the order in which they are compared; none at the end of the file,
+    /// past which it must not be asked.
+    pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>, Unreadable> {
+        match self.pieces.recv().await {
+            Some(Piece::Rows(batch)) => Ok(Some(batch)),
+            Some(Piece::End) => Ok(None),
+            Some(Piece::Unreadable(reason)) => Err(Unreadable(reason)),
+            Some(Piece::Missing | Piece::Labels(_)) | None => Err(Unreadable("reading it broke off".to_owned())),
         }
     }
 }
@@ -177,12 +112,7 @@ fn read(opened: io::Result<File>, pieces: &mpsc::Sender<Piece>) -> Result<(), St
     let schema = builder.schema();
     for (name, kind) in compared() {
         let field = schema.field_with_name(name).map_err(|_| format!("it has no column {name}"))?;
-        let fits = match kind {
-            Kind::Text | Kind::Json | Kind::Uuid => field.data_type() == &DataType::Utf8,
-            Kind::Amount => matches!(field.data_type(), DataType::Decimal128(_, scale) if *scale == SCALE as i8),
-            Kind::Integer => field.data_type() == &DataType::Int64,
-        };
-        if !fits {
+        if !kind.fits(field.data_type()) {
             return Err(format!("its column {name} is of type {}", field.data_type()));
         }
     }

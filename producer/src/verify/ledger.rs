@@ -1,23 +1,20 @@
 //! The ledger of one slice against its runs, and the cache file against the ledger.
 
-use std::{collections::BTreeSet, error::Error, pin::pin};
+use std::pin::pin;
 
 use deadpool_postgres::Transaction;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 use shared::{
-    amount::{SCALE, decimal_text},
     slice::Slice,
-    stores::{cache, numeric, postgres::PostgresError},
+    stores::{cache, postgres::PostgresError},
 };
-use tokio_postgres::{
-    Row,
-    types::{FromSql, Type},
-};
-use uuid::Uuid;
 
 use super::{
-    cache_file::{BALANCE, CacheFile, Cell, KEYS, Kind, Unreadable, compared},
+    cache_file::{CacheFile, Unreadable},
+    difference::Difference,
     finding::{Code, Findings},
+    part::Part,
+    row::{compared, raw_cells},
     snapshot::{Current, Snapshot},
     stores::{StoreError, Stores, query},
 };
@@ -33,32 +30,6 @@ pub(super) struct Totals {
     absent: i64,
     present_sum: String,
     of_no_run: i64,
-}
-
-/// A cell as PostgreSQL sends it.
-struct Raw<'a>(&'a [u8]);
-
-impl<'a> FromSql<'a> for Raw<'a> {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
-        Ok(Self(raw))
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-}
-
-/// How a cache file differs from the ledger.
-#[derive(Debug, Default)]
-struct Difference {
-    ledger_rows: i64,
-    file_rows: i64,
-    /// None once it is past all bounds.
-    file_sum: Option<i128>,
-    rows: i64,
-    columns: BTreeSet<&'static str>,
-    /// The first row that is another account's.
-    parted_at: Option<i64>,
 }
 
 /// Reads the totals of the slice and holds them against its runs.
@@ -153,7 +124,7 @@ pub(super) async fn check_file(
             findings.add_of(Code::ParquetUnreadable, Some(current.job_id), detail);
         }
         Ok(difference) => {
-            if let Some((code, detail)) = difference.judged(totals) {
+            if let Some((code, detail)) = difference.judged(&totals.present_sum) {
                 findings.add_of(code, Some(current.job_id), detail);
             }
         }
@@ -176,6 +147,7 @@ fn labelled(file: &CacheFile, slice: &Slice, current: &Current) -> Option<(Code,
         .then(|| (Code::ParquetStale, "the Parquet file is of the slice's job, and of another export".to_owned()))
 }
 
+/// Compares a file part by part; all rows of the ledger pass by each, seen at the one moment of the transaction.
 async fn compare(
     tx: &Transaction<'_>,
     slice: &Slice,
@@ -185,86 +157,32 @@ async fn compare(
     let names: Vec<&str> = compared().map(|(name, _)| name).collect();
     let statement = tx.prepare_cached(&ROWS.replace("{columns}", &names.join(", "))).await.map_err(failed())?;
     let key = [slice.entity.as_str(), slice.period.as_str()];
-    // The file may go on after the ledger has ended, which must then not be asked again.
-    let mut rows = pin!(tx.query_raw(&statement, key).await.map_err(failed())?.fuse());
-    let mut difference = Difference { file_sum: Some(0), ..Difference::default() };
+    let mut difference = Difference::begin();
     loop {
-        let row = rows.try_next().await.map_err(failed())?;
-        let has_more = match file.advance().await {
-            Ok(has_more) => has_more,
+        let part = match next_part(&mut file, &mut difference).await {
+            Ok(part) => part,
             Err(unreadable) => return Ok(Err(unreadable)),
         };
-        difference.ledger_rows += i64::from(row.is_some());
-        difference.file_rows += i64::from(has_more);
-        if has_more {
-            let Cell::Amount(balance) = file.cell(BALANCE, Kind::Amount) else {
-                return Ok(Err(Unreadable(format!("row {} has no balance", difference.file_rows))));
-            };
-            difference.file_sum = difference.file_sum.and_then(|sum| sum.checked_add(balance));
+        let mut rows = pin!(tx.query_raw(&statement, key).await.map_err(failed())?);
+        let mut place = 0;
+        while let Some(row) = rows.try_next().await.map_err(failed())? {
+            difference.compare(place, &raw_cells(&row), &part);
+            place += 1;
         }
-        match row {
-            Some(row) if has_more => difference.take(&row, &file),
-            None if !has_more => return Ok(Ok(difference)),
-            Some(_) | None => {}
+        if !part.is_full() {
+            return Ok(Ok(difference));
         }
     }
 }
 
-impl Difference {
-    /// Compares a row of the ledger with the file's row in the same place.
-    fn take(&mut self, row: &Row, file: &CacheFile) {
-        if self.parted_at.is_some() {
-            return;
-        }
-        let mut differs = false;
-        for (place, (column, kind)) in compared().enumerate() {
-            if !is_same(row.get::<_, Option<Raw<'_>>>(place), file.cell(place, kind), kind) {
-                differs = true;
-                self.columns.insert(column);
-                if place < KEYS {
-                    self.parted_at = Some(self.ledger_rows);
-                    return;
-                }
-            }
-        }
-        self.rows += i64::from(differs);
+/// As many of a file's next rows as are held at a time; fewer only at its end.
+async fn next_part(file: &mut CacheFile, difference: &mut Difference) -> Result<Part, Unreadable> {
+    let mut part = Part::default();
+    while !part.is_full()
+        && let Some(batch) = file.next().await?
+    {
+        difference.count(&batch)?;
+        part.push(batch);
     }
-
-    /// What it comes to. The ledger is what its run left; a file that sums up to the same and still
-    /// differs may as well be right.
-    fn judged(&self, totals: &Totals) -> Option<(Code, String)> {
-        let mut told = Vec::new();
-        if self.file_rows != self.ledger_rows {
-            told.push(format!("{} rows where the ledger has {}", self.file_rows, self.ledger_rows));
-        }
-        let sum = self.file_sum.map(|sum| decimal_text(sum, SCALE));
-        if sum.as_ref() != Some(&totals.present_sum) {
-            told.push(format!("a sum of {} where the ledger has {}", or_none(sum), totals.present_sum));
-        }
-        let is_disputed = told.is_empty() && self.parted_at.is_none();
-        if self.rows > 0 {
-            let columns: Vec<&str> = self.columns.iter().copied().collect();
-            told.push(format!("{} rows that differ in {}", self.rows, columns.join(", ")));
-        }
-        if let Some(row) = self.parted_at {
-            told.push(format!("other accounts than the ledger from row {row} on"));
-        }
-        let code = if is_disputed { Code::ParquetDisputed } else { Code::ParquetWrong };
-        (!told.is_empty()).then(|| (code, format!("the Parquet file has {}", told.join(", "))))
-    }
-}
-
-fn is_same(ledger: Option<Raw<'_>>, cached: Cell<'_>, kind: Kind) -> bool {
-    let Some(Raw(ledger)) = ledger else { return cached == Cell::Null };
-    match (kind, cached) {
-        (Kind::Text, Cell::Text(cached)) => ledger == cached.as_bytes(),
-        // The binary form of jsonb is its version and its text.
-        (Kind::Json, Cell::Text(cached)) => ledger.strip_prefix(&[1]) == Some(cached.as_bytes()),
-        (Kind::Uuid, Cell::Text(cached)) => {
-            Uuid::from_slice(ledger).is_ok_and(|uuid| cached == uuid.hyphenated().to_string())
-        }
-        (Kind::Amount, Cell::Amount(cached)) => numeric::read(ledger).is_some_and(|amount| amount.units() == cached),
-        (Kind::Integer, Cell::Integer(cached)) => ledger == cached.to_be_bytes(),
-        (Kind::Text | Kind::Json | Kind::Uuid | Kind::Amount | Kind::Integer, _) => false,
-    }
+    Ok(part)
 }
