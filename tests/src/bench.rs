@@ -8,7 +8,11 @@ pub mod figures;
 pub mod files;
 pub mod floor;
 pub mod machine;
+pub mod picture;
+pub mod reference;
+pub mod rivals;
 mod scenarios;
+pub mod spent;
 
 pub use scenarios::{SCENARIOS, Scenario};
 
@@ -31,6 +35,8 @@ pub struct Extent {
     pub large_times: u64,
     /// Entities of a month-end.
     pub entities: u64,
+    /// Rows of the file that is loaded by other programs, too.
+    pub rival_rows: u64,
 }
 
 /// One scenario's services, and what it measures with.

@@ -24,6 +24,7 @@ pub struct Figure {
     values: Vec<f64>,
     floor: Vec<f64>,
     goal: Option<Goal>,
+    note: Option<String>,
 }
 
 impl Figure {
@@ -40,7 +41,12 @@ impl Figure {
     /// Anything, in a unit.
     pub fn of(what: impl Into<String>, unit: &'static str, values: impl IntoIterator<Item = f64>) -> Self {
         let values = values.into_iter().collect();
-        Self { what: what.into(), unit, values, floor: Vec::new(), goal: None }
+        Self { what: what.into(), unit, values, floor: Vec::new(), goal: None, note: None }
+    }
+
+    /// Something without a value, and why: what was not measured, or went wrong.
+    pub fn note(what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { note: Some(why.into()), ..Self::of(what, "", []) }
     }
 
     /// The same, held against what the floor took each time, in the order of the values.
@@ -81,6 +87,15 @@ impl Figure {
         (!ratios.is_empty()).then(|| at(&ratios, 50))
     }
 
+    /// What is aimed for, as times the floor, if there are both.
+    pub fn goal_ratio(&self) -> Option<f64> {
+        match self.goal? {
+            Goal::Ratio(most) => Some(most),
+            Goal::AtMost(most) if !self.floor.is_empty() => Some(most / at(&self.floor, 50)),
+            Goal::AtMost(_) | Goal::AtLeast(_) => None,
+        }
+    }
+
     /// Whether the goal is reached, if there is one.
     pub fn is_reached(&self) -> Option<bool> {
         Some(match self.goal? {
@@ -92,6 +107,9 @@ impl Figure {
 
     /// The line of the table.
     pub fn line(&self) -> String {
+        if let Some(why) = &self.note {
+            return format!("{}: {why}", self.what);
+        }
         let spread = match self.values.len() {
             0 | 1 => String::new(),
             _ => format!("{}..{}", shown(at(&self.values, 0)), shown(at(&self.values, 100))),
@@ -118,7 +136,8 @@ impl Figure {
     pub fn json(&self) -> Value {
         json!({
             "what": self.what, "unit": self.unit, "median": self.median(), "values": self.values,
-            "floor": self.floor, "ratio": self.ratio(), "reached": self.is_reached(),
+            "floor": self.floor, "ratio": self.ratio(), "goal_ratio": self.goal_ratio(), "reached": self.is_reached(),
+            "note": self.note,
         })
     }
 }
@@ -158,5 +177,20 @@ mod tests {
         assert_eq!(figure.clone().goal(Goal::AtMost(2.0)).is_reached(), Some(true));
         assert_eq!((figure.percentile(0), figure.percentile(100)), (1.0, 9.0));
         assert!(figure.goal(Goal::AtLeast(3.0)).line().ends_with("MISSED"));
+    }
+
+    #[test]
+    fn a_goal_in_units_stands_in_the_picture_as_times_the_floor() {
+        let figure = Figure::milliseconds("x", [Duration::from_millis(30)]).over(&[Duration::from_millis(5)]);
+        assert_eq!(figure.clone().goal(Goal::AtMost(20.0)).goal_ratio(), Some(4.0));
+        assert_eq!(figure.clone().goal(Goal::Ratio(1.5)).goal_ratio(), Some(1.5));
+        assert_eq!(figure.goal(Goal::AtLeast(1.0)).goal_ratio(), None);
+    }
+
+    #[test]
+    fn a_note_has_no_value_and_says_why() {
+        let note = Figure::note("dlt", "not installed: no network");
+        assert_eq!(note.line(), "dlt: not installed: no network");
+        assert!(note.json()["median"].is_null() && note.json()["note"].is_string());
     }
 }

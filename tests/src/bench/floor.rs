@@ -36,7 +36,7 @@ impl Floor {
     /// # Panics
     /// If it fails.
     pub async fn copy(&self, files: &[File], sessions: usize) -> Duration {
-        let columns = self.table(files.first().expect("a file")).await;
+        let columns = self.table("copied", files.first().expect("a file")).await;
         let shares: Vec<Vec<&File>> =
             (0..sessions).map(|share| files.iter().skip(share).step_by(sessions).collect()).collect();
         let began = Instant::now();
@@ -59,7 +59,7 @@ impl Floor {
         let took = began.elapsed();
         let rows: i64 = self.session.query_one("SELECT count(*) FROM copied", &[]).await.expect("the rows").get(0);
         assert_eq!(rows as u64, files.iter().map(|file| file.rows).sum::<u64>(), "psql copied every row");
-        self.drop_table().await;
+        self.drop_table("copied").await;
         took
     }
 
@@ -72,42 +72,67 @@ impl Floor {
         let columns = header(file);
         let exists = "SELECT to_regclass('copied') IS NOT NULL";
         if !self.session.query_one(exists, &[]).await.expect("an answer").get::<_, bool>(0) {
-            self.table(file).await;
+            self.table("copied", file).await;
         }
         let bytes = Bytes::from(fs::read(&file.path).expect("the file is there"));
-        let statement = format!("COPY copied ({columns}) FROM STDIN WITH (FORMAT csv, HEADER)");
         let began = Instant::now();
-        let sink = self.session.copy_in(&statement).await.expect("a copy begins");
-        let mut sink = std::pin::pin!(sink);
-        sink.send(bytes).await.expect("a copy goes on");
-        let rows = sink.finish().await.expect("a copy ends");
+        let rows = self.send("copied", &columns, bytes).await;
         let took = began.elapsed();
         assert_eq!(rows, file.rows);
         took
     }
 
-    /// Makes the table for files of one form; returns the names of its columns.
-    async fn table(&self, file: &File) -> String {
+    /// Makes a table that holds files and nothing else, so that what another program loaded can be compared with it.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub async fn fill(&self, name: &str, files: &[File]) {
+        let columns = self.table(name, files.first().expect("a file")).await;
+        for file in files {
+            let bytes = Bytes::from(fs::read(&file.path).expect("the file is there"));
+            assert_eq!(self.send(name, &columns, bytes).await, file.rows);
+        }
+    }
+
+    /// Copies a file's bytes into a table; returns how many rows they were.
+    async fn send(&self, name: &str, columns: &str, bytes: Bytes) -> u64 {
+        let statement = format!("COPY {name} ({columns}) FROM STDIN WITH (FORMAT csv, HEADER)");
+        let sink = self.session.copy_in(&statement).await.expect("a copy begins");
+        let mut sink = std::pin::pin!(sink);
+        sink.send(bytes).await.expect("a copy goes on");
+        sink.finish().await.expect("a copy ends")
+    }
+
+    /// Makes a table with the key for files of one form, in place of one that is there; returns the names of its
+    /// columns.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub async fn table(&self, name: &str, file: &File) -> String {
         let header = header(file);
         let amounts = ["balance", "balance_carryforward", "debit_period", "credit_period"];
         let kind = |name: &str| if amounts.contains(&name) { "numeric" } else { "text" };
         let columns: Vec<_> = header.split(',').map(|name| format!("{name} {}", kind(name))).collect();
-        self.drop_table().await;
+        self.drop_table(name).await;
         let table = format!(
-            "CREATE TABLE copied ({}, PRIMARY KEY (entity, period, company_code, account_code))",
+            "CREATE TABLE {name} ({}, PRIMARY KEY (entity, period, company_code, account_code))",
             columns.join(", ")
         );
         self.session.batch_execute(&table).await.expect("a table can be made");
         header
     }
 
-    async fn drop_table(&self) {
-        let drop = "SET client_min_messages = warning; DROP TABLE IF EXISTS copied";
-        self.session.batch_execute(drop).await.expect("a table can be dropped");
+    async fn drop_table(&self, name: &str) {
+        let drop = format!("SET client_min_messages = warning; DROP TABLE IF EXISTS {name}");
+        self.session.batch_execute(&drop).await.expect("a table can be dropped");
     }
 }
 
-fn header(file: &File) -> String {
+/// The names of a file's columns, as its first line has them.
+///
+/// # Panics
+/// If the file cannot be read.
+pub fn header(file: &File) -> String {
     let reader = BufReader::new(fs::File::open(&file.path).expect("the file is there"));
     reader.lines().next().expect("a header").expect("text")
 }

@@ -4,8 +4,10 @@ mod duplicates;
 mod large;
 mod latency;
 mod month_end;
+mod rivals;
 mod scale;
 mod small;
+mod stages;
 mod unchanged;
 
 use std::{future::Future, pin::Pin};
@@ -33,7 +35,7 @@ impl Scenario {
 }
 
 /// All of them, in the order in which they are measured.
-pub const SCENARIOS: [Scenario; 7] = [
+pub const SCENARIOS: [Scenario; 9] = [
     Scenario {
         name: "small",
         about: "501 and 2,736 rows, publish to receipt, first load and reload",
@@ -75,5 +77,17 @@ pub const SCENARIOS: [Scenario; 7] = [
         about: "1, 2, 4 and 8 workers with files of 1, 100 and 2,736 rows",
         is_usual: false,
         run: |extent| Box::pin(scale::run(extent)),
+    },
+    Scenario {
+        name: "stages",
+        about: "where the time of one job goes: processes, transactions, WAL, statements",
+        is_usual: false,
+        run: |extent| Box::pin(stages::run(extent)),
+    },
+    Scenario {
+        name: "rivals",
+        about: "dlt, pgloader, psql and a script load the same rows",
+        is_usual: false,
+        run: |extent| Box::pin(rivals::run(extent)),
     },
 ];

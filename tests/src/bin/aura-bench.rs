@@ -2,11 +2,14 @@
 
 #![expect(clippy::float_arithmetic, reason = "a measured time is not an amount")]
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Parser;
-use serde_json::json;
-use tests::bench::{Extent, SCENARIOS, Scenario, figures::heading, machine::Machine};
+use serde_json::{Value, json};
+use tests::bench::{Extent, SCENARIOS, Scenario, figures::heading, machine::Machine, picture::picture};
 
 /// The part of the processors from which on the machine is busy with something else.
 const BUSY: f64 = 0.1;
@@ -20,6 +23,12 @@ struct Arguments {
     /// Where the figures are written as JSON.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Where the figures that have a floor are drawn, as SVG.
+    #[arg(long)]
+    picture: Option<PathBuf>,
+    /// What --out of an earlier run wrote, which the picture shows beside these figures.
+    #[arg(long, requires = "picture")]
+    before: Option<PathBuf>,
     /// Rows of the large file.
     #[arg(long, default_value_t = 1_000_000)]
     rows: u64,
@@ -32,19 +41,35 @@ struct Arguments {
     /// Entities of a month-end.
     #[arg(long, default_value_t = 250)]
     entities: u64,
+    /// Rows of the file that other programs load, too.
+    #[arg(long, default_value_t = 100_000)]
+    rival_rows: u64,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Arguments { scenarios, out, rows, times, large_times, entities } = Arguments::parse();
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("aura-bench: {fault}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Measures, and writes what was asked for; or says what is wrong with the arguments.
+async fn run(arguments: Arguments) -> Result<(), String> {
+    let Arguments { scenarios, out, picture: drawn, before, rows, times, large_times, entities, rival_rows } =
+        arguments;
     let unknown: Vec<&String> =
         scenarios.iter().filter(|name| SCENARIOS.iter().all(|known| known.name != name.as_str())).collect();
     if !unknown.is_empty() {
-        eprintln!("aura-bench: there is no scenario {unknown:?}; these are:");
-        SCENARIOS.iter().for_each(|known| eprintln!("  {:<12} {}", known.name, known.about));
-        return ExitCode::from(2);
+        let known: Vec<_> = SCENARIOS.iter().map(|known| format!("\n  {:<12} {}", known.name, known.about)).collect();
+        return Err(format!("there is no scenario {unknown:?}; these are:{}", known.concat()));
     }
-    let extent = Extent { rows, times, large_times, entities };
+    // It may be the same file as --out.
+    let before = before.map(|path| read(&path)).transpose()?;
+    let extent = Extent { rows, times, large_times, entities, rival_rows };
     let is_chosen = |scenario: &&Scenario| {
         if scenarios.is_empty() { scenario.is_usual } else { scenarios.iter().any(|name| name == scenario.name) }
     };
@@ -66,13 +91,24 @@ async fn main() -> ExitCode {
     }
     let whole = json!({
         "busy_before": busy, "rows": rows, "times": times, "large_times": large_times, "entities": entities,
-        "figures": all,
+        "rival_rows": rival_rows, "figures": all,
     });
-    if let Some(out) = out
-        && let Err(error) = std::fs::write(&out, format!("{whole:#}\n"))
-    {
-        eprintln!("aura-bench: {} cannot be written: {error}", out.display());
-        return ExitCode::from(2);
+    if let Some(out) = out {
+        write(&out, &format!("{whole:#}\n"))?;
     }
-    ExitCode::SUCCESS
+    if let Some(drawn) = drawn {
+        write(&drawn, &picture(&whole, before.as_ref()))?;
+    }
+    Ok(())
+}
+
+/// Reads an earlier result.
+fn read(path: &Path) -> Result<Value, String> {
+    let cannot = |error: &dyn std::fmt::Display| format!("{} cannot be read: {error}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| cannot(&error))?;
+    serde_json::from_str(&text).map_err(|error| cannot(&error))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(path, text).map_err(|error| format!("{} cannot be written: {error}", path.display()))
 }
