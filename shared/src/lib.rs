@@ -9,6 +9,7 @@ pub mod broker;
 pub mod file;
 pub mod file_modes;
 pub mod fingerprint;
+pub mod jsonb;
 pub mod memory;
 pub mod message;
 pub mod printable;

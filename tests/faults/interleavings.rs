@@ -85,6 +85,26 @@ async fn a_job_that_stalls_after_its_commit_leaves_the_cache_to_the_newer_one() 
 }
 
 #[tokio::test]
+async fn a_row_that_somebody_writes_while_it_is_compared_keeps_what_they_wrote() {
+    let (_hold, world) = world().await;
+    let first = world.worker(&[]).await;
+    assert_eq!(status(&world, export(&world, "A", 40, 10, json!({}))).await, "success");
+    drop(first);
+    let second = halting(&world, "compared:A").await;
+    let id = world.publish(export(&world, "A", 40, 11, json!({}))).await;
+    second.halted(SETTLED).await;
+    // Each row moves to another place, as a review writes it.
+    let session = world.session().await;
+    let written = session.execute("UPDATE gl_accounts SET review_status = 'signed'", &[]).await;
+    assert_eq!(written.expect("PostgreSQL answers"), 40);
+    second.signal("CONT");
+    let receipt = world.client.receipt(id, SETTLED).await;
+    assert_eq!((&receipt["status"], &receipt["attempt"]), (&json!("success"), &json!(1)), "{receipt:#}");
+    assert_eq!(world.count("SELECT count(*) FROM gl_accounts WHERE review_status = 'signed'").await, Some(40));
+    is_whole(&world).await;
+}
+
+#[tokio::test]
 async fn a_retry_is_noted_while_another_job_holds_the_slice() {
     let (_hold, world) = world().await;
     let first = halting(&world, "retry_published:A").await;

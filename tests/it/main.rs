@@ -44,6 +44,7 @@ mod publish;
 mod publishers;
 mod quarantine;
 mod receipts;
+mod reloads;
 mod retry;
 mod rows;
 mod schema_versions;

@@ -32,7 +32,8 @@ const READS: [(&str, i64, &str); 8] = [
 const EVERYTHING: i64 = i64::MAX;
 
 /// Values where those of [`value`] would not do: by file, and by the number of the parameter.
-const VALUES: [(&str, usize, &str); 11] = [
+const VALUES: [(&str, usize, &str); 12] = [
+    ("worker/src/ledger/reload/changes.sql", 15, "ARRAY['updated', 'relabelled', 'deleted']"),
     ("worker/src/relay/audit/waiting.sql", 1, "''"),
     ("worker/src/relay/audit/waiting.sql", 2, "''"),
     ("worker/src/relay/audit/placed.sql", 1, "''"),
@@ -66,6 +67,33 @@ async fn no_statement_reads_more_the_larger_the_ledger_is() {
         faults.extend(explain(&world, statement, &growing).await);
     }
     assert!(faults.is_empty(), "{} statements:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[tokio::test]
+async fn a_reload_finds_its_rows_by_their_place_whatever_postgresql_knows_of_the_table() {
+    let world = World::new().await;
+    world.producer(&["migrate"]).await.expect(0);
+    // A ledger that was filled just now, and that PostgreSQL has never looked at.
+    let rows = "INSERT INTO gl_accounts (entity, period, company_code, account_code, balance, job_id, source_line) \
+                SELECT 'E' || n / 500, '2022-01', 'x', (n % 500)::text, n, gen_random_uuid(), n \
+                FROM generate_series(1, 20000) AS n";
+    world.execute("ALTER TABLE gl_accounts SET (autovacuum_enabled = false)").await;
+    world.execute(rows).await;
+    let found = statements();
+    for name in ["update.sql", "delete.sql"] {
+        let place = format!("worker/src/ledger/reload/{name}");
+        let statement = found.list.iter().find(|statement| statement.place == place).expect("the statement");
+        world.execute(&format!("PREPARE tried AS {}", statement.sql)).await;
+        let types: Vec<String> =
+            world.one("SELECT parameter_types::text[] FROM pg_prepared_statements WHERE name = 'tried'", &[]).await;
+        for mode in ["force_custom_plan", "force_generic_plan"] {
+            world.execute(&format!("SET plan_cache_mode = {mode}")).await;
+            let explain = format!("EXPLAIN (FORMAT JSON) EXECUTE tried ({})", values(&place, &types));
+            let plan: Value = world.one(&explain, &[]).await;
+            assert!(plan.to_string().contains("\"Tid Scan\""), "{name}, {mode}: {plan:#}");
+        }
+        world.execute("DEALLOCATE tried").await;
+    }
 }
 
 #[tokio::test]
@@ -180,6 +208,8 @@ fn value(kind: &str, nth: usize) -> &'static str {
         ("text[]", _) => "ARRAY['x', 'y', 'z']",
         ("uuid[]", _) => "ARRAY[md5('job 1201'), md5('job 1202'), md5('job 1203')]::uuid[]",
         ("bigint[]", _) => "ARRAY[99001, 99002, 99003]",
+        ("numeric[]", _) => "ARRAY[1, 2, 3]",
+        ("tid[]", _) => "ARRAY['(0,1)', '(0,2)', '(1,1)']::tid[]",
         ("jsonb[]", _) => "ARRAY['{}', '{}', '{}']::jsonb[]",
         ("bigint", _) => "500",
         ("integer", _) => "1",

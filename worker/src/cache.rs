@@ -1,11 +1,12 @@
-//! The Parquet cache: one file per slice, always written from what PostgreSQL holds.
+//! The Parquet cache: one file per slice, which holds what PostgreSQL holds.
 //!
 //! An older state never ends up over a newer one, whoever writes and however long it stalls:
 //!
-//! 1. Nobody writes what a job had in its hands. A publisher takes the slice's advisory lock and
-//!    then reads the slice's rows and head, so a file holds at least every commit made before its
-//!    publisher had the lock. A job that committed, stalled, and goes on after a newer one was
-//!    published finds no task left, or writes the newer state again.
+//! 1. A publisher takes the slice's advisory lock and then reads the slice's head, the job whose rows it
+//!    holds, so that what it publishes holds at least every commit made before it had the lock. The rows it
+//!    reads as well, unless the slice's head is the very job that has written its file ahead, beside its
+//!    rows: see [`ahead`]. A job that committed, stalled, and goes on after a newer one was published finds
+//!    no task left, or another head, and writes the newer state.
 //! 2. A publisher can lose its lock without noticing: its session is gone, it sleeps with a
 //!    finished file, and another one publishes a newer state. In a folder that is what the turn is for,
 //!    a lock on a file of the folder, which the system holds for a process exactly as long as it lives.
@@ -17,15 +18,19 @@
 //! 3. Tasks are deleted in the transaction that holds the lock, after the file is in place. Whatever fails
 //!    before its commit leaves them standing, and the relay does the slice again.
 
-mod copy_out;
+pub(crate) mod ahead;
+pub(crate) mod copy_out;
 mod destination;
 mod error;
 mod parquet;
+mod table_file;
 pub(crate) mod upkeep;
 
+use bytes::Bytes;
 use deadpool_postgres::{Pool, Transaction};
-use futures_util::TryStreamExt;
+use futures_util::{TryStreamExt, future::try_join};
 use shared::{
+    file::columns::copied_columns,
     slice::Slice,
     stores::{
         cache::CacheStore,
@@ -34,22 +39,18 @@ use shared::{
         postgres::{PostgresError, transaction::Measured},
     },
 };
-use tokio::{sync::mpsc, task::spawn_blocking};
+use tokio::sync::mpsc;
 use tokio_postgres::{IsolationLevel, Statement, types::ToSql};
 use uuid::Uuid;
 
 pub(crate) use self::error::CacheError;
 use self::{
+    ahead::Ahead,
     destination::{Destination, Draft, TempFile},
     error::READS,
+    table_file::Labels,
 };
-use crate::{
-    cache::{
-        copy_out::CopiedRows,
-        parquet::{TableWriter, names},
-    },
-    failpoint,
-};
+use crate::{failpoint, relay::sink::AtOnce};
 
 const COPY: &str = include_str!("cache/copy.sql");
 const TASKS: &str = "SELECT job_id FROM cache_tasks WHERE entity = $1 AND period = $2";
@@ -90,12 +91,18 @@ enum Other {
     LeaveItTo,
 }
 
-/// Writes a slice's cache file if a job has committed since it was last written.
+/// Writes a slice's cache file if a job has committed since it was last written, and takes the one that was written
+/// ahead if it is the slice's still. It is seen by readers before it is written down here that it is.
 ///
 /// # Errors
 /// If anything fails; the slice's tasks then stand.
-pub(crate) async fn publish(pool: &Pool, cache: &CacheStore, slice: &Slice) -> Result<Published, CacheError> {
-    publish_with(pool, cache, slice, Other::WaitFor).await
+pub(crate) async fn publish(
+    pool: &Pool,
+    cache: &CacheStore,
+    slice: &Slice,
+    at_once: AtOnce,
+) -> Result<Published, CacheError> {
+    publish_with(pool, cache, slice, (Other::WaitFor, Some(at_once))).await
 }
 
 /// Like [`publish`], unless somebody else is at this slice.
@@ -103,13 +110,18 @@ pub(crate) async fn publish(pool: &Pool, cache: &CacheStore, slice: &Slice) -> R
 /// # Errors
 /// If anything fails; the slice's tasks then stand.
 pub(crate) async fn publish_if_free(pool: &Pool, cache: &CacheStore, slice: &Slice) -> Result<Published, CacheError> {
-    publish_with(pool, cache, slice, Other::LeaveItTo).await
+    publish_with(pool, cache, slice, (Other::LeaveItTo, None)).await
 }
 
-async fn publish_with(pool: &Pool, cache: &CacheStore, slice: &Slice, other: Other) -> Result<Published, CacheError> {
+async fn publish_with(
+    pool: &Pool,
+    cache: &CacheStore,
+    slice: &Slice,
+    how: (Other, Option<AtOnce>),
+) -> Result<Published, CacheError> {
     let _measured = Measured::begin("write_cache_file");
     let mut lease = Lease::take(pool).await?;
-    let published = publish_over(&mut lease, cache, slice, other).await;
+    let published = publish_over(&mut lease, cache, slice, how).await;
     lease.end();
     published
 }
@@ -118,42 +130,47 @@ async fn publish_over(
     lease: &mut Lease,
     cache: &CacheStore,
     slice: &Slice,
-    other: Other,
+    (other, at_once): (Other, Option<AtOnce>),
 ) -> Result<Published, CacheError> {
     let key: [&(dyn ToSql + Sync); 2] = [&slice.entity.as_str(), &slice.period.as_str()];
     // Each statement has to see what was committed before it, those after the lock above all.
     let transaction = lease.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start().await;
     let transaction = transaction.map_err(PostgresError::in_("begin the cache's transaction"))?;
     let lock = Lock::CacheFile(slice);
-    match other {
-        Other::WaitFor => lock.wait(&transaction).await?,
-        Other::LeaveItTo if lock.take_if_free(&transaction).await? => {}
-        Other::LeaveItTo => return Ok(Published::NothingToDo),
-    }
     let statement = prepared(&transaction, TASKS).await?;
-    let tasks = transaction.query(&statement, &key).await.map_err(PostgresError::in_("read cache tasks"))?;
+    Lock::prepare(&transaction).await?;
+    let tasks = async { transaction.query(&statement, &key).await.map_err(PostgresError::in_("read cache tasks")) };
+    // What is prepared is sent when it is first polled, which happens in order: the tasks are read under the lock.
+    let tasks = match other {
+        Other::WaitFor => try_join(lock.wait(&transaction), tasks).await?.1,
+        Other::LeaveItTo => match try_join(lock.take_if_free(&transaction), tasks).await? {
+            (true, tasks) => tasks,
+            (false, _) => return Ok(Published::NothingToDo),
+        },
+    };
     let tasks: Vec<Uuid> = tasks.iter().map(|row| row.get(0)).collect();
     if tasks.is_empty() {
         return Ok(Published::NothingToDo);
     }
     // Before anything is read, so that what lies there is not newer than what will be.
     let place = Destination::of(cache, slice).await?;
+    let (ahead, is_seen) = at_once.map_or((None, None), |at_once| (at_once.cache_file, Some(at_once.is_seen)));
+    let ready = match ahead {
+        Some(ahead) => written_ahead(&transaction, slice, ahead).await?,
+        None => None,
+    };
+    let ready = match ready {
+        Some(ready) => Some(ready),
+        None => write_steady(&transaction, cache, slice).await?,
+    };
     let mut published = Published::NothingToDo;
-    let mut reads = 0;
-    while let Some(head) = head(&transaction, slice).await? {
-        let (file, rows) = write(&transaction, place.draft(slice), slice, &head).await?;
-        failpoint::reach_for("cache_written", slice);
-        // Rows and head are of one commit only if the head is the same after the rows were read.
-        if self::head(&transaction, slice).await?.as_ref() == Some(&head) {
-            place.take(&transaction, file).await?;
-            failpoint::reach_for("cache_renamed", slice);
-            published = Published::Written { job_id: head.job_id, rows };
-            break;
+    if let Some((job_id, (file, rows))) = ready {
+        place.take(&transaction, file).await?;
+        failpoint::reach_for("cache_renamed", slice);
+        if let Some(is_seen) = is_seen {
+            let _ = is_seen.send(());
         }
-        reads += 1;
-        if reads == READS {
-            return Err(CacheError::Changing);
-        }
+        published = Published::Written { job_id, rows };
     }
     let done: [&(dyn ToSql + Sync); 3] = [key[0], key[1], &tasks];
     let statement = prepared(&transaction, DONE).await?;
@@ -174,22 +191,55 @@ async fn head(transaction: &Transaction<'_>, slice: &Slice) -> Result<Option<Hea
     Ok(row.map(|row| Head { job_id: row.get(0), fingerprint: row.get::<_, Option<String>>(1).unwrap_or_default() }))
 }
 
-/// Writes what the slice holds into a file that is not in its place yet.
+/// The file that a job has written ahead, if the slice still holds that job's rows. They cannot change as long as its
+/// head does not, and whoever changes that has its file put in its place after this one.
+async fn written_ahead(
+    transaction: &Transaction<'_>,
+    slice: &Slice,
+    ahead: Ahead,
+) -> Result<Option<(Uuid, (TempFile, u64))>, PostgresError> {
+    let job_id = ahead.job_id();
+    let file = match ahead.file().await {
+        Ok(file) => file,
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(error, "no cache file was written ahead; the slice is read for it");
+            return Ok(None);
+        }
+    };
+    failpoint::reach_for("cache_written", slice);
+    let head = head(transaction, slice).await?;
+    Ok(head.is_some_and(|head| head.job_id == job_id).then_some((job_id, file)))
+}
+
+/// Writes what the slice holds into a file that is not in its place yet, again if a job commits meanwhile; none if it
+/// holds no job's rows.
+async fn write_steady(
+    transaction: &Transaction<'_>,
+    cache: &CacheStore,
+    slice: &Slice,
+) -> Result<Option<(Uuid, (TempFile, u64))>, CacheError> {
+    for _ in 0..READS {
+        let Some(head) = head(transaction, slice).await? else { return Ok(None) };
+        let file = write(transaction, Draft::of(cache, slice), slice, &head).await?;
+        failpoint::reach_for("cache_written", slice);
+        // Rows and head are of one commit only if the head is the same after the rows were read.
+        if self::head(transaction, slice).await?.as_ref() == Some(&head) {
+            return Ok(Some((head.job_id, file)));
+        }
+    }
+    Err(CacheError::Changing)
+}
+
 async fn write(
     transaction: &Transaction<'_>,
     draft: Draft,
     slice: &Slice,
     head: &Head,
 ) -> Result<(TempFile, u64), CacheError> {
-    let metadata = [
-        (shared::stores::cache::JOB_ID, head.job_id.to_string()),
-        (shared::stores::cache::FINGERPRINT, head.fingerprint.clone()),
-        (shared::stores::cache::ENTITY, slice.entity.to_string()),
-        (shared::stores::cache::PERIOD, slice.period.to_string()),
-    ];
     let (sender, receiver) = mpsc::channel(PIECES);
-    // The file belongs to the writer, so that it goes away even if nobody waits for it any more.
-    let writer = spawn_blocking(move || write_pieces(&draft, &metadata, receiver));
+    let labels = Labels { slice: slice.clone(), job_id: head.job_id, fingerprint: head.fingerprint.clone() };
+    let writer = table_file::write(draft, labels, receiver);
     let copied = copy(transaction, slice, sender).await;
     let written = writer.await?;
     copied?;
@@ -197,14 +247,10 @@ async fn write(
 }
 
 /// Sends the slice's rows, in PostgreSQL's binary form, until they end or nobody takes them.
-async fn copy(
-    transaction: &Transaction<'_>,
-    slice: &Slice,
-    sender: mpsc::Sender<Vec<u8>>,
-) -> Result<(), PostgresError> {
+async fn copy(transaction: &Transaction<'_>, slice: &Slice, sender: mpsc::Sender<Bytes>) -> Result<(), PostgresError> {
     // COPY takes no parameters; neither code can hold a quote.
     let statement = COPY
-        .replace("{columns}", &names().join(", "))
+        .replace("{columns}", &copied_columns().collect::<Vec<_>>().join(", "))
         .replace("{entity}", slice.entity.as_str())
         .replace("{period}", slice.period.as_str());
     let stream = transaction.copy_out(&statement).await.map_err(PostgresError::in_("copy a slice"))?;
@@ -214,31 +260,11 @@ async fn copy(
         piece.extend_from_slice(&bytes);
         if piece.len() >= PIECE {
             let full = std::mem::replace(&mut piece, Vec::with_capacity(PIECE));
-            if sender.send(full).await.is_err() {
+            if sender.send(full.into()).await.is_err() {
                 return Ok(());
             }
         }
     }
-    let _ = sender.send(piece).await;
+    let _ = sender.send(piece.into()).await;
     Ok(())
-}
-
-fn write_pieces(
-    draft: &Draft,
-    metadata: &[(&str, String)],
-    mut pieces: mpsc::Receiver<Vec<u8>>,
-) -> Result<(TempFile, u64), CacheError> {
-    let unplaced = draft.begin()?;
-    let metadata: Vec<(&str, &str)> = metadata.iter().map(|(key, value)| (*key, value.as_str())).collect();
-    let mut table = TableWriter::new(unplaced.writer()?, &metadata)?;
-    let mut rows = CopiedRows::new(names().len());
-    while let Some(piece) = pieces.blocking_recv() {
-        rows.push(&piece);
-        while let Some(cells) = rows.next()? {
-            table.add(cells)?;
-        }
-    }
-    rows.finish()?;
-    let (_, count) = table.finish()?;
-    Ok((unplaced.finish()?, count))
 }

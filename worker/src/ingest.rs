@@ -11,6 +11,7 @@ pub(crate) mod publishers;
 use std::{sync::Arc, time::Duration};
 
 use deadpool_postgres::Transaction;
+use futures_util::future::try_join;
 use serde_json::Value;
 use shared::{
     file::{mapping_profile::MappingProfile, trial_balance::CheckedSlice},
@@ -18,7 +19,7 @@ use shared::{
         event::EventType,
         failure::{ErrorCode, Failure, Stage},
         job::{Job, Mode, OnError},
-        receipt::{Receipt, Status},
+        receipt::Status,
     },
     roots::{Location, Root},
     stores::{
@@ -34,8 +35,8 @@ use crate::{
     failpoint,
     ingest::diagnosis::diagnose,
     interruption::{Interrupted, is_exhaustion},
-    ledger::{self, Applied},
-    outcome::Outcome,
+    ledger::{self, Applied, Load, Taken},
+    outcome::{Ended, Outcome},
     run::{
         claim::{self, Claimant, Claimed},
         finish::commit,
@@ -125,11 +126,11 @@ async fn under_lock(
         stages(services, attempt, &mut tx).await
     };
     match decided {
-        Ok(receipt) => {
+        Ok(ended) => {
             failpoint::reach_for("before_commit", &job.slice);
             commit(&services.pool, job, attempt.claim, tx).await?;
             failpoint::reach_for("committed", &job.slice);
-            Ok(Outcome::Ended(Box::new(receipt)))
+            Ok(Outcome::Ended(Box::new(ended)))
         }
         Err(interrupted) => {
             // Said while the slice is still locked: whoever finds the claim afterwards must not take
@@ -150,11 +151,12 @@ async fn stages(
     services: &Services,
     attempt: &mut Attempt<'_>,
     tx: &mut Transaction<'_>,
-) -> Result<Receipt, Interrupted> {
+) -> Result<Ended, Interrupted> {
     let job = attempt.job;
     attempt.enter(Stage::Verdict);
-    if verdict::is_cancelled(tx, job).await? {
-        return conclusion::end(tx, attempt, Status::Cancelled, None).await;
+    let (standing, has_rows) = try_join(verdict::look(tx, job), ledger::has_rows(tx, job)).await?;
+    if standing.is_cancelled {
+        return Ok(conclusion::end(tx, attempt, Status::Cancelled, None).await?.into());
     }
     let asked = [&attempt.published_by, &job.published_by];
     let mut authority = services.publishers.authority(asked.map(|by| by.user_id.as_deref()));
@@ -166,20 +168,26 @@ async fn stages(
 
     attempt.enter(Stage::Verdict);
     let export = Export::new(loaded.fingerprint, &job.source, mapping_hash, mode);
-    let state = verdict::state(tx, job).await?;
-    match verdict::decide(state.as_ref(), job, attempt.times, &export)? {
+    match verdict::decide(standing.state.as_ref(), job, attempt.times, &export)? {
         Verdict::Load => {}
-        verdict @ Verdict::Duplicate(_) => return conclusion::end(tx, attempt, Status::Skipped, Some(verdict)).await,
-        verdict @ Verdict::Stale(_) => return conclusion::end(tx, attempt, Status::Superseded, Some(verdict)).await,
+        verdict @ Verdict::Duplicate(_) => {
+            return Ok(conclusion::end(tx, attempt, Status::Skipped, Some(verdict)).await?.into());
+        }
+        verdict @ Verdict::Stale(_) => {
+            return Ok(conclusion::end(tx, attempt, Status::Superseded, Some(verdict)).await?.into());
+        }
     }
-    if verdict::is_locked(tx, job).await? {
+    // It may have been opened while the file was read.
+    if standing.is_locked && verdict::is_locked(tx, job).await? {
         return Err(verdict::locked(job).into());
     }
 
     attempt.enter(Stage::Write);
     ledger::set_savepoint(tx).await?;
-    let (checked, applied) = tokio::select! {
-        applied = ledger::apply(tx, job, mode, &profile, &loaded, &services.limits) => applied?,
+    let cache = (!services.cache_trouble.is_recent()).then_some(&services.cache);
+    let load = Load { job, mode, profile: &profile, loaded: &loaded, limits: &services.limits, has_rows, cache };
+    let Taken { checked, applied, ahead, .. } = tokio::select! {
+        taken = ledger::apply(tx, load) => taken?,
         () = services.outages.until_root_down(&root) => return Err(Interrupted::RootAway(root)),
     };
     failpoint::reach_for("copied", &job.slice);
@@ -190,17 +198,17 @@ async fn stages(
     attempt.record(attempt.event(EventType::IngestionCompleted).with("status", "success").with("warnings", warnings));
 
     attempt.enter(Stage::Verdict);
-    verdict::close_gates(tx, job).await?;
-    if verdict::is_cancelled(tx, job).await? {
+    let gates = verdict::close_gates(tx, job).await?;
+    if gates.is_cancelled {
         ledger::roll_back(tx).await?;
-        return conclusion::end(tx, attempt, Status::Cancelled, None).await;
+        return Ok(conclusion::end(tx, attempt, Status::Cancelled, None).await?.into());
     }
-    if verdict::is_locked(tx, job).await? {
+    if gates.is_locked {
         return Err(verdict::locked(job).into());
     }
     attempt.enter(Stage::Write);
     conclusion::succeed(tx, attempt, &receipt, &checked, &applied, &export).await?;
-    Ok(receipt)
+    Ok(Ended { receipt, cache_file: ahead })
 }
 
 /// The mode, and the mapping with which the file is read and its hash.

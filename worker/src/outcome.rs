@@ -6,11 +6,13 @@ use shared::{
 };
 use uuid::Uuid;
 
+use crate::cache::ahead::Ahead;
+
 /// What an attempt came to.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// The job has ended now, and PostgreSQL holds its end.
-    Ended(Box<Receipt>),
+    Ended(Box<Ended>),
     /// The job had ended before; its receipt is sent again.
     EndedBefore(Box<Receipt>),
     /// The attempt failed; what it wrote was rolled back.
@@ -29,6 +31,21 @@ pub(crate) enum Outcome {
     Outage(Outage),
     /// The worker is stopping.
     Stopped,
+}
+
+/// A job that has ended now.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// How.
+    pub(crate) receipt: Receipt,
+    /// The slice's cache file, if it was written ahead.
+    pub(crate) cache_file: Option<Ahead>,
+}
+
+impl From<Receipt> for Ended {
+    fn from(receipt: Receipt) -> Self {
+        Self { receipt, cache_file: None }
+    }
 }
 
 /// An attempt that failed.

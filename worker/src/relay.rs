@@ -39,6 +39,8 @@ pub(crate) const SINKS: [Sink; 3] = [audit::SINK, metadata::SINK, parquet_cache:
 
 const HALTED: &str = "SELECT count(*) FROM (SELECT FROM audit_chains WHERE halted_at IS NOT NULL \
                       ORDER BY entity, period LIMIT $1) AS chain";
+/// How long a task that is woken waits for more to do, so that what commits at about the same time is done at once.
+const GATHERING: Duration = Duration::from_millis(25);
 /// How long a task waits after a failure.
 const RETRY: Duration = Duration::from_secs(2);
 /// How often the gauges are read.
@@ -156,7 +158,9 @@ async fn drive(task: &mut dyn Task) {
                             None => std::future::pending().await,
                         }
                     };
-                    let _ = timeout(task.pause(), woken).await;
+                    if timeout(task.pause(), woken).await.is_ok() {
+                        sleep(GATHERING).await;
+                    }
                 }
             }
             Err(error) => {

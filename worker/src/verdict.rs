@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
+use futures_util::future::{try_join3, try_join4};
 use shared::{
     fingerprint::Fingerprint,
     message::{
@@ -11,6 +12,7 @@ use shared::{
     },
     stores::{locks::Lock, postgres::PostgresError},
 };
+use tokio_postgres::Statement;
 use uuid::Uuid;
 
 const STATE: &str = "SELECT job_id, fingerprint, source, mapping_hash, mode, newest_at, newest_fingerprint, \
@@ -105,24 +107,60 @@ fn overlap(times: Times, state: &SliceState) -> bool {
     })
 }
 
-/// Keeps `cancel` and `period lock` out until the transaction ends: they wait for it, and it sees
-/// what they did before.
-///
-/// # Errors
-/// If PostgreSQL fails.
-pub(crate) async fn close_gates(tx: &Transaction<'_>, job: &Job) -> Result<(), PostgresError> {
-    if let Some(batch) = job.batch_id {
-        Lock::Batch(batch).share(tx).await?;
-    }
-    Lock::Period(&job.slice.period).share(tx).await
+/// Keeps `cancel` and `period lock` out until the transaction ends: they wait for it, and it sees what they did
+/// before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gates {
+    /// Whether the job's batch was cancelled.
+    pub(crate) is_cancelled: bool,
+    /// Whether its period is closed.
+    pub(crate) is_locked: bool,
 }
 
-/// What the slice has seen.
+/// Closes the gates, and looks at what is decided now. All of it is asked at once; PostgreSQL works on it in this
+/// order, each look after the locks.
 ///
 /// # Errors
 /// If PostgreSQL fails.
-pub(crate) async fn state(tx: &Transaction<'_>, job: &Job) -> Result<Option<SliceState>, PostgresError> {
-    let statement = tx.prepare_cached(STATE).await.map_err(PostgresError::in_("prepare a look-up"))?;
+pub(crate) async fn close_gates(tx: &Transaction<'_>, job: &Job) -> Result<Gates, PostgresError> {
+    // What is prepared is sent when it is first polled, which happens in order.
+    Lock::prepare(tx).await?;
+    for question in [CANCELLED, LOCKED] {
+        prepared(tx, question).await?;
+    }
+    let batch = async {
+        match job.batch_id {
+            Some(batch) => Lock::Batch(batch).share(tx).await,
+            None => Ok(()),
+        }
+    };
+    let period = Lock::Period(&job.slice.period).share(tx);
+    let ((), (), is_cancelled, is_locked) = try_join4(batch, period, is_cancelled(tx, job), is_locked(tx, job)).await?;
+    Ok(Gates { is_cancelled, is_locked })
+}
+
+/// What stands about a job and its slice before its file is read.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    /// Whether the job's batch was cancelled.
+    pub(crate) is_cancelled: bool,
+    /// Whether its period is closed.
+    pub(crate) is_locked: bool,
+    /// What the slice has seen.
+    pub(crate) state: Option<SliceState>,
+}
+
+/// Looks at what stands. The slice is locked, so that what it has seen stays as it is.
+///
+/// # Errors
+/// If PostgreSQL fails.
+pub(crate) async fn look(tx: &Transaction<'_>, job: &Job) -> Result<Standing, PostgresError> {
+    let (is_cancelled, is_locked, state) = try_join3(is_cancelled(tx, job), is_locked(tx, job), state(tx, job)).await?;
+    Ok(Standing { is_cancelled, is_locked, state })
+}
+
+async fn state(tx: &Transaction<'_>, job: &Job) -> Result<Option<SliceState>, PostgresError> {
+    let statement = prepared(tx, STATE).await?;
     let slice: [&(dyn tokio_postgres::types::ToSql + Sync); 2] =
         [&job.slice.entity.as_str(), &job.slice.period.as_str()];
     let row = tx.query_opt(&statement, &slice).await.map_err(PostgresError::in_("look the slice up"))?;
@@ -142,11 +180,7 @@ pub(crate) async fn state(tx: &Transaction<'_>, job: &Job) -> Result<Option<Slic
     }))
 }
 
-/// Whether the job's batch was cancelled.
-///
-/// # Errors
-/// If PostgreSQL fails.
-pub(crate) async fn is_cancelled(tx: &Transaction<'_>, job: &Job) -> Result<bool, PostgresError> {
+async fn is_cancelled(tx: &Transaction<'_>, job: &Job) -> Result<bool, PostgresError> {
     match job.batch_id {
         Some(batch) => Ok(ask(tx, CANCELLED, &[&batch]).await?.get(0)),
         None => Ok(false),
@@ -173,8 +207,12 @@ async fn ask(
     question: &str,
     params: &[&(dyn tokio_postgres::types::ToSql + Sync)],
 ) -> Result<tokio_postgres::Row, PostgresError> {
-    let statement = tx.prepare_cached(question).await.map_err(PostgresError::in_("prepare a look-up"))?;
+    let statement = prepared(tx, question).await?;
     tx.query_one(&statement, params).await.map_err(PostgresError::in_("decide a job's place"))
+}
+
+async fn prepared(tx: &Transaction<'_>, question: &str) -> Result<Statement, PostgresError> {
+    tx.prepare_cached(question).await.map_err(PostgresError::in_("prepare a look-up"))
 }
 
 #[cfg(test)]

@@ -54,6 +54,17 @@ pub fn row_columns() -> impl Iterator<Item = (&'static str, ColumnKind)> {
         .chain([("extra", ColumnKind::Json)])
 }
 
+/// Columns of a ledger row that are the same for all of a job.
+pub const OF_JOB: [&str; 3] = ["entity", "period", "job_id"];
+
+/// How many columns whole rows of the ledger have where they are copied.
+pub const COPIED: usize = OF_JOB.len() + KEYS.len() + 1 + TEXTS + AMOUNTS.len() + 1;
+
+/// The columns of whole rows of the ledger, in the order in which they are copied into it and out of it.
+pub fn copied_columns() -> impl Iterator<Item = &'static str> {
+    OF_JOB.into_iter().chain(row_columns().map(|(name, _)| name))
+}
+
 /// Columns without which a file is not a trial balance.
 pub const REQUIRED: [&str; 7] = ["account_code", "account_name", "balance", "entity", "period", "bs_pl", "status"];
 

@@ -54,7 +54,7 @@ pub struct LedgerRow<'a> {
     pub amounts: [Option<Amount>; AMOUNTS.len()],
     /// The texts of [`crate::file::columns::ERP_TEXTS`], then [`crate::file::columns::REVIEW_TEXTS`].
     pub texts: [Option<Cow<'a, str>>; TEXTS],
-    /// The columns that Aura does not know and that are kept, as a JSON object of texts.
+    /// The columns that Aura does not know and that are kept, as PostgreSQL writes a JSON object of texts.
     pub extra: Option<String>,
 }
 

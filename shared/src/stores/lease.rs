@@ -31,6 +31,11 @@ impl Lease {
         Ok(Self(Some(pool.get().await?)))
     }
 
+    /// The connection, as what works over any takes it.
+    pub fn client(&self) -> &Object {
+        self.object()
+    }
+
     /// Gives the connection back. No statement may be under way on it.
     pub fn end(mut self) {
         self.0 = None;

@@ -70,6 +70,17 @@ impl Lock<'_> {
         self.ask(tx, SHARED, self.taking()).await.map(|_| ())
     }
 
+    /// Makes sure that a lock which is taken next is asked for at once, before whatever is asked after it.
+    ///
+    /// # Errors
+    /// If PostgreSQL fails.
+    pub async fn prepare(tx: &impl GenericClient) -> Result<(), PostgresError> {
+        for statement in [EXCLUSIVE, IF_FREE, SHARED] {
+            tx.prepare_cached(statement).await.map_err(PostgresError::in_("prepare a lock"))?;
+        }
+        Ok(())
+    }
+
     async fn ask(self, tx: &impl GenericClient, statement: &str, what: &'static str) -> Result<bool, PostgresError> {
         let asked = async {
             let statement = tx.prepare_cached(statement).await?;

@@ -12,7 +12,7 @@ use shared::file::columns::{ColumnKind, row_columns};
 use crate::stack::checkout;
 
 /// What a program fills in itself. Of the columns that a merge writes, each job has its own; they change no plan.
-static FILLED_IN: LazyLock<[(&str, String); 11]> = LazyLock::new(|| {
+static FILLED_IN: LazyLock<[(&str, String); 13]> = LazyLock::new(|| {
     let list = |text: fn(&str, ColumnKind) -> String| -> String {
         row_columns().map(|(name, kind)| text(name, kind)).collect::<Vec<_>>().join(", ")
     };
@@ -29,6 +29,8 @@ static FILLED_IN: LazyLock<[(&str, String); 11]> = LazyLock::new(|| {
         ("{row}", list(|name, _| name.to_owned())),
         ("{definitions}", list(sql_type)),
         ("{written}", "balance = s.balance, department = s.department, extra = s.extra".to_owned()),
+        ("{arrays}", "$8::numeric[], $9::text[], $10::jsonb[]".to_owned()),
+        ("{names}", "balance, department, extra".to_owned()),
         ("{before}", "g.balance, g.department, g.extra".to_owned()),
         ("{after}", "s.balance, s.department, s.extra".to_owned()),
         ("{summed}", "balance = t.balance".to_owned()),

@@ -21,6 +21,13 @@ pub(crate) struct CopiedRows {
 /// The cells of one row; none is null.
 pub(crate) struct Cells<'a>(&'a [u8]);
 
+impl<'a> Cells<'a> {
+    /// The bytes of those that are left, each with its length before it.
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.0
+    }
+}
+
 impl CopiedRows {
     /// Expects rows of so many columns.
     pub(crate) fn new(columns: usize) -> Self {

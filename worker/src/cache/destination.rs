@@ -55,12 +55,14 @@ pub(super) enum Draft {
 }
 
 /// A file that was not put in its place yet, and goes away with this value unless it is.
+#[derive(Debug)]
 pub(super) struct TempFile {
     file: File,
     name: Option<Unfinished>,
 }
 
 /// The name of a file that is not finished.
+#[derive(Debug)]
 struct Unfinished(PathBuf);
 
 impl Drop for Unfinished {
@@ -71,6 +73,17 @@ impl Drop for Unfinished {
 }
 
 impl Draft {
+    /// Where a slice's file is made for this cache.
+    pub(super) fn of(cache: &CacheStore, slice: &Slice) -> Self {
+        match cache {
+            CacheStore::Folder(folder) => {
+                let name = format!(".{}_{}_ingested.{}.tmp", slice.entity, slice.period, Uuid::new_v4());
+                Self::Beside(folder.join(name))
+            }
+            CacheStore::Objects(_) => Self::Unnamed,
+        }
+    }
+
     /// Begins the file. What it returns removes it.
     pub(super) fn begin(&self) -> Result<TempFile, CacheError> {
         match self {
@@ -123,17 +136,6 @@ impl<'a> Destination<'a> {
                 let before = look(store, &object).await.map_err(failed_at("look at", &object))?;
                 Ok(Self::Object { store, object, before })
             }
-        }
-    }
-
-    /// Where its file is made.
-    pub(super) fn draft(&self, slice: &Slice) -> Draft {
-        match self {
-            Self::Folder { folder, .. } => {
-                let name = format!(".{}_{}_ingested.{}.tmp", slice.entity, slice.period, Uuid::new_v4());
-                Draft::Beside(folder.join(name))
-            }
-            Self::Object { .. } => Draft::Unnamed,
         }
     }
 

@@ -12,7 +12,11 @@ use parquet::{
     errors::ParquetError,
     file::{metadata::KeyValue, properties::WriterProperties},
 };
-use shared::{amount::SCALE, file::columns::REVIEW_TEXTS, stores::numeric};
+use shared::{
+    amount::SCALE,
+    file::columns::{REVIEW_TEXTS, copied_columns},
+    stores::numeric,
+};
 use uuid::Uuid;
 
 use crate::cache::copy_out::Cells;
@@ -32,7 +36,7 @@ pub(crate) enum TableError {
     /// A cell is not what the column holds. The cell itself is not shown.
     #[error("row {row} holds in {column} what the cache cannot: {reason}")]
     Cell {
-        /// The row, counted from 1 in the order of the key.
+        /// The row, counted from 1.
         row: u64,
         /// The column.
         column: &'static str,
@@ -83,9 +87,9 @@ fn columns() -> impl Iterator<Item = (&'static str, Kind)> {
     BEFORE_REVIEW.into_iter().chain(REVIEW_TEXTS.map(|name| (name, Kind::Text))).chain(AFTER_REVIEW)
 }
 
-/// The names of the columns, in their order.
-pub(crate) fn names() -> Vec<&'static str> {
-    columns().map(|(name, _)| name).collect()
+/// Where the columns of a copied row stand in the file.
+fn places() -> Vec<usize> {
+    copied_columns().filter_map(|copied| columns().position(|(name, _)| name == copied)).collect()
 }
 
 enum Column {
@@ -162,6 +166,7 @@ pub(crate) struct TableWriter {
     writer: ArrowWriter<File>,
     schema: SchemaRef,
     columns: Vec<(&'static str, Column)>,
+    places: Vec<usize>,
     gathered_rows: usize,
     gathered_bytes: usize,
     rows: u64,
@@ -188,16 +193,18 @@ impl TableWriter {
             writer: ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))?,
             schema,
             columns: columns().map(|(name, kind)| (name, kind.column())).collect(),
+            places: places(),
             gathered_rows: 0,
             gathered_bytes: 0,
             rows: 0,
         })
     }
 
-    /// Adds a row whose cells are in the order of [`names`].
+    /// Adds a row whose cells are in the order of [`copied_columns`].
     pub(crate) fn add(&mut self, cells: Cells<'_>) -> Result<(), TableError> {
         self.rows += 1;
-        for ((name, column), cell) in self.columns.iter_mut().zip(cells) {
+        for (place, cell) in self.places.iter().zip(cells) {
+            let Some((name, column)) = self.columns.get_mut(*place) else { continue };
             self.gathered_bytes += cell.map_or(0, <[u8]>::len);
             column.push(cell).map_err(|reason| TableError::Cell { row: self.rows, column: name, reason })?;
         }
@@ -226,7 +233,7 @@ impl TableWriter {
 mod tests {
     use std::collections::BTreeMap;
 
-    use shared::file::columns::{ColumnKind, row_columns};
+    use shared::file::columns::{COPIED, ColumnKind, row_columns};
 
     use super::*;
 
@@ -241,5 +248,6 @@ mod tests {
         let ledger: BTreeMap<_, _> = of_row.chain(of_job).collect();
         let file: BTreeMap<_, _> = columns().map(|(name, kind)| (name, kind.field(name).data_type().clone())).collect();
         assert_eq!((&file, columns().count()), (&ledger, ledger.len()));
+        assert_eq!((places().len(), copied_columns().count()), (ledger.len(), COPIED));
     }
 }

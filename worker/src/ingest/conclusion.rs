@@ -1,6 +1,8 @@
 //! The conclusion of a job: what it leaves in PostgreSQL beside its rows.
 
+use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
+use futures_util::future::{try_join_all, try_join3};
 use shared::{
     file::trial_balance::CheckedSlice,
     message::{
@@ -12,6 +14,7 @@ use shared::{
     timestamp,
 };
 use tokio_postgres::types::ToSql;
+use uuid::Uuid;
 
 use crate::{
     attempt::{self, Attempt},
@@ -35,19 +38,21 @@ pub(crate) async fn succeed(
     receipt: &Receipt,
     checked: &CheckedSlice,
     applied: &Applied,
-    export: &Export,
+    exported: &Export,
 ) -> Result<(), Interrupted> {
     let job = attempt.job;
     let (entity, period) = (job.slice.entity.as_str(), job.slice.period.as_str());
-    mark_seen(tx, attempt).await?;
-    let Export { fingerprint, source, mapping_hash, mode } = export;
-    execute(tx, APPLIED, &[&entity, &period, &job.job_id, fingerprint, source, mapping_hash, mode]).await?;
+    let Export { fingerprint, source, mapping_hash, mode } = exported;
+    let (newest_at, (from, intake)) = (attempt.times.order_at(), arrival(attempt));
+    let export: [&(dyn ToSql + Sync); 10] =
+        [&entity, &period, &job.job_id, fingerprint, source, mapping_hash, mode, &newest_at, &from, &intake];
     let finish = Finish::of(job, attempt.claim, attempt.mapping_hash.as_deref(), receipt).with_slice(applied);
-    finish_run(tx, attempt, &finish).await?;
-    let success = Success { job, receipt, profile: &checked.profile, export, events: attempt.events() };
-    for sink in &SINKS {
-        (sink.enqueue)(tx, &success).await?;
-    }
+    let success = Success { job, receipt, profile: &checked.profile, export: exported, events: attempt.events() };
+    // No two write the same row, so that their order does not matter.
+    let enqueued = try_join_all(SINKS.iter().map(|sink| (sink.enqueue)(tx, &success)));
+    let applied = async { execute(tx, APPLIED, &export).await.map_err(Interrupted::from) };
+    let enqueued = async { enqueued.await.map_err(Interrupted::from) };
+    try_join3(applied, finish_run(tx, attempt, &finish), enqueued).await?;
     Ok(())
 }
 
@@ -62,12 +67,12 @@ pub(crate) async fn end(
     verdict: Option<Verdict>,
 ) -> Result<Receipt, Interrupted> {
     attempt.enter(Stage::Verdict);
-    verdict::close_gates(tx, attempt.job).await?;
-    let cancelled = verdict::is_cancelled(tx, attempt.job).await?;
+    let is_cancelled = verdict::close_gates(tx, attempt.job).await?.is_cancelled;
     attempt.enter(Stage::Write);
-    let (event, receipt) = match verdict.filter(|_| !cancelled) {
+    let mut is_seen = false;
+    let (event, receipt) = match verdict.filter(|_| !is_cancelled) {
         Some(Verdict::Duplicate(earlier)) => {
-            mark_seen(tx, attempt).await?;
+            is_seen = true;
             let event = attempt.event(EventType::DuplicateFileDetected).with("duplicate_of", earlier.to_string());
             let warning = format!("the slice already holds this file, loaded by job {earlier}");
             (event, Receipt { warnings: vec![warning], ..attempt.receipt(status, Some("duplicate")) })
@@ -85,8 +90,10 @@ pub(crate) async fn end(
     let event = event.with_published_by(&attempt.published_by);
     attempt::log(&event);
     let finish = Finish::of(attempt.job, attempt.claim, attempt.mapping_hash.as_deref(), &receipt);
-    finish_run(tx, attempt, &finish).await?;
-    outbox::record(tx, &[event]).await?;
+    let seen = async { if is_seen { mark_seen(tx, attempt).await.map_err(Interrupted::from) } else { Ok(()) } };
+    let events = [event];
+    let recorded = async { outbox::record(tx, &events).await.map_err(Interrupted::from) };
+    try_join3(seen, finish_run(tx, attempt, &finish), recorded).await?;
     Ok(receipt)
 }
 
@@ -98,9 +105,14 @@ async fn finish_run(tx: &Transaction<'_>, attempt: &Attempt<'_>, finish: &Finish
 async fn mark_seen(tx: &Transaction<'_>, attempt: &Attempt<'_>) -> Result<(), PostgresError> {
     let fingerprint = attempt.fingerprint.map(|fingerprint| fingerprint.to_string()).unwrap_or_default();
     let (entity, period) = (attempt.job.slice.entity.as_str(), attempt.job.slice.period.as_str());
-    let arrival = attempt.times.arrival;
-    let (from, intake) = (arrival.map(|arrival| arrival.from), arrival.map(|arrival| arrival.intake));
+    let (from, intake) = arrival(attempt);
     execute(tx, SEEN, &[&entity, &period, &attempt.times.order_at(), &fingerprint, &from, &intake]).await
+}
+
+/// What is known of the job's first delivery, if that is where it stands among the exports.
+fn arrival(attempt: &Attempt<'_>) -> (Option<DateTime<Utc>>, Option<Uuid>) {
+    let arrival = attempt.times.arrival;
+    (arrival.map(|arrival| arrival.from), arrival.map(|arrival| arrival.intake))
 }
 
 async fn execute(tx: &Transaction<'_>, statement: &str, params: &[&(dyn ToSql + Sync)]) -> Result<(), PostgresError> {

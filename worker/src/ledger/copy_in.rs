@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use shared::{
     amount::{Amount, SCALE},
     file::{
-        columns::{ERP_TEXTS, row_columns},
+        columns::{ERP_TEXTS, OF_JOB, row_columns},
         trial_balance::{LedgerRow, RowSink},
     },
     message::failure::{BadRow, ErrorCode, Failure, Stage},
@@ -16,23 +16,25 @@ use tempfile::SpooledTempFile;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-/// The columns that are the same for the whole job, before those of the row.
-pub(crate) const JOB_COLUMNS: &str = "entity, period, job_id";
-const JOB_COLUMN_COUNT: i16 = 3;
-
 /// The columns of a rejected row.
 pub(crate) const REJECTED_COLUMNS: &str = "entity, period, job_id, source_line, column_name, reason, line_text";
 
-const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// What a copy begins with.
+pub(super) const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const CHUNK: usize = 256 * 1024;
 /// Rejected rows that are held in memory, in bytes; more go to a temporary file.
 const HELD: usize = 1 << 20;
 
-/// Encodes the rows of a slice and hands them on in chunks.
-pub(crate) struct RowCopy {
+/// Encodes the rows of a job.
+pub(crate) struct RowEncoder {
     /// The fields that every row begins with, and how many fields a row has.
     prefix: BytesMut,
     fields: i16,
+}
+
+/// Encodes the rows of a slice and hands them on in chunks.
+pub(crate) struct RowCopy {
+    encoder: RowEncoder,
     buffer: BytesMut,
     chunks: mpsc::Sender<Bytes>,
     rejected: Rejected,
@@ -46,23 +48,32 @@ pub(crate) struct Rejected {
     pub(crate) count: u64,
 }
 
+impl RowEncoder {
+    /// An encoder for the rows of one job; `whole` rows carry the job's columns as well.
+    pub(crate) fn new(slice: &Slice, job_id: Uuid, whole: bool) -> Self {
+        let columns = row_columns().count() as i16;
+        if whole {
+            Self { prefix: of_job(slice, job_id), fields: OF_JOB.len() as i16 + columns }
+        } else {
+            Self { prefix: BytesMut::new(), fields: columns }
+        }
+    }
+
+    /// Puts a row as COPY takes it.
+    pub(crate) fn put(&self, buffer: &mut BytesMut, row: &LedgerRow<'_>) {
+        buffer.put_i16(self.fields);
+        buffer.put_slice(&self.prefix);
+        put_row(buffer, row);
+    }
+}
+
 impl RowCopy {
     /// An encoder for the rows of one job; `whole` rows carry the job's columns as well.
     pub(crate) fn new(slice: &Slice, job_id: Uuid, whole: bool, chunks: mpsc::Sender<Bytes>) -> Self {
-        let mut job = BytesMut::new();
-        put_text(&mut job, slice.entity.as_str());
-        put_text(&mut job, slice.period.as_str());
-        put_field(&mut job, job_id.as_bytes());
         let mut buffer = BytesMut::with_capacity(CHUNK + CHUNK / 4);
         buffer.put_slice(SIGNATURE);
-        let columns = row_columns().count() as i16;
-        Self {
-            prefix: if whole { job.clone() } else { BytesMut::new() },
-            fields: if whole { JOB_COLUMN_COUNT + columns } else { columns },
-            buffer,
-            chunks,
-            rejected: Rejected { prefix: job, spool: SpooledTempFile::new(HELD), count: 0 },
-        }
+        let encoder = RowEncoder::new(slice, job_id, whole);
+        Self { encoder, buffer, chunks, rejected: Rejected::new(slice, job_id) }
     }
 
     /// Ends the copy and returns the rows that were put aside.
@@ -87,22 +98,33 @@ impl RowCopy {
 
 impl RowSink for RowCopy {
     fn good(&mut self, row: &LedgerRow<'_>) -> Result<(), Failure> {
-        self.buffer.put_i16(self.fields);
-        self.buffer.put_slice(&self.prefix);
-        put_row(&mut self.buffer, row);
+        self.encoder.put(&mut self.buffer, row);
         if self.buffer.len() >= CHUNK { self.send() } else { Ok(()) }
     }
 
     fn rejected(&mut self, row: &BadRow, raw: &str) -> Result<(), Failure> {
-        self.rejected.add(row, raw).map_err(|error| {
-            let reason = format!("no temporary file can be kept for rejected rows: {error}");
-            Failure::new(ErrorCode::StorageUnavailable, Stage::Write, reason)
-        })
+        self.rejected.add(row, raw)
     }
 }
 
 impl Rejected {
-    fn add(&mut self, row: &BadRow, raw: &str) -> std::io::Result<()> {
+    /// Those of a job, of which there are none yet.
+    pub(crate) fn new(slice: &Slice, job_id: Uuid) -> Self {
+        Self { prefix: of_job(slice, job_id), spool: SpooledTempFile::new(HELD), count: 0 }
+    }
+
+    /// Adds one, with its text as it stands in the file.
+    ///
+    /// # Errors
+    /// If no temporary file can be kept.
+    pub(crate) fn add(&mut self, row: &BadRow, raw: &str) -> Result<(), Failure> {
+        self.write(row, raw).map_err(|error| {
+            let reason = format!("no temporary file can be kept for rejected rows: {error}");
+            Failure::new(ErrorCode::StorageUnavailable, Stage::Write, reason)
+        })
+    }
+
+    fn write(&mut self, row: &BadRow, raw: &str) -> std::io::Result<()> {
         let mut buffer = BytesMut::new();
         if self.count == 0 {
             buffer.put_slice(SIGNATURE);
@@ -126,6 +148,15 @@ impl Rejected {
         self.spool.seek(SeekFrom::Start(0))?;
         Ok(self.spool)
     }
+}
+
+/// The fields of [`OF_JOB`].
+fn of_job(slice: &Slice, job_id: Uuid) -> BytesMut {
+    let mut job = BytesMut::new();
+    put_text(&mut job, slice.entity.as_str());
+    put_text(&mut job, slice.period.as_str());
+    put_field(&mut job, job_id.as_bytes());
+    job
 }
 
 /// Puts the fields of [`row_columns`]. A new row's review starts with the defaults of the ledger; whether
@@ -154,7 +185,8 @@ fn put_row(buffer: &mut BytesMut, row: &LedgerRow<'_>) {
     }
 }
 
-fn put_field(buffer: &mut BytesMut, bytes: &[u8]) {
+/// Puts a value with its length before it.
+pub(super) fn put_field(buffer: &mut BytesMut, bytes: &[u8]) {
     buffer.put_i32(bytes.len() as i32);
     buffer.put_slice(bytes);
 }

@@ -14,11 +14,11 @@ pub(crate) static SESSION: LazyLock<String> = LazyLock::new(|| {
 pub(super) static ROW: LazyLock<String> = LazyLock::new(|| joined(row_columns(), ", ", |(name, _)| name.to_owned()));
 
 /// Writes the rows whose keys are new.
-pub(super) static INSERT: LazyLock<String> = LazyLock::new(|| include_str!("insert.sql").replace("{row}", &ROW));
+pub(super) static INSERT: LazyLock<String> = LazyLock::new(|| include_str!("staged/insert.sql").replace("{row}", &ROW));
 
 /// Adds up the amounts of rows that have the same key.
 pub(super) static SUM: LazyLock<String> = LazyLock::new(|| {
-    include_str!("sum.sql")
+    include_str!("staged/sum.sql")
         .replace("{summed}", &joined(AMOUNTS, ", ", |name| format!("{name} = t.{name}")))
         .replace("{sums}", &joined(AMOUNTS, ", ", |name| format!("sum({name}) AS {name}")))
 });
@@ -26,8 +26,11 @@ pub(super) static SUM: LazyLock<String> = LazyLock::new(|| {
 /// Finds sums that are too large for an amount.
 pub(super) static OVERFLOWN: LazyLock<String> = LazyLock::new(|| {
     let overflown = joined(AMOUNTS, " OR ", |name| format!("abs({name}) >= 1e18"));
-    include_str!("overflown.sql").replace("{overflown}", &overflown)
+    include_str!("staged/overflown.sql").replace("{overflown}", &overflown)
 });
+
+/// The number of the first value that [`WrittenColumns::update_found`] writes.
+const FOUND: usize = 8;
 
 /// What becomes of the columns that Aura does not know, in a row that is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +64,36 @@ impl WrittenColumns {
         Self { names: always.chain(optional).collect(), extra }
     }
 
+    /// The columns that are compared as they are.
+    pub(super) fn compared(&self) -> impl Iterator<Item = &'static str> {
+        let extra = (self.extra == ExtraWrite::Replace).then_some("extra");
+        self.names.iter().copied().chain(extra)
+    }
+
+    /// Whether the file's extra columns are added to those that are there.
+    pub(super) fn adds_extra(&self) -> bool {
+        self.extra == ExtraWrite::Add
+    }
+
+    /// The columns that are written.
+    pub(super) fn written(&self) -> impl Iterator<Item = &'static str> {
+        let extra = (self.extra != ExtraWrite::Keep).then_some("extra");
+        self.names.iter().copied().chain(extra)
+    }
+
+    /// Writes given values into rows that were found there. The values of [`WrittenColumns::written`] follow those
+    /// that every statement has.
+    pub(super) fn update_found(&self) -> String {
+        let arrays = self.written().enumerate().map(|(number, name)| {
+            let kind = row_columns().find(|(column, _)| *column == name).map_or("text", |(_, kind)| sql_type(kind));
+            format!("${}::{kind}[]", FOUND + number)
+        });
+        include_str!("reload/update.sql")
+            .replace("{written}", &joined(self.written(), ", ", |name| format!("{name} = s.{name}")))
+            .replace("{arrays}", &joined(arrays, ", ", |array| array))
+            .replace("{names}", &joined(self.written(), ", ", str::to_owned))
+    }
+
     /// Writes what differs of rows whose keys are there.
     pub(super) fn update(&self) -> String {
         let extra = match self.extra {
@@ -70,7 +103,7 @@ impl WrittenColumns {
         };
         let named = self.names.iter().map(|name| (*name, format!("s.{name}")));
         let written: Vec<_> = named.chain(extra.map(|value| ("extra", value.to_owned()))).collect();
-        include_str!("update.sql")
+        include_str!("staged/update.sql")
             .replace("{written}", &joined(&written, ", ", |(name, value)| format!("{name} = {value}")))
             .replace("{before}", &joined(&written, ", ", |(name, _)| format!("g.{name}")))
             .replace("{after}", &joined(&written, ", ", |(_, value)| value.clone()))
@@ -100,8 +133,11 @@ mod tests {
         let update = WrittenColumns::of(&file, false).update();
         assert!(update.contains("debit_period = s.debit_period, job_id"), "{update}");
         assert!(!update.contains("credit_period") && !update.contains("extra") && !update.contains('{'), "{update}");
-        let update = WrittenColumns::of(&FileColumns { keeps_extra: true, ..file }, false).update();
+        let update = WrittenColumns::of(&FileColumns { keeps_extra: true, ..file.clone() }, false).update();
         assert!(update.contains("extra = coalesce(g.extra, '{}') || s.extra, job_id"), "{update}");
+        let found = WrittenColumns::of(&file, false).update_found();
+        assert!(found.contains("debit_period = s.debit_period, job_id") && found.contains("$8::text[]"), "{found}");
+        assert!(!found.contains('{') && found.contains("balance, debit_period)"), "{found}");
         let update = WrittenColumns::of(&FileColumns::default(), true).update();
         assert!(update.contains("credit_period = s.credit_period, extra = s.extra, job_id"), "{update}");
     }

@@ -7,7 +7,7 @@ use shared::{message::job::Job, stores::postgres::PostgresError};
 
 use super::{
     progress::{Progress, SinkError},
-    sink::{Resources, Sink, Success, Task, Work},
+    sink::{AtOnce, Resources, Sink, Success, Task, Work},
     statements::execute,
     wake::Wake,
 };
@@ -24,7 +24,7 @@ use crate::{
 pub(super) const SINK: Sink = Sink {
     name: "parquet_cache",
     enqueue: |tx, success| Box::pin(enqueue(tx, success)),
-    at_once: Some(|services, job| Box::pin(write_now(services, job))),
+    at_once: Some(|services, job, at_once| Box::pin(write_now(services, job, at_once))),
     tasks: |resources| {
         vec![Box::new(CatchingUp { resources: resources.clone(), cursor: Cursor::default(), is_swept: false })]
     },
@@ -45,11 +45,11 @@ async fn enqueue(tx: &Transaction<'_>, success: &Success<'_>) -> Result<(), Post
     execute(tx, PUT, "write a cache task", &parameters).await.map(|_| ())
 }
 
-async fn write_now(services: &Services, job: &Job) {
+async fn write_now(services: &Services, job: &Job, at_once: AtOnce) {
     if services.cache_trouble.is_recent() {
         return;
     }
-    let publish = cache::publish(&services.pool, &services.cache, &job.slice);
+    let publish = cache::publish(&services.pool, &services.cache, &job.slice, at_once);
     match tokio::time::timeout(JOB_TIMEOUT, publish).await {
         Ok(Ok(_)) => failpoint::reach_for("cached", &job.slice),
         Ok(Err(error)) => {

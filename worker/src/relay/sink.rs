@@ -12,6 +12,7 @@ use shared::{
     message::{event::Event, job::Job, receipt::Receipt},
     stores::{cache::CacheStore, postgres::PostgresError},
 };
+use tokio::sync::oneshot;
 
 use super::{
     backlog::RelayState,
@@ -19,7 +20,7 @@ use super::{
     progress::{Progress, SinkError},
     wake::Wake,
 };
-use crate::{services::Services, verdict::Export};
+use crate::{cache::ahead::Ahead, services::Services, verdict::Export};
 
 /// What is done for a sink, and what comes of it.
 pub(crate) type Work<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -30,12 +31,22 @@ pub(crate) struct Sink {
     pub(crate) name: &'static str,
     /// Writes down what it has to do about a success, in that success's transaction.
     pub(crate) enqueue: for<'a> fn(&'a Transaction<'a>, &'a Success<'a>) -> Work<'a, Result<(), PostgresError>>,
-    /// Does it right after the commit, for as long as the job may wait for that. Nothing fails the job any more.
-    pub(crate) at_once: Option<for<'a> fn(&'a Services, &'a Job) -> Work<'a, ()>>,
+    /// Does it right after the commit, for as long as the job may wait for that, with what was prepared. Nothing fails
+    /// the job any more.
+    pub(crate) at_once: Option<for<'a> fn(&'a Services, &'a Job, AtOnce) -> Work<'a, ()>>,
     /// What does it later, each part beside the others.
     pub(crate) tasks: fn(&Resources) -> Vec<Box<dyn Task>>,
     /// Reads how much waits: `waiting`, counted up to `$1` and estimated beyond, and `oldest_seconds`.
     pub(crate) backlog: &'static str,
+}
+
+/// What is done right after a commit.
+#[derive(Debug)]
+pub(crate) struct AtOnce {
+    /// The slice's cache file, if it was written ahead.
+    pub(crate) cache_file: Option<Ahead>,
+    /// Told, or dropped, once the receipt need no longer wait.
+    pub(crate) is_seen: oneshot::Sender<()>,
 }
 
 /// A job whose rows are loaded, before its commit.

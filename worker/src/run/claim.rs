@@ -3,14 +3,20 @@
 //! A claim is taken only while the slice is locked. Whoever holds the lock and finds a claim standing
 //! knows that its worker died, unless the message says that it gave the job back alive.
 
-use deadpool_postgres::{Pool, Transaction};
+use deadpool_postgres::{GenericClient, Pool, Transaction};
 use shared::{
     message::{
         job::{Arrival, Job, Times},
         published_by::PublishedBy,
         receipt::Receipt,
     },
-    stores::postgres::{PostgresError, transaction},
+    stores::{
+        lease::Lease,
+        postgres::{
+            PostgresError,
+            transaction::{Measured, transaction},
+        },
+    },
 };
 use tokio_postgres::{Row, types::Json};
 use uuid::Uuid;
@@ -113,7 +119,31 @@ pub(crate) struct Claimant<'a> {
 /// # Errors
 /// If PostgreSQL fails.
 pub(crate) async fn take(pool: &Pool, job: &Job, claimant: Claimant<'_>) -> Result<Claimed, PostgresError> {
+    if !job.id_is_made && (job.attempt, job.replays) == (1, 0) && take_first(pool, job, claimant).await? {
+        return Ok(Claimed::Granted(job.times(), job.published_by.clone()));
+    }
     transaction(pool, "claim", move |tx, _| Box::pin(take_in(tx, job, claimant))).await
+}
+
+/// Claims a job of which nothing is known yet, in one statement; returns whether it was one.
+async fn take_first(pool: &Pool, job: &Job, claimant: Claimant<'_>) -> Result<bool, PostgresError> {
+    let _measured = Measured::begin("claim_first");
+    let lease = Lease::take(pool).await?;
+    let inserted = insert(lease.client(), job, claimant).await;
+    lease.end();
+    match inserted {
+        // The transaction tries again.
+        Err(error) if error.is_conflict() => Ok(false),
+        inserted => inserted,
+    }
+}
+
+async fn insert(client: &impl GenericClient, job: &Job, claimant: Claimant<'_>) -> Result<bool, PostgresError> {
+    let Claimant { claim, worker, is_isolated } = claimant;
+    let new = NewRun::of(job, &job.published_by);
+    let insert = client.prepare_cached(INSERT).await.map_err(PostgresError::in_("prepare a claim"))?;
+    let inserted = client.execute(&insert, &new.and(&[&claim, &worker, &is_isolated])).await;
+    Ok(inserted.map_err(PostgresError::in_("claim a job"))? == 1)
 }
 
 async fn take_in(tx: &Transaction<'_>, job: &Job, claimant: Claimant<'_>) -> Result<Claimed, PostgresError> {
@@ -132,10 +162,7 @@ async fn take_in(tx: &Transaction<'_>, job: &Job, claimant: Claimant<'_>) -> Res
         }
     }
     let Claimant { claim, worker, is_isolated } = claimant;
-    let new = NewRun::of(job, &job.published_by);
-    let insert = tx.prepare_cached(INSERT).await.map_err(PostgresError::in_("prepare a claim"))?;
-    let inserted = tx.execute(&insert, &new.and(&[&claim, &worker, &is_isolated])).await;
-    if inserted.map_err(PostgresError::in_("claim a job"))? == 1 {
+    if insert(tx, job, claimant).await? {
         return Ok(Claimed::Granted(job.times(), job.published_by.clone()));
     }
     let row = tx.query_one(LOOK, &[&job.job_id]).await.map_err(PostgresError::in_("look a job up"))?;

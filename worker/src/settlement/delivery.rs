@@ -3,16 +3,13 @@
 //! The order is always: publish and have it confirmed, write it down in PostgreSQL, acknowledge. What
 //! dies in between leaves the message where it was, and a copy that the run tells apart.
 
+use futures_util::future::join;
 use lapin::message::Delivery;
 use shared::{
     broker::retry::Delay,
-    message::{
-        envelope,
-        job::Job,
-        outgoing::Outgoing,
-        receipt::{Receipt, Status},
-    },
+    message::{envelope, job::Job, outgoing::Outgoing, receipt::Status},
 };
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{
@@ -24,13 +21,18 @@ use super::{
     retry::retry,
     writing::release,
 };
-use crate::{failpoint, relay::SINKS, services::Services};
+use crate::{
+    failpoint,
+    outcome::Ended,
+    relay::{SINKS, sink::AtOnce},
+    services::Services,
+};
 
 /// Carries out what was decided about a delivery, whose attempt was made under this claim.
 pub(crate) async fn apply(services: &Services, delivery: &Delivery, job: &Job, claim: Uuid, settlement: Settlement) {
     let _settling = services.progress.settling();
     let done = match settlement {
-        Settlement::Conclude(receipt) => conclude(services, job, &receipt).await,
+        Settlement::Conclude(ended) => conclude(services, job, *ended).await,
         Settlement::Repeat(receipt) => send_receipt(services, &receipt.again()).await,
         Settlement::Retry { failed, delay } => retry(services, delivery, job, &failed, delay).await,
         Settlement::DeadLetter(failed) => dead_letter(services, delivery, job, &failed).await,
@@ -51,16 +53,30 @@ pub(crate) async fn apply(services: &Services, delivery: &Delivery, job: &Job, c
 }
 
 /// What follows from a job's end: what sinks do at once, and its receipt.
-async fn conclude(services: &Services, job: &Job, receipt: &Receipt) -> Result<(), SettlementError> {
+async fn conclude(services: &Services, job: &Job, ended: Ended) -> Result<(), SettlementError> {
+    let Ended { receipt, cache_file } = ended;
     services.metrics.ended(receipt.status, receipt.rows, receipt.duration_seconds);
-    services.relay.wake();
-    if receipt.status == Status::Success {
-        // After the commit nothing fails the job: what is left undone here, the relay does.
-        for at_once in SINKS.iter().filter_map(|sink| sink.at_once) {
-            at_once(services, job).await;
-        }
+    if receipt.status != Status::Success {
+        let sent = send_receipt(services, &receipt).await;
+        services.relay.wake();
+        return sent;
     }
-    send_receipt(services, receipt).await
+    // After the commit nothing fails the job: what is left undone here, the relay does.
+    let (is_seen, seen) = oneshot::channel();
+    let at_once = async {
+        let at_once = AtOnce { cache_file, is_seen };
+        if let Some(do_at_once) = SINKS.iter().find_map(|sink| sink.at_once) {
+            do_at_once(services, job, at_once).await;
+        }
+    };
+    let sending = async {
+        let _ = seen.await;
+        let sent = send_receipt(services, &receipt).await;
+        // What nobody waits for does not compete with that.
+        services.relay.wake();
+        sent
+    };
+    join(at_once, sending).await.1
 }
 
 /// Gives a job back for a while. Its attempt, identity and times go with it, and that its worker lives.

@@ -3,7 +3,7 @@
 use shared::{broker::retry::Delay, message::receipt::Receipt};
 use uuid::Uuid;
 
-use crate::outcome::{FailedAttempt, Outage, Outcome};
+use crate::outcome::{Ended, FailedAttempt, Outage, Outcome};
 
 /// How long a job waits that could not be started for no fault of its own.
 pub(super) const PARKED: Delay = Delay::SHORTEST;
@@ -27,7 +27,7 @@ pub(crate) enum Next {
 #[derive(Debug)]
 pub(crate) enum Settlement {
     /// The job has ended now: its slice's cache file is written, and its receipt sent.
-    Conclude(Box<Receipt>),
+    Conclude(Box<Ended>),
     /// The job had ended before: its receipt is sent again.
     Repeat(Box<Receipt>),
     /// Nothing is left to do; another copy does it.
@@ -43,7 +43,7 @@ pub(crate) enum Settlement {
 /// Decides what comes of an outcome of this attempt, which was made under this claim.
 pub(crate) fn settle(outcome: Outcome, attempt: u32, claim: Uuid) -> Next {
     Next::Settle(match outcome {
-        Outcome::Ended(receipt) => Settlement::Conclude(receipt),
+        Outcome::Ended(ended) => Settlement::Conclude(ended),
         Outcome::EndedBefore(receipt) => Settlement::Repeat(receipt),
         Outcome::Failed(failed) => match Delay::after(attempt).filter(|_| failed.failure.code.is_transient()) {
             Some(delay) => Settlement::Retry { failed, delay },

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Map, Value};
-
 use super::LedgerRow;
 use crate::{
     amount::Amount,
@@ -11,6 +9,7 @@ use crate::{
         columns::{AMOUNTS, ERP_TEXTS, REVIEW_TEXTS, TEXTS},
         layout::{AmountContext, Values},
     },
+    jsonb,
     message::failure::BadRow,
     slice::{Entity, Period, Slice},
 };
@@ -125,10 +124,7 @@ pub(super) fn row<'a>(
     let balance = amounts[0];
     amounts[0] = Some(balance.unwrap_or(Amount::ZERO));
     let company_code = if company_code.is_empty() { Cow::Borrowed(slice.entity.as_str()) } else { company_code };
-    let extra = values.has_extra().then(|| {
-        let object: Map<String, Value> = values.extra().map(|(name, cell)| (name.to_owned(), cell.into())).collect();
-        Value::Object(object).to_string()
-    });
+    let extra = values.has_extra().then(|| jsonb::object(values.extra()));
     Ok((LedgerRow { line, company_code, account_code, amounts, texts, extra }, balance, counted))
 }
 

@@ -139,7 +139,7 @@ fn unknown_columns_are_kept_verbatim() {
         "entity,period,account_code,account_name,balance,bs_pl,status,Segment\nA,2022-06,1,x,1,BS,Assets, \"\"\n";
     let rows = rows.replace("\"\"", "x\\y");
     let (read, sink) = read_with(&rows, |_| {});
-    assert_eq!(sink.0[1], r#"{"Segment":" x\\y"}"#);
+    assert_eq!(sink.0[1], r#"{"Segment": " x\\y"}"#);
     assert_eq!(read.unwrap().warnings, ["columns that Aura does not know are kept in extra: Segment"]);
 }
 
