@@ -23,6 +23,7 @@ use shared::{
     message::job::Mode,
     stores::postgres::PostgresError,
 };
+use tokio_postgres::error::SqlState;
 
 use self::{
     comparison::{Compared, Comparison},
@@ -62,7 +63,7 @@ pub(super) async fn reload(tx: &Transaction<'_>, load: &Load<'_>, assumptions: A
         let of_ledger = of_ledger.rows().map_err(|TooMany| Broken::NeedsStaging)?;
         let comparison = compare(&held, &of_ledger, &written, &mut file).await.ok_or(Broken::NeedsStaging)?;
         failpoint::reach_for("compared", &job.slice);
-        if !writes::write(tx, load, &comparison, &written).await? {
+        if !writes::write(tx, load, &comparison, &written).await.map_err(stopped)? {
             return Err(Broken::NeedsStaging);
         }
         totals.inserted += insert(tx, &comparison, &mut file).await?;
@@ -79,10 +80,10 @@ async fn of_ledger(tx: &Transaction<'_>, load: &Load<'_>, mut parts: Parts) -> R
         .replace("{columns}", &copied_columns().collect::<Vec<_>>().join(", "))
         .replace("{entity}", load.job.slice.entity.as_str())
         .replace("{period}", load.job.slice.period.as_str());
-    let stream = tx.copy_out(&statement).await.map_err(PostgresError::in_("copy a slice"))?;
+    let stream = tx.copy_out(&statement).await.map_err(PostgresError::in_("copy a slice")).map_err(stopped)?;
     let mut stream = std::pin::pin!(stream);
     let mut rows = CopiedRows::new(COPIED + 1);
-    while let Some(bytes) = stream.try_next().await.map_err(PostgresError::in_("copy a slice"))? {
+    while let Some(bytes) = stream.try_next().await.map_err(PostgresError::in_("copy a slice")).map_err(stopped)? {
         rows.push(&bytes);
         while let Some(cells) = rows.next().map_err(|_| Broken::NeedsStaging)? {
             let (row, _) = WholeRow::split(cells.bytes()).ok_or(Broken::NeedsStaging)?;
@@ -91,6 +92,17 @@ async fn of_ledger(tx: &Transaction<'_>, load: &Load<'_>, mut parts: Parts) -> R
     }
     rows.finish().map_err(|_| Broken::NeedsStaging)?;
     Ok(parts)
+}
+
+/// What it means that PostgreSQL fails here. A table whose rows have no place, such as one that is distributed, is
+/// loaded through the staging table.
+fn stopped(error: PostgresError) -> Broken {
+    match error.sql_state() {
+        Some(state) if *state == SqlState::FEATURE_NOT_SUPPORTED || *state == SqlState::UNDEFINED_COLUMN => {
+            Broken::NeedsStaging
+        }
+        _ => error.into(),
+    }
 }
 
 /// Compares the rows of one part; none if they cannot be compared.

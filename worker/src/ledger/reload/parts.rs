@@ -26,7 +26,7 @@ const MOST_PARTS: u64 = 128;
 const HELD: usize = 16 << 20;
 const GATHERED: usize = 32 << 10;
 /// Bytes of one part that are too many to be held.
-const TOO_MANY: usize = 64 << 20;
+const TOO_MANY: usize = 24 << 20;
 /// The number of cells stands before a row's cells in two bytes.
 const WIDTH: usize = 2;
 
