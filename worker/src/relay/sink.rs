@@ -25,6 +25,9 @@ use crate::{cache::ahead::Ahead, services::Services, verdict::Export};
 /// What is done for a sink, and what comes of it.
 pub(crate) type Work<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// What a sink does right after a commit.
+pub(crate) type DoAtOnce = for<'a> fn(&'a Services, &'a Job, AtOnce) -> Work<'a, ()>;
+
 /// A derived store, as the list of them has it.
 pub(crate) struct Sink {
     /// Its name, in metrics.
@@ -33,7 +36,7 @@ pub(crate) struct Sink {
     pub(crate) enqueue: for<'a> fn(&'a Transaction<'a>, &'a Success<'a>) -> Work<'a, Result<(), PostgresError>>,
     /// Does it right after the commit, for as long as the job may wait for that, with what was prepared. Nothing fails
     /// the job any more.
-    pub(crate) at_once: Option<for<'a> fn(&'a Services, &'a Job, AtOnce) -> Work<'a, ()>>,
+    pub(crate) at_once: Option<DoAtOnce>,
     /// What does it later, each part beside the others.
     pub(crate) tasks: fn(&Resources) -> Vec<Box<dyn Task>>,
     /// Reads how much waits: `waiting`, counted up to `$1` and estimated beyond, and `oldest_seconds`.
