@@ -52,9 +52,9 @@ struct Ledger {
 async fn whatever_a_reload_changes_the_ledger_its_changes_and_its_cache_are_as_the_rules_say() {
     let world = World::new().await;
     let sources = world.path().join("sources");
-    std::fs::create_dir_all(&sources).unwrap();
-    std::fs::write(sources.join("adding.toml"), ADDING).unwrap();
-    let _worker = world.worker(&[("AURA_SOURCES_DIR", sources.to_str().unwrap())]).await;
+    std::fs::create_dir_all(&sources).expect("a value");
+    std::fs::write(sources.join("adding.toml"), ADDING).expect("a value");
+    let _worker = world.worker(&[("AURA_SOURCES_DIR", sources.to_str().expect("a value"))]).await;
     for seed in 0..6 {
         let entity = format!("E{seed}");
         // Two in three are compared row by row, the others go through the staging table.
@@ -75,21 +75,21 @@ async fn loads(world: &World, entity: &str, source: &str, seed: u64) {
         let told = format!("seed {seed}, round {round}, {mode}, {source}, {shape:?}\n{text}");
         let message = with(job(&file, entity, PERIOD), json!({"mode": mode, "source": source}));
         let receipt = world.ends("success", message).await;
-        jobs.push(receipt["job_id"].as_str().unwrap().to_owned());
+        jobs.push(receipt["job_id"].as_str().expect("a value").to_owned());
         let counts = ledger.load(&rows, shape, replaces, round);
         let names = ["inserted", "updated", "unchanged", "deleted", "absent"];
-        assert_eq!(names.map(|name| receipt[name].as_u64().unwrap()), counts, "{told}");
+        assert_eq!(names.map(|name| receipt[name].as_u64().expect("a value")), counts, "{told}");
         assert_eq!(ledger.rows, stored(world, entity, &jobs).await, "{told}");
         assert_eq!(ledger.changes, changes(world, entity, &jobs).await, "{told}");
         let mut cached = world.cached(entity, PERIOD).await.balances();
         cached.sort();
         let present = ledger.rows.iter().filter(|(key, _)| !ledger.absent.contains(key));
         let mut present: Vec<_> =
-            present.map(|((_, account), row)| (account.clone(), decimal(row.amounts[0].unwrap()))).collect();
+            present.map(|((_, account), row)| (account.clone(), decimal(row.amounts[0].expect("a value")))).collect();
         present.sort();
         assert_eq!(present, cached, "{told}");
         let sum: i64 = ledger.rows.values().filter_map(|row| row.amounts[0]).sum();
-        let run = world.job_run(jobs[round].parse().unwrap()).await;
+        let run = world.job_run(jobs[round].parse().expect("a value")).await;
         assert_eq!(
             (&run["slice_rows"], &run["slice_sum"]),
             (&json!(ledger.rows.len()), &json!(decimal(sum))),
@@ -128,7 +128,7 @@ impl Ledger {
                 continue;
             }
             updated += 1;
-            let (old, new) = (before.amounts[0].unwrap(), after.amounts[0].unwrap());
+            let (old, new) = (before.amounts[0].expect("a value"), after.amounts[0].expect("a value"));
             if old != new || before.texts[..3] != after.texts[..3] {
                 of_job.push((job, key.clone(), old, Some(new), if old == new { "relabelled" } else { "updated" }));
             }
@@ -140,8 +140,8 @@ impl Ledger {
         self.absent = if replaces { Vec::new() } else { missing.clone() };
         if replaces {
             for key in missing {
-                let gone = self.rows.remove(&key).unwrap();
-                of_job.push((job, key, gone.amounts[0].unwrap(), None, "deleted"));
+                let gone = self.rows.remove(&key).expect("a value");
+                of_job.push((job, key, gone.amounts[0].expect("a value"), None, "deleted"));
             }
         }
         of_job.sort();
@@ -185,13 +185,13 @@ fn file(random: &mut Random, entity: &str, ledger: &Ledger, job: usize) -> (Stri
     optional.iter().filter(|(is_there, _)| *is_there).for_each(|(_, name)| text += name);
     text += "\n";
     for (number, key) in order.iter().enumerate() {
-        let row = rows.get_mut(key).unwrap();
+        let row = rows.get_mut(key).expect("a value");
         row.line = number as i64 + 2;
         let [name, class, status, department] = row.texts.each_ref().map(|text| text.as_deref().unwrap_or_default());
         // The same amount may be written in several ways.
         let zeros = random.one_of(&["", "00"]);
-        let balance = format!("{}{zeros}", with_point(row.amounts[0].unwrap()));
-        write!(text, "{entity},{PERIOD},{},\"{name}\",{balance},{class},{status}", key.1).unwrap();
+        let balance = format!("{}{zeros}", with_point(row.amounts[0].expect("a value")));
+        write!(text, "{entity},{PERIOD},{},\"{name}\",{balance},{class},{status}", key.1).expect("a value");
         let extra = row.extra.clone().unwrap_or_default();
         let cell = |name: &str| extra.get(name).cloned().unwrap_or_default();
         let cells = [
@@ -208,7 +208,7 @@ fn file(random: &mut Random, entity: &str, ledger: &Ledger, job: usize) -> (Stri
             .map(|(cell, (is_there, name))| ((name, cell), is_there))
             .filter(|(_, is_there)| *is_there)
         {
-            write!(text, ",{cell}").unwrap();
+            write!(text, ",{cell}").expect("a value");
         }
         text += "\n";
     }
@@ -259,18 +259,18 @@ async fn stored(world: &World, entity: &str, jobs: &[String]) -> BTreeMap<Key, R
         .await;
     let text = |row: &Value, name: &str| row[name].as_str().map(str::to_owned);
     let row = |row: &Value| {
-        let key = (text(row, "company_code").unwrap(), text(row, "account_code").unwrap());
+        let key = (text(row, "company_code").expect("a value"), text(row, "account_code").expect("a value"));
         let stored = Row {
             texts: ["account_name", "bs_pl", "status", "department"].map(|name| text(row, name)),
             amounts: ["balance", "debit"].map(|name| row[name].as_i64()),
-            criticality: text(row, "criticality").unwrap(),
-            extra: serde_json::from_value(row["extra"].clone()).unwrap(),
-            job: jobs.iter().position(|job| row["job_id"] == **job).unwrap(),
-            line: row["source_line"].as_i64().unwrap(),
+            criticality: text(row, "criticality").expect("a value"),
+            extra: serde_json::from_value(row["extra"].clone()).expect("a value"),
+            job: jobs.iter().position(|job| row["job_id"] == **job).expect("a value"),
+            line: row["source_line"].as_i64().expect("a value"),
         };
         (key, stored)
     };
-    rows.as_array().unwrap().iter().map(row).collect()
+    rows.as_array().expect("a value").iter().map(row).collect()
 }
 
 /// The changes that are kept of an entity.
@@ -283,12 +283,18 @@ async fn changes(world: &World, entity: &str, jobs: &[String]) -> Vec<(usize, Ke
         .await;
     let kinds = ["updated", "relabelled", "deleted"];
     let change = |row: &Value| {
-        let text = |name: &str| row[name].as_str().unwrap().to_owned();
-        let job = jobs.iter().position(|job| *job == text("job_id")).unwrap();
-        let kind = kinds.into_iter().find(|kind| *kind == text("change")).unwrap();
-        (job, (text("company_code"), text("account_code")), row["old"].as_i64().unwrap(), row["new"].as_i64(), kind)
+        let text = |name: &str| row[name].as_str().expect("a value").to_owned();
+        let job = jobs.iter().position(|job| *job == text("job_id")).expect("a value");
+        let kind = kinds.into_iter().find(|kind| *kind == text("change")).expect("a value");
+        (
+            job,
+            (text("company_code"), text("account_code")),
+            row["old"].as_i64().expect("a value"),
+            row["new"].as_i64(),
+            kind,
+        )
     };
-    let mut changes: Vec<_> = rows.as_array().unwrap().iter().map(change).collect();
+    let mut changes: Vec<_> = rows.as_array().expect("a value").iter().map(change).collect();
     changes.sort();
     changes
 }
@@ -313,10 +319,10 @@ async fn a_slice_of_several_parts_is_reloaded_as_one_whatever_postgresql_knows_o
     let sample = TrialBalance::new("A", "2022-06", 60_000, 1);
     let first = world.sample("1.csv", &sample);
     world.ends("success", job(&first, "A", "2022-06")).await;
-    let text = std::fs::read_to_string(&first).unwrap();
-    let more =
-        std::fs::read_to_string(world.sample("more.csv", &TrialBalance::new("A", "2022-06", 60_500, 1))).unwrap();
-    let (header, rows) = text.split_once('\n').unwrap();
+    let text = std::fs::read_to_string(&first).expect("a value");
+    let more = std::fs::read_to_string(world.sample("more.csv", &TrialBalance::new("A", "2022-06", 60_500, 1)))
+        .expect("a value");
+    let (header, rows) = text.split_once('\n').expect("a value");
     let mut other = header.to_owned() + "\n";
     for (number, line) in rows.lines().enumerate() {
         match number % 70 {
@@ -330,7 +336,8 @@ async fn a_slice_of_several_parts_is_reloaded_as_one_whatever_postgresql_knows_o
     let missing = rows.lines().count().div_ceil(70);
     more.lines().skip(60_001).for_each(|line| other += &format!("{line}\n"));
     let receipt = world.ends("success", job(&world.write("2.csv", other), "A", "2022-06")).await;
-    let counts = ["inserted", "updated", "unchanged", "deleted", "absent"].map(|name| receipt[name].as_u64().unwrap());
+    let counts =
+        ["inserted", "updated", "unchanged", "deleted", "absent"].map(|name| receipt[name].as_u64().expect("a value"));
     let [changed, missing] = [changed, missing].map(|number| number as u64);
     assert_eq!(counts, [500, changed, 60_000 - changed - missing, 0, missing]);
     assert_eq!(world.one::<i64>("SELECT count(*) FROM gl_balance_changes", &[]).await, changed as i64);
