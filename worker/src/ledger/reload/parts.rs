@@ -23,7 +23,7 @@ use crate::ledger::copy_in::{Rejected, RowEncoder};
 const PART: u64 = 3 << 20;
 const MOST_PARTS: u64 = 128;
 /// Bytes of all parts together that are held in memory, and of one that are gathered before they are written.
-const HELD: usize = 16 << 20;
+const HELD: usize = 4 << 20;
 const GATHERED: usize = 32 << 10;
 /// Bytes of one part that are too many to be held.
 const TOO_MANY: usize = 24 << 20;
