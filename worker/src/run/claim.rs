@@ -127,7 +127,7 @@ pub(crate) async fn take(pool: &Pool, job: &Job, claimant: Claimant<'_>) -> Resu
 
 /// Claims a job of which nothing is known yet, in one statement; returns whether it was one.
 async fn take_first(pool: &Pool, job: &Job, claimant: Claimant<'_>) -> Result<bool, PostgresError> {
-    let _measured = Measured::begin("claim_first");
+    let _measured = Measured::begin("claim");
     let lease = Lease::take(pool).await?;
     let inserted = insert(lease.client(), job, claimant).await;
     lease.end();
