@@ -202,12 +202,7 @@ fn file(random: &mut Random, entity: &str, ledger: &Ledger, job: usize) -> (Stri
             cell("Cost Center"),
             cell("no"),
         ];
-        for ((_, cell), _) in cells
-            .iter()
-            .zip(optional)
-            .map(|(cell, (is_there, name))| ((name, cell), is_there))
-            .filter(|(_, is_there)| *is_there)
-        {
+        for (cell, _) in cells.iter().zip(optional).filter(|(_, (is_there, _))| *is_there) {
             write!(text, ",{cell}").expect("a value");
         }
         text += "\n";
