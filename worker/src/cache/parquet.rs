@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fs::File, sync::Arc};
 
 use arrow::{
-    array::{ArrayRef, Decimal128Builder, Int64Builder, RecordBatch, StringBuilder},
+    array::{Array, ArrayRef, Decimal128Builder, Int64Builder, RecordBatch, StringBuilder},
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use parquet::{
@@ -22,8 +22,8 @@ use uuid::Uuid;
 use crate::cache::copy_out::Cells;
 
 /// Rows and bytes that are gathered before the writer gets them.
-const BATCH_ROWS: usize = 8_192;
-const BATCH_BYTES: usize = 4 << 20;
+const BATCH_ROWS: usize = 2_048;
+const BATCH_BYTES: usize = 1 << 20;
 /// Rows and bytes of a row group, which the writer holds until it is full.
 const GROUP_ROWS: usize = 65_536;
 const GROUP_BYTES: usize = 32 << 20;
@@ -83,6 +83,9 @@ const BEFORE_REVIEW: [(&str, Kind); 15] = [
 ];
 const AFTER_REVIEW: [(&str, Kind); 3] = [("extra", Kind::Json), ("job_id", Kind::Uuid), ("source_line", Kind::Integer)];
 
+/// Texts of which each account has its own.
+const OWN_TEXTS: [&str; 3] = ["account_code", "account_name", "extra"];
+
 fn columns() -> impl Iterator<Item = (&'static str, Kind)> {
     BEFORE_REVIEW.into_iter().chain(REVIEW_TEXTS.map(|name| (name, Kind::Text))).chain(AFTER_REVIEW)
 }
@@ -101,6 +104,11 @@ enum Column {
 }
 
 impl Kind {
+    /// Whether rows mostly hold values of their own.
+    fn differs(self) -> bool {
+        matches!(self, Self::Balance | Self::Amount | Self::Integer)
+    }
+
     fn field(self, name: &str) -> Field {
         let data_type = match self {
             Self::Key | Self::Text | Self::Json | Self::Uuid => DataType::Utf8,
@@ -116,9 +124,7 @@ impl Kind {
             Self::Key | Self::Text => Column::Texts(StringBuilder::new()),
             Self::Json => Column::Json(StringBuilder::new()),
             Self::Uuid => Column::Uuids(StringBuilder::new()),
-            Self::Balance | Self::Amount => {
-                Column::Amounts(Decimal128Builder::new().with_data_type(DataType::Decimal128(PRECISION, SCALE as i8)))
-            }
+            Self::Balance | Self::Amount => Column::Amounts(Column::amounts(0)),
             Self::Integer => Column::Integers(Int64Builder::new()),
         }
     }
@@ -148,12 +154,29 @@ impl Column {
         Ok(())
     }
 
+    /// Hands over what was pushed. What follows finds as much room as that took.
     fn finish(&mut self) -> ArrayRef {
         match self {
-            Self::Texts(column) | Self::Json(column) | Self::Uuids(column) => Arc::new(column.finish()),
-            Self::Amounts(column) => Arc::new(column.finish()),
-            Self::Integers(column) => Arc::new(column.finish()),
+            Self::Texts(column) | Self::Json(column) | Self::Uuids(column) => {
+                let (bytes, finished) = (column.values_slice().len(), column.finish());
+                *column = StringBuilder::with_capacity(finished.len(), bytes + bytes / 8);
+                Arc::new(finished)
+            }
+            Self::Amounts(column) => {
+                let finished = column.finish();
+                *column = Self::amounts(finished.len());
+                Arc::new(finished)
+            }
+            Self::Integers(column) => {
+                let finished = column.finish();
+                *column = Int64Builder::with_capacity(finished.len());
+                Arc::new(finished)
+            }
         }
+    }
+
+    fn amounts(rows: usize) -> Decimal128Builder {
+        Decimal128Builder::with_capacity(rows).with_data_type(DataType::Decimal128(PRECISION, SCALE as i8))
     }
 }
 
@@ -176,7 +199,11 @@ impl TableWriter {
     /// Begins a file whose metadata hold these pairs.
     pub(crate) fn new(file: File, metadata: &[(&str, &str)]) -> Result<Self, TableError> {
         let pairs = metadata.iter().map(|(key, value)| KeyValue::new((*key).to_owned(), (*value).to_owned()));
-        let properties = WriterProperties::builder()
+        let properties = WriterProperties::builder();
+        // A dictionary of values that hardly come again is work and memory for nothing.
+        let unlike = columns().filter(|(name, kind)| kind.differs() || OWN_TEXTS.contains(name));
+        let properties = unlike
+            .fold(properties, |builder, (name, _)| builder.set_column_dictionary_enabled(name.into(), false))
             .set_compression(Compression::SNAPPY)
             .set_max_row_group_row_count(Some(GROUP_ROWS))
             .set_max_row_group_bytes(Some(GROUP_BYTES))

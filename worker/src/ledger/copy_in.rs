@@ -2,7 +2,7 @@
 
 use std::io::{Seek, SeekFrom, Write};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use shared::{
     amount::{Amount, SCALE},
     file::{
@@ -28,21 +28,21 @@ const HELD: usize = 1 << 20;
 /// Encodes the rows of a job.
 pub(crate) struct RowEncoder {
     /// The fields that every row begins with, and how many fields a row has.
-    prefix: BytesMut,
+    prefix: Vec<u8>,
     fields: i16,
 }
 
 /// Encodes the rows of a slice and hands them on in chunks.
 pub(crate) struct RowCopy {
     encoder: RowEncoder,
-    buffer: BytesMut,
+    buffer: Vec<u8>,
     chunks: mpsc::Sender<Bytes>,
     rejected: Rejected,
 }
 
 /// Bad rows that were put aside, as binary COPY takes them.
 pub(crate) struct Rejected {
-    prefix: BytesMut,
+    prefix: Vec<u8>,
     spool: SpooledTempFile,
     /// How many there are.
     pub(crate) count: u64,
@@ -55,12 +55,12 @@ impl RowEncoder {
         if whole {
             Self { prefix: of_job(slice, job_id), fields: OF_JOB.len() as i16 + columns }
         } else {
-            Self { prefix: BytesMut::new(), fields: columns }
+            Self { prefix: Vec::new(), fields: columns }
         }
     }
 
     /// Puts a row as COPY takes it.
-    pub(crate) fn put(&self, buffer: &mut BytesMut, row: &LedgerRow<'_>) {
+    pub(crate) fn put(&self, buffer: &mut Vec<u8>, row: &LedgerRow<'_>) {
         buffer.put_i16(self.fields);
         buffer.put_slice(&self.prefix);
         put_row(buffer, row);
@@ -70,7 +70,7 @@ impl RowEncoder {
 impl RowCopy {
     /// An encoder for the rows of one job; `whole` rows carry the job's columns as well.
     pub(crate) fn new(slice: &Slice, job_id: Uuid, whole: bool, chunks: mpsc::Sender<Bytes>) -> Self {
-        let mut buffer = BytesMut::with_capacity(CHUNK + CHUNK / 4);
+        let mut buffer = Vec::with_capacity(CHUNK + CHUNK / 4);
         buffer.put_slice(SIGNATURE);
         let encoder = RowEncoder::new(slice, job_id, whole);
         Self { encoder, buffer, chunks, rejected: Rejected::new(slice, job_id) }
@@ -87,9 +87,8 @@ impl RowCopy {
     }
 
     fn send(&mut self) -> Result<(), Failure> {
-        let chunk = self.buffer.split().freeze();
-        self.buffer.reserve(CHUNK + CHUNK / 4);
-        self.chunks.blocking_send(chunk).map_err(|_| {
+        let chunk = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK + CHUNK / 4));
+        self.chunks.blocking_send(chunk.into()).map_err(|_| {
             // The other end has its own error, which is the one that is reported.
             Failure::new(ErrorCode::PostgresUnavailable, Stage::Write, "PostgreSQL took no more rows")
         })
@@ -125,7 +124,7 @@ impl Rejected {
     }
 
     fn write(&mut self, row: &BadRow, raw: &str) -> std::io::Result<()> {
-        let mut buffer = BytesMut::new();
+        let mut buffer = Vec::new();
         if self.count == 0 {
             buffer.put_slice(SIGNATURE);
         }
@@ -151,8 +150,8 @@ impl Rejected {
 }
 
 /// The fields of [`OF_JOB`].
-fn of_job(slice: &Slice, job_id: Uuid) -> BytesMut {
-    let mut job = BytesMut::new();
+fn of_job(slice: &Slice, job_id: Uuid) -> Vec<u8> {
+    let mut job = Vec::new();
     put_text(&mut job, slice.entity.as_str());
     put_text(&mut job, slice.period.as_str());
     put_field(&mut job, job_id.as_bytes());
@@ -162,7 +161,7 @@ fn of_job(slice: &Slice, job_id: Uuid) -> BytesMut {
 /// Puts the fields of [`row_columns`]. A new row's review starts with the defaults of the ledger; whether
 /// it is new is decided where it is written.
 #[expect(clippy::indexing_slicing, reason = "a row has all texts that there are names of")]
-fn put_row(buffer: &mut BytesMut, row: &LedgerRow<'_>) {
+fn put_row(buffer: &mut Vec<u8>, row: &LedgerRow<'_>) {
     put_text(buffer, &row.company_code);
     put_text(buffer, &row.account_code);
     put_field(buffer, &(row.line as i64).to_be_bytes());
@@ -186,16 +185,16 @@ fn put_row(buffer: &mut BytesMut, row: &LedgerRow<'_>) {
 }
 
 /// Puts a value with its length before it.
-pub(super) fn put_field(buffer: &mut BytesMut, bytes: &[u8]) {
+pub(super) fn put_field(buffer: &mut Vec<u8>, bytes: &[u8]) {
     buffer.put_i32(bytes.len() as i32);
     buffer.put_slice(bytes);
 }
 
-fn put_text(buffer: &mut BytesMut, text: &str) {
+fn put_text(buffer: &mut Vec<u8>, text: &str) {
     put_field(buffer, text.as_bytes());
 }
 
-fn put_optional(buffer: &mut BytesMut, text: Option<&str>) {
+fn put_optional(buffer: &mut Vec<u8>, text: Option<&str>) {
     match text {
         Some(text) => put_text(buffer, text),
         None => buffer.put_i32(-1),
@@ -204,7 +203,7 @@ fn put_optional(buffer: &mut BytesMut, text: Option<&str>) {
 
 /// Puts a `numeric`: groups of four decimal digits, the first weighing 10000^weight.
 #[expect(clippy::indexing_slicing, reason = "the groups are a fixed number, and first to last are among them")]
-fn put_numeric(buffer: &mut BytesMut, amount: Amount) {
+fn put_numeric(buffer: &mut Vec<u8>, amount: Amount) {
     const ONE: u128 = 10_u128.pow(SCALE);
     const FRACTION_GROUPS: usize = SCALE as usize / 4;
     let units = amount.units().unsigned_abs();
@@ -244,7 +243,7 @@ mod tests {
     use super::*;
 
     fn numeric(text: &str) -> Vec<i16> {
-        let mut buffer = BytesMut::new();
+        let mut buffer = Vec::new();
         put_numeric(&mut buffer, text.parse().unwrap());
         assert_eq!(i32::from_be_bytes(buffer[..4].try_into().unwrap()) as usize, buffer.len() - 4);
         buffer[4..].chunks_exact(2).map(|pair| i16::from_be_bytes(pair.try_into().unwrap())).collect()

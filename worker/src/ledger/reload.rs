@@ -10,7 +10,7 @@ mod parts;
 mod whole_row;
 mod writes;
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes};
 use deadpool_postgres::Transaction;
 use foldhash::fast::RandomState;
 use futures_util::{SinkExt, TryStreamExt, future::try_join};
@@ -53,21 +53,24 @@ pub(super) async fn reload(tx: &Transaction<'_>, load: &Load<'_>, assumptions: A
     let forgotten = async { writes::forget_absent(tx, load).await.map_err(Broken::from) };
     let of_ledger = try_join(forgotten, of_ledger(tx, load, Parts::new(count, hasher))).await;
     let (checked, (of_file, rejected)) = parsed(parsing).await?;
-    let (of_file, ((), of_ledger)) = (of_file.ok_or(Broken::NeedsStaging)?, of_ledger?);
+    let (mut of_file, ((), mut of_ledger)) = (of_file.ok_or(Broken::NeedsStaging)?, of_ledger?);
 
     let written = WrittenColumns::of(&checked.columns, load.mode == Mode::Replace);
     let mut file = CacheRows::begin(load.begin_cache_file());
     let mut totals = Totals::default();
-    for (of_file, of_ledger) in of_file.into_iter().zip(of_ledger.into_iter()) {
-        let held = of_file.rows().ok().and_then(Held::index).ok_or(Broken::NeedsStaging)?;
-        let of_ledger = of_ledger.rows().map_err(|TooMany| Broken::NeedsStaging)?;
-        let comparison = compare(&held, &of_ledger, &written, &mut file).await.ok_or(Broken::NeedsStaging)?;
+    let (mut file_rows, mut ledger_rows) = (Vec::new(), Vec::new());
+    for part in 0..count {
+        let held = of_file.rows(part, file_rows).ok().and_then(Held::index).ok_or(Broken::NeedsStaging)?;
+        ledger_rows = of_ledger.rows(part, ledger_rows).map_err(|TooMany| Broken::NeedsStaging)?;
+        let comparison = compare(&held, &ledger_rows, &written, &mut file).await.ok_or(Broken::NeedsStaging)?;
         failpoint::reach_for("compared", &job.slice);
         if !writes::write(tx, load, &comparison, &written).await.map_err(stopped)? {
             return Err(Broken::NeedsStaging);
         }
         totals.inserted += insert(tx, &comparison, &mut file).await?;
         totals.add(&comparison).ok_or(Broken::NeedsStaging)?;
+        drop(comparison);
+        file_rows = held.into_rows();
     }
     let applied = totals.applied(&checked, load.mode).ok_or(Broken::NeedsStaging)?;
     Ok(Taken { checked, applied, ahead: file.end().await.map(Writing::end), rejected: Some(rejected) })
@@ -136,17 +139,17 @@ async fn insert(tx: &Transaction<'_>, comparison: &Comparison<'_>, file: &mut Ca
     let statement = tx.prepare_cached(&INTO_LEDGER).await.map_err(PostgresError::in_("prepare a copy"))?;
     let sink = tx.copy_in(&statement).await.map_err(PostgresError::in_("begin a copy"))?;
     let mut sink = std::pin::pin!(sink);
-    let mut piece = BytesMut::from(SIGNATURE);
+    let mut piece = SIGNATURE.to_vec();
     for row in rows {
         put_row(&mut piece, row);
         file.add(row);
         if piece.len() >= PIECE {
-            sink.send(piece.split().freeze()).await.map_err(PostgresError::in_("copy rows"))?;
+            sink.send(taken(&mut piece)).await.map_err(PostgresError::in_("copy rows"))?;
             file.hand_on().await;
         }
     }
     piece.put_i16(-1);
-    sink.send(piece.freeze()).await.map_err(PostgresError::in_("copy rows"))?;
+    sink.send(piece.into()).await.map_err(PostgresError::in_("copy rows"))?;
     sink.finish().await.map_err(PostgresError::in_("copy rows"))
 }
 
@@ -190,12 +193,12 @@ impl Totals {
 /// Rows on their way into a cache file that is written ahead, if one is.
 struct CacheRows {
     file: Option<Writing>,
-    piece: BytesMut,
+    piece: Vec<u8>,
 }
 
 impl CacheRows {
     fn begin(file: Option<Writing>) -> Self {
-        Self { file, piece: BytesMut::from(SIGNATURE) }
+        Self { file, piece: SIGNATURE.to_vec() }
     }
 
     fn add(&mut self, row: &[u8]) {
@@ -205,7 +208,7 @@ impl CacheRows {
     }
 
     /// Begins a row, whose cells are to be put there.
-    fn next_row(&mut self) -> &mut BytesMut {
+    fn next_row(&mut self) -> &mut Vec<u8> {
         self.piece.put_i16(COPIED as i16);
         &mut self.piece
     }
@@ -218,7 +221,7 @@ impl CacheRows {
     }
 
     async fn send(&mut self) {
-        let piece = self.piece.split().freeze();
+        let piece = taken(&mut self.piece);
         if let Some(file) = &mut self.file {
             file.add(piece).await;
         }
@@ -231,7 +234,13 @@ impl CacheRows {
     }
 }
 
-fn put_row(piece: &mut BytesMut, row: &[u8]) {
+/// Takes what a piece holds, of which another begins.
+fn taken(piece: &mut Vec<u8>) -> Bytes {
+    let next = Vec::with_capacity(piece.len());
+    std::mem::replace(piece, next).into()
+}
+
+fn put_row(piece: &mut Vec<u8>, row: &[u8]) {
     piece.put_i16(COPIED as i16);
     piece.put_slice(row);
 }

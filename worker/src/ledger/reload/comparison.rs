@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 use shared::{
     amount::Amount,
     file::columns::{COPIED, copied_columns},
@@ -128,7 +128,7 @@ impl<'a> Comparison<'a> {
     }
 
     /// Puts the cells of the ledger's row that was found changed last, as they are from now on.
-    pub(super) fn put_changed(&self, ledger: &WholeRow<'_>, cells: &mut BytesMut) {
+    pub(super) fn put_changed(&self, ledger: &WholeRow<'_>, cells: &mut Vec<u8>) {
         let Some(changed) = self.changed.last() else { return };
         let Some(file) = self.held.row(changed.row) else { return };
         for column in 0..COPIED {

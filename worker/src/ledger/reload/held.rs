@@ -37,6 +37,11 @@ impl Held {
         Some(held)
     }
 
+    /// The memory that the rows took.
+    pub(super) fn into_rows(self) -> Vec<u8> {
+        self.rows
+    }
+
     /// How many rows there are.
     pub(super) fn len(&self) -> usize {
         self.starts.len()

@@ -3,10 +3,9 @@
 
 use std::{
     hash::BuildHasher,
-    io::{self, Read, Seek, Write},
+    io::{Read, Seek, SeekFrom, Write},
 };
 
-use bytes::BytesMut;
 use foldhash::fast::RandomState;
 use shared::{
     file::trial_balance::{LedgerRow, RowSink},
@@ -20,25 +19,32 @@ use super::whole_row::WholeRow;
 use crate::ledger::copy_in::{Rejected, RowEncoder};
 
 /// Bytes of a file that make a part, and the most parts that there are.
-const PART: u64 = 3 << 20;
-const MOST_PARTS: u64 = 128;
-/// Bytes of all parts together that are held in memory, and of one that are gathered before they are written.
+const PART: u64 = 1 << 20;
+const MOST_PARTS: u64 = 512;
+/// Bytes of all parts together that are held in memory before a temporary file takes them.
 const HELD: usize = 4 << 20;
-const GATHERED: usize = 32 << 10;
+/// Bytes of all parts together that are gathered before they are written, and of one.
+const GATHERED: usize = 4 << 20;
+const MOST_GATHERED: usize = 32 << 10;
 /// Bytes of one part that are too many to be held.
 const TOO_MANY: usize = 24 << 20;
 /// The number of cells stands before a row's cells in two bytes.
 const WIDTH: usize = 2;
 
-/// Rows that are divided by their key.
+/// Rows that are divided by their key. One temporary file takes them all, however many parts there are.
 pub(super) struct Parts {
     hasher: RandomState,
     parts: Vec<Part>,
+    gathers: usize,
+    spool: SpooledTempFile,
+    written: u64,
 }
 
 /// The rows of one part, each one's cells behind those of the one before.
-pub(super) struct Part {
-    spool: SpooledTempFile,
+#[derive(Default)]
+struct Part {
+    /// Where its pieces begin in the spool, and how long each is.
+    pieces: Vec<(u64, usize)>,
     gathered: Vec<u8>,
     bytes: usize,
 }
@@ -55,8 +61,9 @@ pub(super) fn count(bytes: u64) -> usize {
 impl Parts {
     /// So many parts, without rows. Only what one hasher has divided belongs together.
     pub(super) fn new(count: usize, hasher: RandomState) -> Self {
-        let part = || Part { spool: SpooledTempFile::new(HELD / count), gathered: Vec::new(), bytes: 0 };
-        Self { hasher, parts: (0..count).map(|_| part()).collect() }
+        let parts = (0..count).map(|_| Part::default()).collect();
+        let gathers = (GATHERED / count).min(MOST_GATHERED);
+        Self { hasher, parts, gathers, spool: SpooledTempFile::new(HELD), written: 0 }
     }
 
     /// Adds a row.
@@ -66,45 +73,36 @@ impl Parts {
     pub(super) fn add(&mut self, key: &[u8], row: &[u8]) -> Result<(), TooMany> {
         let place = self.hasher.hash_one(key) % self.parts.len() as u64;
         let part = usize::try_from(place).ok().and_then(|place| self.parts.get_mut(place)).ok_or(TooMany)?;
-        part.add(row).map_err(|_| TooMany)?;
+        part.bytes += row.len();
+        part.gathered.extend_from_slice(row);
+        if part.gathered.len() >= self.gathers {
+            self.spool.write_all(&part.gathered).map_err(|_| TooMany)?;
+            part.pieces.push((self.written, part.gathered.len()));
+            self.written += part.gathered.len() as u64;
+            part.gathered.clear();
+        }
         if part.bytes > TOO_MANY { Err(TooMany) } else { Ok(()) }
     }
 
-    /// The parts, in an order that is the same for all that one hasher has divided.
-    pub(super) fn into_iter(self) -> impl Iterator<Item = Part> {
-        self.parts.into_iter()
-    }
-}
-
-impl Part {
-    fn add(&mut self, row: &[u8]) -> io::Result<()> {
-        self.bytes += row.len();
-        self.gathered.extend_from_slice(row);
-        if self.gathered.len() < GATHERED {
-            return Ok(());
+    /// All rows of a part, in memory that those of an earlier one took. Parts have the same numbers in all that one
+    /// hasher has divided.
+    pub(super) fn rows(&mut self, number: usize, mut rows: Vec<u8>) -> Result<Vec<u8>, TooMany> {
+        let part = std::mem::take(self.parts.get_mut(number).ok_or(TooMany)?);
+        rows.clear();
+        rows.reserve_exact(part.bytes);
+        for (start, length) in part.pieces {
+            self.spool.seek(SeekFrom::Start(start)).map_err(|_| TooMany)?;
+            (&mut self.spool).take(length as u64).read_to_end(&mut rows).map_err(|_| TooMany)?;
         }
-        self.spool.write_all(&self.gathered)?;
-        self.gathered.clear();
-        Ok(())
-    }
-
-    /// All of its rows.
-    pub(super) fn rows(mut self) -> Result<Vec<u8>, TooMany> {
-        let mut rows = Vec::with_capacity(self.bytes);
-        let mut read = || {
-            self.spool.rewind()?;
-            self.spool.read_to_end(&mut rows)
-        };
-        read().map_err(|_| TooMany)?;
-        rows.extend_from_slice(&self.gathered);
-        if rows.len() == self.bytes { Ok(rows) } else { Err(TooMany) }
+        rows.extend_from_slice(&part.gathered);
+        if rows.len() == part.bytes { Ok(rows) } else { Err(TooMany) }
     }
 }
 
 /// Takes the rows of a file as they are read.
 pub(super) struct FileRows {
     encoder: RowEncoder,
-    row: BytesMut,
+    row: Vec<u8>,
     /// None once one found no place.
     parts: Option<Parts>,
     rejected: Rejected,
@@ -114,7 +112,7 @@ impl FileRows {
     /// Takes those of a job.
     pub(super) fn new(slice: &Slice, job_id: Uuid, parts: Parts) -> Self {
         let encoder = RowEncoder::new(slice, job_id, true);
-        Self { encoder, row: BytesMut::new(), parts: Some(parts), rejected: Rejected::new(slice, job_id) }
+        Self { encoder, row: Vec::new(), parts: Some(parts), rejected: Rejected::new(slice, job_id) }
     }
 
     /// The rows, if all found their place, and those that were put aside.
@@ -147,7 +145,7 @@ mod tests {
 
     #[test]
     fn rows_of_one_key_come_to_the_same_part_of_both_sides_and_none_is_lost() {
-        for count in [1, 7] {
+        for count in [1, 7, 512] {
             let hasher = RandomState::default();
             let [mut file, mut ledger] = [(); 2].map(|()| Parts::new(count, hasher.clone()));
             for number in 0..40_000_u32 {
@@ -157,13 +155,13 @@ mod tests {
                     ledger.add(&number.to_be_bytes(), &row).unwrap();
                 }
             }
-            let numbers = |part: Part| -> Vec<u32> {
-                let rows = part.rows().unwrap();
+            let numbers = |parts: &mut Parts, number| -> Vec<u32> {
+                let rows = parts.rows(number, vec![1]).unwrap();
                 rows.chunks(16).map(|row| u32::from_be_bytes(*row.first_chunk().unwrap())).collect()
             };
             let mut all = Vec::new();
-            for (file, ledger) in file.into_iter().zip(ledger.into_iter()) {
-                let (file, ledger) = (numbers(file), numbers(ledger));
+            for number in 0..count {
+                let (file, ledger) = (numbers(&mut file, number), numbers(&mut ledger, number));
                 assert!(ledger.iter().all(|number| file.binary_search(number).is_ok()));
                 assert_eq!(file.iter().filter(|number| **number % 3 == 0).count(), ledger.len());
                 all.extend(file);
@@ -171,6 +169,6 @@ mod tests {
             all.sort_unstable();
             assert_eq!(all, (0..40_000).collect::<Vec<_>>());
         }
-        assert_eq!((count(0), count(3 << 20), count(150 << 20), count(1 << 40)), (1, 1, 50, 128));
+        assert_eq!((count(0), count(3 << 20), count(150 << 20), count(1 << 40)), (1, 3, 150, 512));
     }
 }
