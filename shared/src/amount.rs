@@ -13,6 +13,8 @@ pub const INTEGER_DIGITS: u32 = 18;
 const ONE: i128 = 10_i128.pow(SCALE);
 /// The first magnitude that no longer fits.
 const LIMIT: i128 = 10_i128.pow(SCALE + INTEGER_DIGITS);
+/// What a machine word of decimal digits weighs when it is full.
+const FULL_WORD: u64 = 10_u64.pow(18);
 
 /// An exact decimal of at most 18 integer and 16 fractional digits, in units of 10⁻¹⁶.
 ///
@@ -74,7 +76,9 @@ impl Amount {
             [b'+', rest @ ..] => (false, rest),
             rest => (false, rest),
         };
-        let (mut units, mut integer, mut fraction) = (0_i128, 0_u32, 0_u32);
+        // Digits are gathered in machine words, which are much faster than 128 bits.
+        let (mut units, mut word, mut weight) = (0_i128, 0_u64, 1_u64);
+        let (mut integer, mut fraction) = (0_u32, 0_u32);
         let (mut point, mut any) = (false, false);
         for byte in digits {
             match byte {
@@ -82,12 +86,16 @@ impl Amount {
                     any = true;
                     if point {
                         fraction += 1;
-                    } else if units != 0 || *byte != b'0' {
+                    } else if integer > 0 || *byte != b'0' {
                         integer += 1;
                     }
                     // Past the limits the digits are still read, so that the fault named is the right one.
                     if integer <= INTEGER_DIGITS && fraction <= SCALE {
-                        units = units * 10 + i128::from(byte - b'0');
+                        (word, weight) = (word * 10 + u64::from(byte - b'0'), weight * 10);
+                        if weight == FULL_WORD {
+                            units = units * i128::from(weight) + i128::from(word);
+                            (word, weight) = (0, 1);
+                        }
                     }
                 }
                 b'.' if !point => point = true,
@@ -103,7 +111,7 @@ impl Amount {
         if fraction > SCALE {
             return Err(InvalidAmount::TooPrecise);
         }
-        units *= 10_i128.pow(SCALE - fraction);
+        units = (units * i128::from(weight) + i128::from(word)) * 10_i128.pow(SCALE - fraction);
         Ok(Self(if negative { -units } else { units }))
     }
 }

@@ -336,7 +336,10 @@ fn sniff(sample: &[u8], profile: &MappingProfile) -> (u8, usize) {
     };
     let mut best: Option<(usize, u8, usize)> = None;
     for delimiter in candidates {
-        let records = first_records(sample, format(text, delimiter));
+        if best.is_some_and(|(highest, ..)| cannot_beat(highest, sample, delimiter, text)) {
+            continue;
+        }
+        let records = first_records(sample, format(text, delimiter), profile);
         let (score, place) = match text.header {
             HeaderLine::Absent => {
                 let width = records.first().map_or(0, Vec::len);
@@ -365,6 +368,13 @@ fn sniff(sample: &[u8], profile: &MappingProfile) -> (u8, usize) {
     best.map_or((DELIMITERS[0], 0), |(_, delimiter, place)| (delimiter, place))
 }
 
+/// Whether a delimiter stands in the sample too seldom to make more known cells than an earlier one made.
+fn cannot_beat(highest: usize, sample: &[u8], delimiter: u8, text: &TextFormat) -> bool {
+    text.header != HeaderLine::Absent
+        && text.header_contains.is_empty()
+        && memchr::memchr_iter(delimiter, sample).count() < highest
+}
+
 /// How many records stand before the header: none, but that the built-in profile passes over title
 /// lines if a record below them has all required columns.
 fn header_place(profile: &MappingProfile, records: &[Vec<String>]) -> usize {
@@ -373,8 +383,13 @@ fn header_place(profile: &MappingProfile, records: &[Vec<String>]) -> usize {
         HeaderLine::Present | HeaderLine::Assumed if !profile.is_default() => return 0,
         HeaderLine::Present | HeaderLine::Assumed => {}
     }
+    records.iter().position(|cells| is_header(cells)).unwrap_or(0)
+}
+
+/// Whether a record has all required columns of the built-in profile.
+fn is_header(cells: &[String]) -> bool {
     let required = REQUIRED.map(|name| vec![name.to_owned()]);
-    records.iter().position(|cells| holds_all(cells.iter().map(String::as_str), &required)).unwrap_or(0)
+    cells.len() >= required.len() && holds_all(cells.iter().map(String::as_str), &required)
 }
 
 /// How many of the expected names a header has.
@@ -383,8 +398,12 @@ fn known(header: &[String], expected: &[String]) -> usize {
     expected.iter().filter(|name| keys.contains(*name)).count()
 }
 
-/// The first records of a sample whose end may be cut off.
-fn first_records(sample: &[u8], format: RecordFormat) -> Vec<Vec<String>> {
+/// The first records of a sample whose end may be cut off, as far as a header is looked for.
+fn first_records(sample: &[u8], format: RecordFormat, profile: &MappingProfile) -> Vec<Vec<String>> {
+    let text = &profile.text;
+    let stands_first = text.header != HeaderLine::Absent && text.header_contains.is_empty() && !profile.is_default();
+    let searched = if stands_first { text.header_rows.0.into() } else { SEARCHED };
+    let is_titled = profile.is_default() && text.header != HeaderLine::Absent;
     let limits = RecordLimits { bytes: SAMPLE + 1, fields: 1 << 16 };
     let valid = match std::str::from_utf8(sample) {
         Ok(_) => sample,
@@ -392,10 +411,15 @@ fn first_records(sample: &[u8], format: RecordFormat) -> Vec<Vec<String>> {
     };
     let mut records = Records::new(valid, format, limits);
     let mut found = Vec::new();
-    while found.len() < SEARCHED
+    while found.len() < searched
         && let Ok(Some(record)) = records.read_record(false)
     {
-        found.push(record.iter().map(str::to_owned).collect());
+        let cells: Vec<String> = record.iter().map(str::to_owned).collect();
+        let is_header = is_titled && is_header(&cells);
+        found.push(cells);
+        if is_header {
+            break;
+        }
     }
     found
 }
