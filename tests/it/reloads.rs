@@ -1,6 +1,6 @@
 //! Reloads of every kind, held against a model of the rules of the ledger that shares no code with the worker.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
 use serde_json::{Value, json};
 use tests::{random::Random, trial_balance::TrialBalance};
@@ -340,6 +340,19 @@ async fn a_slice_of_several_parts_is_reloaded_as_one_whatever_postgresql_knows_o
         "SELECT count(*) FROM gl_accounts a WHERE NOT EXISTS (SELECT FROM ingestion_runs r WHERE r.job_id = a.job_id)";
     assert_eq!(world.one::<i64>(scattered, &[]).await, 0);
     world.producer(&["verify"]).await.expect(0);
+    // What changed found room beside the old rows, so that the key was left alone. A session says so when it rests.
+    let counted = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'gl_accounts'";
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        let row = world.postgres.query_one(counted, &[]).await.expect("a row");
+        let (updated, beside): (i64, i64) = (row.get(0), row.get(1));
+        if updated >= changed as i64 {
+            assert!(beside * 10 >= updated * 8, "{beside} of {updated} rows");
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "only {updated} of {changed} rows are counted");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 #[tokio::test]
