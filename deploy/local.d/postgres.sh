@@ -67,7 +67,7 @@ postgres_create() {
     (
         cd / && "${AS[@]}" env -i PATH=/usr/bin:/bin LANG=C.UTF-8 "$bin/initdb" -D "$directory/data.new" \
             --username=aura --pwfile="$directory/password" --auth=scram-sha-256 \
-            --encoding=UTF8 --locale=C.UTF-8
+            --encoding=UTF8 --locale=C.UTF-8 --lc-collate=C
     ) >>"$log" 2>&1 || failed postgres "initdb failed."
     cat >>"$directory/data.new/postgresql.conf" <<END
 
