@@ -37,6 +37,8 @@ pub struct Extent {
     pub entities: u64,
     /// Rows of the file that is loaded by other programs, too.
     pub rival_rows: u64,
+    /// Rows of the ledger that a month-end is loaded beside.
+    pub growth_rows: u64,
 }
 
 /// One scenario's services, and what it measures with.
@@ -79,6 +81,19 @@ impl Bench {
     /// The address of the broker.
     pub fn amqp(&self) -> String {
         self.world.amqp().to_string()
+    }
+
+    /// Runs statements in the ledger's database.
+    pub async fn execute(&self, statements: &str) {
+        self.world.execute(statements).await;
+    }
+
+    /// One value of the ledger's database.
+    pub async fn one<T>(&self, query: &str) -> T
+    where
+        T: for<'a> tokio_postgres::types::FromSql<'a>,
+    {
+        self.world.one(query, &[]).await
     }
 
     /// Waits until everything that was committed has reached MongoDB and the cache.

@@ -1,6 +1,7 @@
 //! What is measured: one scenario for each kind of work.
 
 mod duplicates;
+mod growth;
 mod large;
 mod latency;
 mod month_end;
@@ -35,7 +36,7 @@ impl Scenario {
 }
 
 /// All of them, in the order in which they are measured.
-pub const SCENARIOS: [Scenario; 9] = [
+pub const SCENARIOS: [Scenario; 10] = [
     Scenario {
         name: "small",
         about: "501 and 2,736 rows, publish to receipt, first load and reload",
@@ -77,6 +78,12 @@ pub const SCENARIOS: [Scenario; 9] = [
         about: "1, 2, 4 and 8 workers with files of 1, 100 and 2,736 rows",
         is_usual: false,
         run: |extent| Box::pin(scale::run(extent)),
+    },
+    Scenario {
+        name: "growth",
+        about: "a month-end into an empty ledger, and into one of years",
+        is_usual: false,
+        run: |extent| Box::pin(growth::run(extent)),
     },
     Scenario {
         name: "stages",

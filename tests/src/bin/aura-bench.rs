@@ -44,6 +44,9 @@ struct Arguments {
     /// Rows of the file that other programs load, too.
     #[arg(long, default_value_t = 100_000)]
     rival_rows: u64,
+    /// Rows of the ledger that a month-end is loaded beside.
+    #[arg(long, default_value_t = 33_000_000)]
+    growth_rows: u64,
 }
 
 #[tokio::main]
@@ -59,8 +62,18 @@ async fn main() -> ExitCode {
 
 /// Measures, and writes what was asked for; or says what is wrong with the arguments.
 async fn run(arguments: Arguments) -> Result<(), String> {
-    let Arguments { scenarios, out, picture: drawn, before, rows, times, large_times, entities, rival_rows } =
-        arguments;
+    let Arguments {
+        scenarios,
+        out,
+        picture: drawn,
+        before,
+        rows,
+        times,
+        large_times,
+        entities,
+        rival_rows,
+        growth_rows,
+    } = arguments;
     let unknown: Vec<&String> =
         scenarios.iter().filter(|name| SCENARIOS.iter().all(|known| known.name != name.as_str())).collect();
     if !unknown.is_empty() {
@@ -69,7 +82,7 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     }
     // It may be the same file as --out.
     let before = before.map(|path| read(&path)).transpose()?;
-    let extent = Extent { rows, times, large_times, entities, rival_rows };
+    let extent = Extent { rows, times, large_times, entities, rival_rows, growth_rows };
     let is_chosen = |scenario: &&Scenario| {
         if scenarios.is_empty() { scenario.is_usual } else { scenarios.iter().any(|name| name == scenario.name) }
     };
@@ -91,7 +104,7 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     }
     let whole = json!({
         "busy_before": busy, "rows": rows, "times": times, "large_times": large_times, "entities": entities,
-        "rival_rows": rival_rows, "figures": all,
+        "rival_rows": rival_rows, "growth_rows": growth_rows, "figures": all,
     });
     if let Some(out) = out {
         write(&out, &format!("{whole:#}\n"))?;

@@ -10,7 +10,7 @@ use crate::bench::{
 
 /// Rows of each entity, and workers.
 pub(super) const ROWS: u64 = 2_736;
-const WORKERS: usize = 2;
+pub(super) const WORKERS: usize = 2;
 /// How often it is measured.
 const TIMES: u64 = 3;
 
