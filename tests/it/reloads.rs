@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
 use serde_json::{Value, json};
-use tests::{random::Random, trial_balance::TrialBalance};
+use tests::{random::Random, trial_balance::TrialBalance, worker::Worker};
 
 use crate::world::{World, job, with};
 
@@ -51,10 +51,7 @@ struct Ledger {
 #[tokio::test]
 async fn whatever_a_reload_changes_the_ledger_its_changes_and_its_cache_are_as_the_rules_say() {
     let world = World::new().await;
-    let sources = world.path().join("sources");
-    std::fs::create_dir_all(&sources).expect("a value");
-    std::fs::write(sources.join("adding.toml"), ADDING).expect("a value");
-    let _worker = world.worker(&[("AURA_SOURCES_DIR", sources.to_str().expect("a value"))]).await;
+    let _worker = worker(&world).await;
     for seed in 0..6 {
         let entity = format!("E{seed}");
         // Two in three are compared row by row, the others go through the staging table.
@@ -62,6 +59,35 @@ async fn whatever_a_reload_changes_the_ledger_its_changes_and_its_cache_are_as_t
         loads(&world, &entity, source, seed).await;
     }
     world.producer(&["verify"]).await.expect(0);
+}
+
+#[tokio::test]
+async fn a_ledger_whose_database_does_not_order_by_bytes_is_the_same() {
+    let world = World::in_another_order().await;
+    assert!(world.one::<bool>("SELECT 'a' < 'B' AND 'é' < 'f' AND 'A_1' < 'A-1'", &[]).await);
+    let _worker = worker(&world).await;
+    for (entity, source, seed) in [("A_1", "default", 6), ("A-1", "adding", 7), ("A1", "default", 8)] {
+        loads(&world, entity, source, seed).await;
+    }
+    let rows = "account_code,balance\nb,1\nB,2\na-1,3\nA1,4\né,5\n_,6\n";
+    let header = "entity,period,account_name,bs_pl,status,";
+    let text: String = std::iter::once(format!("{header}account_code,balance\n"))
+        .chain(rows.lines().skip(1).map(|row| format!("D,2022-06,n,BS,s,{row}\n")))
+        .collect();
+    for (round, text) in [text.clone(), text.replace(",3\n", ",7\n")].into_iter().enumerate() {
+        let file = world.write(&format!("D-{round}.csv"), text);
+        world.ends("success", job(&file, "D", PERIOD)).await;
+    }
+    assert_eq!(world.slice("D", PERIOD).await, (6, "25".to_owned()));
+    world.producer(&["verify"]).await.expect(0);
+}
+
+/// A worker that knows both sources.
+async fn worker(world: &World) -> Worker {
+    let sources = world.path().join("sources");
+    std::fs::create_dir_all(&sources).expect("a value");
+    std::fs::write(sources.join("adding.toml"), ADDING).expect("a value");
+    world.worker(&[("AURA_SOURCES_DIR", sources.to_str().expect("a value"))]).await
 }
 
 async fn loads(world: &World, entity: &str, source: &str, seed: u64) {

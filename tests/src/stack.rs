@@ -48,14 +48,14 @@ pub async fn session(url: &Url) -> Answer<Client> {
 }
 
 impl Stack {
-    /// Makes a database.
+    /// Makes a database, with further options of `CREATE DATABASE`.
     ///
     /// # Errors
     /// If PostgreSQL does not do it.
-    pub async fn create_database(&self, name: &str) -> Answer<()> {
+    pub async fn create_database(&self, name: &str, options: &str) -> Answer<()> {
         let create = async {
             let admin = session(&self.postgres).await?;
-            Ok(admin.batch_execute(&format!("CREATE DATABASE {name}")).await?)
+            Ok(admin.batch_execute(&format!("CREATE DATABASE {name} {options}")).await?)
         };
         self.in_time(create).await
     }

@@ -69,12 +69,12 @@ struct Ground {
 }
 
 impl Ground {
-    /// New databases, a new virtual host, and folders, of which some are input roots.
-    async fn new(stack: &Stack, prefix: &str, roots: &[&str]) -> Self {
+    /// New databases, PostgreSQL's with options, a new virtual host, and folders, of which some are input roots.
+    async fn new(stack: &Stack, prefix: &str, roots: &[&str], options: &str) -> Self {
         // The process number tells a later run whether the world's owner still lives.
         let random = Uuid::new_v4().simple().to_string();
         let name = format!("{prefix}{}_{}", std::process::id(), &random[..8]);
-        answered(stack.create_database(&name).await);
+        answered(stack.create_database(&name, options).await);
         // The management may come up a moment after the broker.
         until("a virtual host is made", SOON, async || stack.create_virtual_host(&name).await.ok()).await;
         let mongo = answered(stack.mongo_database(&name).await);

@@ -54,7 +54,7 @@ impl World<Shaken> {
     /// # Panics
     /// If the services do not let it be made.
     pub async fn new(services: &Services) -> Self {
-        let ground = Ground::new(&services.stack, "aura_f_", &["in", "other"]).await;
+        let ground = Ground::new(&services.stack, "aura_f_", &["in", "other"], "").await;
         let client = Client::connect(ground.amqp().as_str()).await;
         let shaken = Shaken { services: services.clone(), client, book: Book::default() };
         let world = ground.with(shaken, Rest::MayStay);

@@ -29,8 +29,17 @@ pub struct Steady {
 impl World<Steady> {
     /// A new world, in which nothing runs yet.
     pub async fn new() -> Self {
+        Self::of_database("").await
+    }
+
+    /// A new world whose database does not order texts by their bytes.
+    pub async fn in_another_order() -> Self {
+        Self::of_database("TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'").await
+    }
+
+    async fn of_database(options: &str) -> Self {
         sweep(PREFIX).await;
-        let ground = Ground::new(stack(), PREFIX, &["in"]).await;
+        let ground = Ground::new(stack(), PREFIX, &["in"], options).await;
         let postgres = answered(session(&ground.postgres()).await);
         let broker = Broker::connect(ground.amqp().as_str()).await;
         ground.with(Steady { postgres, broker }, Rest::Goes)
