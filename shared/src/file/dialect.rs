@@ -402,8 +402,8 @@ fn known(header: &[String], expected: &[String]) -> usize {
 fn first_records(sample: &[u8], format: RecordFormat, profile: &MappingProfile) -> Vec<Vec<String>> {
     let text = &profile.text;
     let stands_first = text.header != HeaderLine::Absent && text.header_contains.is_empty() && !profile.is_default();
-    let searched = if stands_first { text.header_rows.0.into() } else { SEARCHED };
-    let is_titled = profile.is_default() && text.header != HeaderLine::Absent;
+    let mut searched = if stands_first { text.header_rows.0.into() } else { SEARCHED };
+    let is_titled = profile.is_default() && text.header != HeaderLine::Absent && text.header_contains.is_empty();
     let limits = RecordLimits { bytes: SAMPLE + 1, fields: 1 << 16 };
     let valid = match std::str::from_utf8(sample) {
         Ok(_) => sample,
@@ -415,11 +415,44 @@ fn first_records(sample: &[u8], format: RecordFormat, profile: &MappingProfile) 
         && let Ok(Some(record)) = records.read_record(false)
     {
         let cells: Vec<String> = record.iter().map(str::to_owned).collect();
-        let is_header = is_titled && is_header(&cells);
-        found.push(cells);
-        if is_header {
-            break;
+        if is_titled && searched == SEARCHED && is_header(&cells) {
+            searched = found.len() + usize::from(text.header_rows.0);
         }
+        found.push(cells);
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sniffed(profile: &str, text: &str) -> (u8, usize) {
+        let name = if profile.is_empty() { "default" } else { "erp" };
+        sniff(text.as_bytes(), &MappingProfile::parse(name.parse().unwrap(), profile).unwrap())
+    }
+
+    #[test]
+    fn the_delimiter_and_the_header_are_found_behind_what_looks_like_others() {
+        let columns = ["entity", "period", "account_code", "account_name", "balance", "bs_pl", "status"];
+        for (delimiter, other) in [(",", ";"), (";", ","), ("\t", ","), ("|", ";")] {
+            let header = columns.join(delimiter);
+            let byte = delimiter.as_bytes()[0];
+            // Another delimiter stands in titles and rows as often as this one in the header, and more.
+            let many = other.repeat(9);
+            assert_eq!(sniffed("", &format!("{header}\nA{many}\n")), (byte, 0));
+            assert_eq!(sniffed("", &format!("Trial{many}balance\n{many}\n{header}\nA{many}\n")), (byte, 2));
+        }
+        let two = "header_rows = 2\n[columns]\naccount_code = \"Konto\"\nbalance = \"Saldo EUR\"\n";
+        assert_eq!(sniffed(&format!("[text]\n{two}"), "x,Saldo;Konto\n,,,EUR;\n1,5;10\n").0, b';');
+    }
+
+    #[test]
+    fn what_a_header_contains_is_looked_for_behind_one_that_the_built_in_profile_would_take() {
+        let text =
+            "account_code;account_name;balance;entity;period;bs_pl;status\nKonto;Text;Saldo;Ges;Per;Posten;Status\n";
+        let profile =
+            MappingProfile::parse("default".parse().unwrap(), "[text]\nheader_contains = [\"Posten\"]\n").unwrap();
+        assert_eq!(sniff(text.as_bytes(), &profile).0, b';');
+    }
 }
