@@ -248,6 +248,16 @@ mod tests {
         }
 
         #[test]
+        fn every_digit_counts_wherever_it_stands(
+            is_negative: bool, zeros in "0{0,40}", integer in "[0-9]{1,18}", fraction in "[0-9]{0,16}",
+        ) {
+            let sign = if is_negative { "-" } else { "" };
+            let units: i128 = format!("{sign}{integer}{fraction:0<16}").parse().unwrap();
+            let amount: Amount = format!("{sign}{zeros}{integer}.{fraction}").parse().unwrap();
+            prop_assert_eq!(amount.units(), units);
+        }
+
+        #[test]
         fn parsing_never_panics_and_never_invents(text in "[-+.0-9eE, ]{0,60}") {
             if let Ok(amount) = text.parse::<Amount>() {
                 prop_assert_eq!(amount.to_string().parse::<Amount>().unwrap(), amount);

@@ -226,6 +226,23 @@ mod tests {
         assert_eq!(stats([]), BalanceStats::default());
     }
 
+    #[test]
+    fn the_middle_of_a_dense_heap_far_from_others_takes_several_passes() {
+        // Of two in the middle, and of one: with one far away, the first passes tell nothing of the heap apart.
+        for number in [HELD as i128 * 3, HELD as i128 * 3 + 1] {
+            let mut balances = Balances::default();
+            balances.add(Amount::from_units(10_i128.pow(33)).unwrap()).unwrap();
+            // In no order: 7919 shares no factor with the number.
+            for place in 0..number {
+                balances.add(Amount::from_units(place * 7919 % number * 3 + 5).unwrap()).unwrap();
+            }
+            let at = |place: i128| place * 3 + 5;
+            let (low, high) = (at(number / 2), at((number + 1) / 2));
+            let median = balances.stats().unwrap().median.unwrap();
+            assert_eq!(median, decimal_text((low + high) * 5, SCALE + 1), "{number}");
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(20))]
         #[test]

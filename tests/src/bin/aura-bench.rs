@@ -45,7 +45,7 @@ struct Arguments {
     #[arg(long, default_value_t = 100_000)]
     rival_rows: u64,
     /// Rows of the ledger that a month-end is loaded beside.
-    #[arg(long, default_value_t = 33_000_000)]
+    #[arg(long, default_value_t = 33_000_000, value_parser = clap::value_parser!(u64).range(100_000..))]
     growth_rows: u64,
 }
 

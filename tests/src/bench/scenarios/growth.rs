@@ -12,7 +12,7 @@ use crate::bench::{
 
 /// Fills a ledger as years of closings leave it.
 const FILL: &str = include_str!("../../../it/plans/fill.sql");
-/// What the workers would begin with: nothing is on its way.
+/// What the workers would begin with goes: nothing is on its way to MongoDB or into the cache.
 const SETTLE: &str = "DELETE FROM audit_outbox; DELETE FROM metadata_outbox; DELETE FROM cache_tasks";
 /// Rows of the ledger for each run, and for each change that is kept.
 const ROWS_PER_RUN: u64 = 33;

@@ -1,5 +1,5 @@
 //! Rows divided by their key, so that each part can be held: those of the file and those of the ledger the same way.
-//! Few rows are one part, in memory; many lie in temporary files until their part is compared.
+//! Few rows are one part, in memory; many lie in a temporary file until their part is compared.
 
 use std::{
     hash::BuildHasher,
@@ -80,6 +80,8 @@ impl Parts {
             part.pieces.push((self.written, part.gathered.len()));
             self.written += part.gathered.len() as u64;
             part.gathered.clear();
+            // The memory of a long row is given back.
+            part.gathered.shrink_to(self.gathers * 2);
         }
         if part.bytes > TOO_MANY { Err(TooMany) } else { Ok(()) }
     }
@@ -143,13 +145,16 @@ impl RowSink for FileRows {
 mod tests {
     use super::*;
 
+    /// Bytes of a row, so that all are more than is held.
+    const ROW: usize = 512;
+
     #[test]
     fn rows_of_one_key_come_to_the_same_part_of_both_sides_and_none_is_lost() {
         for count in [1, 7, 512] {
             let hasher = RandomState::default();
             let [mut file, mut ledger] = [(); 2].map(|()| Parts::new(count, hasher.clone()));
             for number in 0..40_000_u32 {
-                let row = [number.to_be_bytes(); 4].concat();
+                let row = [number.to_be_bytes(); ROW / 4].concat();
                 file.add(&number.to_be_bytes(), &row).unwrap();
                 if number % 3 == 0 {
                     ledger.add(&number.to_be_bytes(), &row).unwrap();
@@ -157,7 +162,7 @@ mod tests {
             }
             let numbers = |parts: &mut Parts, number| -> Vec<u32> {
                 let rows = parts.rows(number, vec![1]).unwrap();
-                rows.chunks(16).map(|row| u32::from_be_bytes(*row.first_chunk().unwrap())).collect()
+                rows.chunks(ROW).map(|row| u32::from_be_bytes(*row.first_chunk().unwrap())).collect()
             };
             let mut all = Vec::new();
             for number in 0..count {
