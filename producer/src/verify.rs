@@ -73,7 +73,9 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
     let stores = Stores::open(settings).await?;
     let scope = Scope { entity: args.entity, period: args.period };
-    let report = verify(&stores, &scope, args.repair).await.map_err(|error| error.at(settings))?;
+    let report = verify(&stores, &scope, args.repair).await;
+    stores.mongo.close().await;
+    let report = report.map_err(|error| error.at(settings))?;
     if let CacheStore::Folder(folder) = &stores.cache
         && !folder.exists()
         && report.checked.rows > 0

@@ -89,7 +89,10 @@ impl<'a> Stores<'a> {
         let pool = pool(&settings.postgres_url, "aura-producer", options).map_err(CommandError::postgres(settings))?;
         shared::stores::postgres::check_schema(&pool).await.map_err(CommandError::postgres(settings))?;
         let mongo = Mongo::open(&settings.mongodb_url, "aura-producer").await.map_err(CommandError::mongo(settings))?;
-        mongo.ping().await.map_err(CommandError::mongo(settings))?;
+        if let Err(error) = mongo.ping().await {
+            mongo.close().await;
+            return Err(CommandError::mongo(settings)(error));
+        }
         Ok(Self { settings, pool, mongo, cache })
     }
 }

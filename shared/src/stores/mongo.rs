@@ -108,6 +108,18 @@ impl Mongo {
         })
     }
 
+    /// Ends the client. One that is only dropped asks the server in the background to end its sessions, and where the
+    /// program ends meanwhile, that call panics in the driver (3.9.1).
+    pub async fn close(&self) {
+        let client = self.database.client().clone();
+        let end = async move {
+            client.shutdown().immediate(true).await;
+            Ok(())
+        };
+        // Sessions end by themselves, too.
+        let _ = within("end the sessions", end).await;
+    }
+
     /// Makes sure that the server answers.
     ///
     /// # Errors
