@@ -49,6 +49,8 @@ const GAUGE_PAUSE: Duration = Duration::from_secs(2);
 const COUNTED: i64 = 10_000;
 /// How long the last round may take.
 const LAST_ROUND: Duration = Duration::from_secs(5);
+/// How long MongoDB may take to end the sessions after it.
+const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// Drives the sinks of one process.
 pub(crate) struct Relay {
@@ -102,6 +104,9 @@ impl Relay {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the relay leaves events to the next one");
             }
             Err(_) => tracing::warn!("the relay leaves events to the next one, since its time is up"),
+        }
+        if timeout(LAST_CALL, self.resources.mongo.close()).await.is_err() {
+            tracing::debug!("MongoDB did not end its sessions in time");
         }
     }
 

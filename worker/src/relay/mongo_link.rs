@@ -65,6 +65,13 @@ impl MongoLink {
         Ok(mongo)
     }
 
+    /// Ends the client, if one was opened.
+    pub(super) async fn close(&self) {
+        if let Some(mongo) = self.known.lock().await.mongo.take() {
+            mongo.close().await;
+        }
+    }
+
     /// Notes what a step of a delivery to MongoDB says about it.
     pub(super) async fn note(&self, step: Result<Progress, SinkError>) -> Result<Progress, SinkError> {
         match &step {
