@@ -1,52 +1,23 @@
 //! Reloads of every kind, held against a model of the rules of the ledger that shares no code with the worker.
 
-use std::{collections::BTreeMap, fmt::Write, time::Duration};
+mod model;
+
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tests::{random::Random, trial_balance::TrialBalance, worker::Worker};
 
-use crate::world::{World, job, with};
+use crate::{
+    wait::{SOON, until},
+    world::{World, job, with},
+};
+use model::{Key, Ledger, Row, decimal, file};
 
 /// Files that each slice is loaded from, one after the other.
 const ROUNDS: usize = 14;
 const PERIOD: &str = "2022-06";
 /// A profile under which rows go through the staging table, and the same one's rows otherwise.
 const ADDING: &str = "repeated_keys = \"sum\"\n";
-
-type Key = (String, String);
-type Texts = BTreeMap<String, String>;
-
-/// A row as the ledger is to have it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Row {
-    /// What the ERP owns: name, class, status, department; the last may lack.
-    texts: [Option<String>; 4],
-    /// The balance, and the debits of the period, in hundredths.
-    amounts: [Option<i64>; 2],
-    criticality: String,
-    extra: Option<Texts>,
-    job: usize,
-    line: i64,
-}
-
-/// Which columns a file has beside the required ones.
-#[derive(Debug, Clone, Copy)]
-struct Shape {
-    company: bool,
-    department: bool,
-    debit: bool,
-    criticality: bool,
-    extra: [bool; 2],
-}
-
-#[derive(Debug, Default)]
-struct Ledger {
-    rows: BTreeMap<Key, Row>,
-    /// Accounts that the newest file lacked.
-    absent: Vec<Key>,
-    /// Job, key, old and new balance, kind.
-    changes: Vec<(usize, Key, i64, Option<i64>, &'static str)>,
-}
 
 #[tokio::test]
 async fn whatever_a_reload_changes_the_ledger_its_changes_and_its_cache_are_as_the_rules_say() {
@@ -124,151 +95,6 @@ async fn loads(world: &World, entity: &str, source: &str, seed: u64) {
     }
 }
 
-impl Ledger {
-    /// Loads a file's rows as the rules say: inserted, updated, unchanged, deleted, absent.
-    fn load(&mut self, file: &BTreeMap<Key, Row>, shape: Shape, replaces: bool, job: usize) -> [u64; 5] {
-        let [mut inserted, mut updated, mut unchanged] = [0; 3];
-        let mut of_job = Vec::new();
-        for (key, given) in file {
-            let Some(before) = self.rows.get(key) else {
-                self.rows.insert(key.clone(), given.clone());
-                inserted += 1;
-                continue;
-            };
-            let mut after = before.clone();
-            after.texts[..3].clone_from_slice(&given.texts[..3]);
-            after.amounts[0] = given.amounts[0];
-            if shape.department || replaces {
-                after.texts[3].clone_from(&given.texts[3]);
-            }
-            if shape.debit || replaces {
-                after.amounts[1] = given.amounts[1];
-            }
-            match &given.extra {
-                extra if replaces => after.extra.clone_from(extra),
-                Some(extra) => after.extra.get_or_insert_default().extend(extra.clone()),
-                None => {}
-            }
-            if after == *before {
-                unchanged += 1;
-                continue;
-            }
-            updated += 1;
-            let (old, new) = (before.amounts[0].expect("a value"), after.amounts[0].expect("a value"));
-            if old != new || before.texts[..3] != after.texts[..3] {
-                of_job.push((job, key.clone(), old, Some(new), if old == new { "relabelled" } else { "updated" }));
-            }
-            (after.job, after.line) = (job, given.line);
-            self.rows.insert(key.clone(), after);
-        }
-        let missing: Vec<Key> = self.rows.keys().filter(|key| !file.contains_key(*key)).cloned().collect();
-        let number = missing.len() as u64;
-        self.absent = if replaces { Vec::new() } else { missing.clone() };
-        if replaces {
-            for key in missing {
-                let gone = self.rows.remove(&key).expect("a value");
-                of_job.push((job, key, gone.amounts[0].expect("a value"), None, "deleted"));
-            }
-        }
-        of_job.sort();
-        self.changes.extend(of_job);
-        [inserted, updated, unchanged, if replaces { number } else { 0 }, self.absent.len() as u64]
-    }
-}
-
-/// A file: some of the ledger's rows as they are, some changed, some new; its text, and its rows as new ones.
-fn file(random: &mut Random, entity: &str, ledger: &Ledger, job: usize) -> (String, BTreeMap<Key, Row>, Shape) {
-    let mut one = |share| random.percent(share);
-    let shape = Shape {
-        company: one(50),
-        department: one(50),
-        debit: one(50),
-        criticality: one(50),
-        extra: [one(40), one(30)],
-    };
-    let mut rows = BTreeMap::new();
-    for account in 0..12 {
-        let company = if shape.company { random.one_of(&["10", "20", entity]) } else { entity };
-        let key = (company.to_owned(), format!("{account:03}"));
-        if random.percent(75) {
-            rows.insert(key.clone(), row(random, shape, ledger.rows.get(&key), job));
-        }
-    }
-    if rows.is_empty() {
-        rows.insert((entity.to_owned(), "000".to_owned()), row(random, shape, None, job));
-    }
-    let mut order: Vec<Key> = rows.keys().cloned().collect();
-    random.shuffle(&mut order);
-    let mut text = String::from("entity,period,account_code,account_name,balance,bs_pl,status");
-    let optional = [
-        (shape.company, ",company_code"),
-        (shape.department, ",department"),
-        (shape.debit, ",debit_period"),
-        (shape.criticality, ",criticality"),
-        (shape.extra[0], ",Cost Center"),
-        (shape.extra[1], ",no"),
-    ];
-    optional.iter().filter(|(is_there, _)| *is_there).for_each(|(_, name)| text += name);
-    text += "\n";
-    for (number, key) in order.iter().enumerate() {
-        let row = rows.get_mut(key).expect("a value");
-        row.line = number as i64 + 2;
-        let [name, class, status, department] = row.texts.each_ref().map(|text| text.as_deref().unwrap_or_default());
-        // The same amount may be written in several ways.
-        let zeros = random.one_of(&["", "00"]);
-        let balance = format!("{}{zeros}", with_point(row.amounts[0].expect("a value")));
-        write!(text, "{entity},{PERIOD},{},\"{name}\",{balance},{class},{status}", key.1).expect("a value");
-        let extra = row.extra.clone().unwrap_or_default();
-        let cell = |name: &str| extra.get(name).cloned().unwrap_or_default();
-        let cells = [
-            key.0.clone(),
-            department.to_owned(),
-            row.amounts[1].map(with_point).unwrap_or_default(),
-            row.criticality.clone(),
-            cell("Cost Center"),
-            cell("no"),
-        ];
-        for (cell, _) in cells.iter().zip(optional).filter(|(_, (is_there, _))| *is_there) {
-            write!(text, ",{cell}").expect("a value");
-        }
-        text += "\n";
-    }
-    (text, rows, shape)
-}
-
-/// A row of a file; of what the ledger has, most stays.
-fn row(random: &mut Random, shape: Shape, before: Option<&Row>, job: usize) -> Row {
-    let mut text = |choices: [&str; 3], before: Option<String>, share| match before {
-        Some(before) if !random.percent(share) => before,
-        _ => random.one_of(&choices).to_owned(),
-    };
-    let of = |place: usize| before.and_then(|row| row.texts[place].clone());
-    let texts = [
-        Some(text(["Cash", "Bank, \"Main\"", "Käse"], of(0), 10).replace('"', "'")),
-        Some(text(["BS", "PL", "OT"], of(1), 5)),
-        Some(text(["Assets", "Liabilities", "Income"], of(2), 5)),
-        shape.department.then(|| text(["R2R", "P2P", "O2C"], of(3), 10)),
-    ];
-    let extra =
-        |place: usize, name: &str| before.and_then(|row| row.extra.as_ref()?.get(name).cloned()).filter(|_| place < 2);
-    let names = ["Cost Center", "no"];
-    let extra: Texts = names
-        .iter()
-        .enumerate()
-        .filter(|(place, _)| shape.extra[*place])
-        .map(|(place, name)| ((*name).to_owned(), text(["7", " 08", "x\\y"], extra(place, name), 10)))
-        .collect();
-    let criticality = if shape.criticality { text(["high", "low", "medium"], None, 100) } else { "medium".to_owned() };
-    let mut amount = |before: Option<i64>| match before {
-        Some(before) if !random.percent(20) => before,
-        _ => random.between(0, 2_000_000) as i64 - 1_000_000,
-    };
-    let balance = amount(before.and_then(|row| row.amounts[0]));
-    let debit = shape.debit.then(|| amount(before.and_then(|row| row.amounts[1])));
-    let extra = (shape.extra != [false, false]).then_some(extra);
-    Row { texts, amounts: [Some(balance), debit], criticality, extra, job, line: 0 }
-}
-
 /// What the ledger holds of an entity.
 async fn stored(world: &World, entity: &str, jobs: &[String]) -> BTreeMap<Key, Row> {
     let rows = world
@@ -320,17 +146,6 @@ async fn changes(world: &World, entity: &str, jobs: &[String]) -> Vec<(usize, Ke
     changes
 }
 
-/// Hundredths with two decimals.
-fn with_point(hundredths: i64) -> String {
-    let sign = if hundredths < 0 { "-" } else { "" };
-    format!("{sign}{}.{:02}", hundredths.abs() / 100, hundredths.abs() % 100)
-}
-
-/// The same without zeros at its end.
-fn decimal(hundredths: i64) -> String {
-    with_point(hundredths).trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
 #[tokio::test]
 async fn a_slice_of_several_parts_is_reloaded_as_one_whatever_postgresql_knows_of_it() {
     let (world, _worker) = World::with_worker().await;
@@ -368,17 +183,12 @@ async fn a_slice_of_several_parts_is_reloaded_as_one_whatever_postgresql_knows_o
     world.producer(&["verify"]).await.expect(0);
     // What changed found room beside the old rows, so that the key was left alone. A session says so when it rests.
     let counted = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'gl_accounts'";
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
-    loop {
+    let (updated, beside): (i64, i64) = until("the updates are counted", SOON, async || {
         let row = world.postgres.query_one(counted, &[]).await.expect("a row");
-        let (updated, beside): (i64, i64) = (row.get(0), row.get(1));
-        if updated >= changed as i64 {
-            assert!(beside * 10 >= updated * 8, "{beside} of {updated} rows");
-            return;
-        }
-        assert!(tokio::time::Instant::now() < deadline, "only {updated} of {changed} rows are counted");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+        (row.get::<_, i64>(0) >= changed as i64).then(|| (row.get(0), row.get(1)))
+    })
+    .await;
+    assert!(beside * 10 >= updated * 8, "{beside} of {updated} rows");
 }
 
 #[tokio::test]
