@@ -111,7 +111,7 @@ fn first_records(sample: &[u8], format: RecordFormat, profile: &MappingProfile) 
     found
 }
 
-/// How many columns a record has between the delimiters at its ends, as of [`without_edges`].
+/// How many columns a record has without the blank cells that delimiters at its ends make.
 fn columns_of(cells: &[String], text: &TextFormat) -> usize {
     let mut cells = cells;
     if let ([first, rest @ ..], true) = (cells, text.leading_delimiter && cells.len() > 1)
