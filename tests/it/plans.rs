@@ -14,7 +14,8 @@ use statements::{Statement, statements};
 
 const FILL: &str = include_str!("plans/fill.sql");
 /// Tables that do not grow with the ledger.
-const SMALL: [&str; 3] = ["period_locks", "refinery_schema_history", "schema_support"];
+const SMALL: [&str; 5] =
+    ["dry_run_guard", "dry_run_nothing", "period_locks", "refinery_schema_history", "schema_support"];
 /// Rows that a statement may read unless it is named in [`READS`]: those of a few slices.
 const FEW: i64 = 4_000;
 

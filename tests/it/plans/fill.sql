@@ -91,3 +91,20 @@ FROM generate_series(1, pg_temp.size('events') / 8) AS document, LATERAL (SELECT
 INSERT INTO cache_tasks (entity, period, job_id, recorded_at)
 SELECT pg_temp.entity(slice), pg_temp.period(slice), pg_temp.job(pg_temp.size('runs') - task), now() - interval '1 hour'
 FROM generate_series(1, pg_temp.size('events') / 8) AS task, LATERAL (SELECT task % pg_temp.size('slices') AS slice) AS of;
+
+-- Half of the letters are still there.
+INSERT INTO dead_letters (letter_id, job_id, batch_id, entity, period, source, file, group_id, code, stage, message, attempts,
+    replays, worker, died_at, body_hash, body, properties, headers, state)
+SELECT md5('letter ' || letter)::uuid, pg_temp.job(letter), pg_temp.batch(letter), pg_temp.entity(slice), pg_temp.period(slice),
+       'default', '/in/' || letter || '.csv', 'g' || letter % 50, 'row_invalid', 'map', repeat('m', 100), 1, 0, 'worker',
+       now() - make_interval(secs => letter), repeat('c', 64), '{}', '{}', '{}',
+       CASE WHEN letter % 2 = 0 THEN 'waiting' ELSE 'replayed' END
+FROM generate_series(1, greatest(pg_temp.size('events') / 10, 1)) AS letter,
+LATERAL (SELECT letter % pg_temp.size('slices') AS slice) AS of;
+
+INSERT INTO dead_letter_groups (group_id, code, stage, source, cause)
+SELECT 'g' || cause, 'row_invalid', 'map', 'default', 'cause ' || cause FROM generate_series(0, 2999) AS cause;
+
+INSERT INTO dead_letter_operations (operation_id, act, actor, selected, state, started_at)
+SELECT md5('operation ' || operation)::uuid, 'replay', 'somebody', 'all', 'done', now() - make_interval(hours => operation)
+FROM generate_series(1, 3000) AS operation;

@@ -4,7 +4,7 @@ use refinery::Migration;
 
 /// The oldest schema version that this program works with: it uses nothing that a later migration
 /// brought.
-pub const OLDEST_SCHEMA: i32 = 6;
+pub const OLDEST_SCHEMA: i32 = 8;
 
 pub(super) mod embedded {
     refinery::embed_migrations!("../migrations");
