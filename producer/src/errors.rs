@@ -85,6 +85,9 @@ pub(crate) enum CommandError {
         /// The queue of dead letters.
         queue: String,
     },
+    /// Not all dead letters could be looked at.
+    #[error("{0}")]
+    Unseen(String),
     /// PostgreSQL did not do what it was asked.
     #[error("PostgreSQL at {url}")]
     Postgres {
@@ -157,6 +160,7 @@ impl CommandError {
             Self::Broker { .. }
             | Self::Topology { .. }
             | Self::Held { .. }
+            | Self::Unseen(_)
             | Self::Undelivered(_)
             | Self::Postgres { .. }
             | Self::Unanswered { .. }
@@ -186,6 +190,7 @@ impl CommandError {
             | Self::Broker { .. }
             | Self::Topology { .. }
             | Self::Held { .. }
+            | Self::Unseen(_)
             | Self::Undelivered(_)
             | Self::Postgres { .. }
             | Self::Unanswered { .. }
@@ -226,6 +231,7 @@ impl CommandError {
             | Self::Output(_)
             | Self::Undelivered(_)
             | Self::Unanswered { .. }
+            | Self::Unseen(_)
             | Self::Held { .. } => "",
         }
     }

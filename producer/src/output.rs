@@ -6,9 +6,10 @@ use std::{
 };
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use comfy_table::{ContentArrangement, LineStyle, TableStyle};
+use comfy_table::{ColumnConstraint, ContentArrangement, LineStyle, TableStyle};
 use serde::Serialize;
 use shared::printable;
+pub(crate) use shared::printable::shortened;
 
 use crate::errors::CommandError;
 
@@ -53,6 +54,13 @@ pub(crate) fn table<const N: usize>(header: [&str; N]) -> Table {
 }
 
 impl Table {
+    /// Never breaks the cells of a column into lines: what people copy stays whole.
+    pub(crate) fn keep_whole(&mut self, column: usize) {
+        if let Some(column) = self.0.column_mut(column) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
+
     /// Adds a row below the others.
     pub(crate) fn add_row<const N: usize>(&mut self, cells: [impl AsRef<str>; N]) {
         // Before the widths are measured, and so that no cell looks like further rows.
@@ -95,13 +103,4 @@ pub(crate) fn age(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
 /// `1 job`, `2 jobs`.
 pub(crate) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
-}
-
-/// At most so many characters of a text in one line.
-pub(crate) fn shortened(text: &str, limit: usize) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    match line.char_indices().nth(limit) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
 }

@@ -5,7 +5,7 @@
 
 pub(crate) mod ended;
 
-use std::{ops::ControlFlow, time::Duration};
+use std::{collections::BTreeSet, ops::ControlFlow, time::Duration};
 
 use futures_util::StreamExt;
 use lapin::{
@@ -42,15 +42,17 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// RabbitMQ 4 drops a message after 20 returns unless told otherwise.
 const DELIVERY_LIMIT: i32 = i32::MAX;
+/// Batches whose receipts are asked for one by one; for more, all receipts come.
+const MOST_KEYS: usize = 50;
 /// Longer than anybody waits.
 const YEARS: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// A queue for the receipts of one batch.
+/// A queue for the receipts of some batches.
 pub(crate) struct Inbox {
     url: String,
     queue: String,
     exchange: String,
-    key: String,
+    keys: Vec<String>,
 }
 
 /// Why following receipts ended.
@@ -71,21 +73,27 @@ pub(crate) fn deadline(limit: Duration) -> Instant {
 impl Inbox {
     /// The inbox of a batch.
     pub(crate) fn of_batch(batch: Uuid, settings: &Settings, topology: &Topology) -> Self {
-        Self::new(&batch.to_string(), &batch.to_string(), settings, topology)
+        Self::new(&batch.to_string(), &[batch.to_string()], settings, topology)
     }
 
-    /// The inbox of one job that is tried before others.
-    pub(crate) fn of_canary(job: Uuid, batch: Option<Uuid>, settings: &Settings, topology: &Topology) -> Self {
-        let batch = batch.map_or_else(|| "-".to_owned(), |batch| batch.to_string());
-        Self::new(&format!("canary.{job}"), &batch, settings, topology)
+    /// The inbox of jobs of these batches, for one operation.
+    pub(crate) fn of_batches(
+        operation: Uuid,
+        batches: &BTreeSet<Option<Uuid>>,
+        settings: &Settings,
+        topology: &Topology,
+    ) -> Self {
+        let key = |batch: &Option<Uuid>| batch.map_or_else(|| "-".to_owned(), |batch| batch.to_string());
+        let keys = if batches.len() > MOST_KEYS { vec!["*".to_owned()] } else { batches.iter().map(key).collect() };
+        Self::new(&format!("replay.{operation}"), &keys, settings, topology)
     }
 
-    fn new(name: &str, batch: &str, settings: &Settings, topology: &Topology) -> Self {
+    fn new(name: &str, batches: &[String], settings: &Settings, topology: &Topology) -> Self {
         Self {
             url: settings.amqp_url.expose().to_owned(),
             queue: format!("{}.receipts.{name}.{}", settings.namespace, Uuid::new_v4().simple()),
             exchange: topology.events.clone(),
-            key: format!("job.*.{batch}"),
+            keys: batches.iter().map(|batch| format!("job.*.{batch}")).collect(),
         }
     }
 
@@ -99,9 +107,12 @@ impl Inbox {
         let queue = self.queue.as_str();
         let declare = channel.queue_declare(queue.into(), QueueDeclareOptions::durable(), arguments);
         within(LIMIT, "declare the queue of receipts", declare).await?;
-        let (exchange, key) = (self.exchange.as_str().into(), self.key.as_str().into());
-        let bind = channel.queue_bind(queue.into(), exchange, key, QueueBindOptions::default(), FieldTable::default());
-        within(LIMIT, "bind the queue of receipts", bind).await?;
+        for key in &self.keys {
+            let (exchange, key) = (self.exchange.as_str().into(), key.as_str().into());
+            let options = QueueBindOptions::default();
+            let bind = channel.queue_bind(queue.into(), exchange, key, options, FieldTable::default());
+            within(LIMIT, "bind the queue of receipts", bind).await?;
+        }
         Ok(channel)
     }
 

@@ -4,6 +4,7 @@ mod cache_file;
 mod difference;
 mod finding;
 mod ledger;
+mod letters;
 mod overdue;
 mod part;
 mod repair;
@@ -44,7 +45,8 @@ const ON_THE_WAY_OF_ENTITY: &str = include_str!("verify/on_the_way_of_entity.sql
 ///
 /// Finds audit events that were changed, removed, added or reordered; rows of the ledger, runs and
 /// metadata that were changed behind Aura's back; Parquet files that are missing, stale, wrong or
-/// unreadable; jobs that make no progress. It may run at any time: what is still on its way from PostgreSQL to the other stores
+/// unreadable; jobs that make no progress; dead letters that are in the queue and not written down, or the other way
+/// round (those only without --entity and --period). It may run at any time: what is still on its way from PostgreSQL to the other stores
 /// is not a finding until it has waited for longer than AURA_OUTBOX_WARN_SECONDS. Every finding comes with what to do about it.
 ///
 /// With --repair, what can be derived is put back: a Parquet file and a job's metadata are written
@@ -75,7 +77,16 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<E
     let scope = Scope { entity: args.entity, period: args.period };
     let report = verify(&stores, &scope, args.repair).await;
     stores.mongo.close().await;
-    let report = report.map_err(|error| error.at(settings))?;
+    let mut report = report.map_err(|error| error.at(settings))?;
+    if scope.is_everything() {
+        match letters::check(&stores.pool, settings, args.repair).await {
+            Ok((seen, findings)) => {
+                report.checked.dead_letters = seen;
+                report.findings.extend(findings);
+            }
+            Err(error) => report.unseen = Some(format!("the dead letters were not looked at: {}", error.line())),
+        }
+    }
     if let CacheStore::Folder(folder) = &stores.cache
         && !folder.exists()
         && report.checked.rows > 0
@@ -132,7 +143,7 @@ async fn verify(stores: &Stores<'_>, scope: &Scope, repair: bool) -> Result<Repo
     }
     bar.finish_and_clear();
     all.sort_by(|a, b| (&a.name, a.code).cmp(&(&b.name, b.code)));
-    Ok(Report { checked, findings: all, on_the_way: on_the_way(stores, scope).await? })
+    Ok(Report { checked, findings: all, on_the_way: on_the_way(stores, scope).await?, unseen: None })
 }
 
 async fn on_the_way(stores: &Stores<'_>, scope: &Scope) -> Result<OnTheWay, StoreError> {

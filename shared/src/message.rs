@@ -4,6 +4,7 @@ pub mod envelope;
 pub mod event;
 pub mod failure;
 pub mod job;
+pub mod letter;
 pub mod outgoing;
 pub mod published_by;
 pub mod receipt;

@@ -2,6 +2,7 @@
 
 pub mod audit_chain;
 pub mod cache;
+pub mod dead_letters;
 pub mod lease;
 pub mod locks;
 pub mod mongo;

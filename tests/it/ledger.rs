@@ -51,7 +51,8 @@ async fn replace_makes_the_slice_exactly_the_file_in_one_transaction() {
         world.rows(changes).await,
         json!([
           {"account_code": "10", "old_balance": "1", "new_balance": null, "change": "deleted"},
-          {"account_code": "30", "old_balance": "3", "new_balance": null, "change": "deleted"}
+          {"account_code": "30", "old_balance": "3", "new_balance": null, "change": "deleted"},
+          {"account_code": "40", "old_balance": null, "new_balance": "4", "change": "inserted"}
         ])
     );
 }

@@ -38,6 +38,7 @@ mod leaks;
 mod ledger;
 mod limits;
 mod object_store;
+mod on_call;
 mod orders;
 mod plans;
 mod publish;

@@ -14,13 +14,23 @@ use statements::{Statement, statements};
 
 const FILL: &str = include_str!("plans/fill.sql");
 /// Tables that do not grow with the ledger.
-const SMALL: [&str; 5] =
-    ["dry_run_guard", "dry_run_nothing", "period_locks", "refinery_schema_history", "schema_support"];
+const SMALL: [&str; 6] = [
+    "dead_letter_groups",
+    "dry_run_guard",
+    "dry_run_nothing",
+    "period_locks",
+    "refinery_schema_history",
+    "schema_support",
+];
 /// Rows that a statement may read unless it is named in [`READS`]: those of a few slices.
 const FEW: i64 = 4_000;
 
 /// Statements that read more, and why they may.
-const READS: [(&str, i64, &str); 8] = [
+const READS: [(&str, i64, &str); 12] = [
+    ("producer/src/dead/written/letters.sql", 10_000, "a page of letters"),
+    ("producer/src/verify/letters/open.sql", 10_000, "the letters in the queue"),
+    ("producer/src/dead/written/open.sql", 10_000, "the letters in the queue"),
+    ("producer/src/dead/written/groups.sql", EVERYTHING, "the letters in the queue"),
     ("producer/src/verify/runs.sql", 40_000, "the runs of a slice"),
     ("producer/src/verify/outbox.sql", 40_000, "the events of a chain"),
     ("producer/src/verify/overdue.sql", 40_000, "the events of a chain"),
@@ -32,8 +42,21 @@ const READS: [(&str, i64, &str); 8] = [
 ];
 const EVERYTHING: i64 = i64::MAX;
 
+/// A letter as it is written down.
+const LETTER: &str = r#"'[{"letter_id": "5b1de0e1-3a5b-4c3f-8d0a-0a3f5a5c7f10", "group_id": "g1", "code": "c",
+    "attempts": 1, "replays": 0, "body_hash": "h", "properties": {}, "headers": {}, "bad_rows_total": 0, "copies": 1}]'"#;
+
 /// Values where those of [`value`] would not do: by file, and by the number of the parameter.
-const VALUES: [(&str, usize, &str); 12] = [
+const VALUES: [(&str, usize, &str); 21] = [
+    ("shared/src/stores/dead_letters/groups.sql", 1, r#"'[{"group_id": "g", "code": "c", "text": "t"}]'"#),
+    ("shared/src/stores/dead_letters/record.sql", 1, LETTER),
+    ("shared/src/stores/dead_letters/found.sql", 1, LETTER),
+    ("producer/src/dead/operation/begin.sql", 2, "'replay'"),
+    ("producer/src/dead/operation/end.sql", 2, "'done'"),
+    ("producer/src/dead/operation/want.sql", 2, "'pause'"),
+    ("producer/src/dead/taking/take.sql", 2, "'replaying'"),
+    ("producer/src/dead/taking/settle.sql", 3, "'replayed'"),
+    ("producer/src/dead/written/letters.sql", 11, "1000"),
     ("worker/src/ledger/reload/changes.sql", 15, "ARRAY['updated', 'relabelled', 'deleted']"),
     ("worker/src/relay/audit/waiting.sql", 1, "''"),
     ("worker/src/relay/audit/waiting.sql", 2, "''"),
@@ -211,6 +234,7 @@ fn value(kind: &str, nth: usize) -> &'static str {
         ("bigint[]", _) => "ARRAY[99001, 99002, 99003]",
         ("numeric[]", _) => "ARRAY[1, 2, 3]",
         ("tid[]", _) => "ARRAY['(0,1)', '(0,2)', '(1,1)']::tid[]",
+        ("bytea[]", _) => "ARRAY['\\x00'::bytea]",
         ("jsonb[]", _) => "ARRAY['{}', '{}', '{}']::jsonb[]",
         ("bigint", _) => "500",
         ("integer", _) => "1",

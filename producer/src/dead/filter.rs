@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::{
-    message::failure::ErrorCode,
+    message::{
+        failure::ErrorCode,
+        letter::{Letter, death},
+    },
     slice::{Entity, Period},
 };
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::{death, letter::Letter};
 use crate::errors::CommandError;
 
 /// A letter must pass every filter that is given.
@@ -31,6 +34,12 @@ pub(crate) struct Filter {
     /// An error code, such as row_invalid
     #[arg(long)]
     code: Option<String>,
+    /// A mapping profile
+    #[arg(long)]
+    source: Option<String>,
+    /// A cause, as dead list names it
+    #[arg(long)]
+    group: Option<String>,
     /// Died longer ago than this: 90s, 10m, 2h, 3d, 1h30m
     #[arg(long, value_name = "AGE", value_parser = age)]
     older_than: Option<TimeDelta>,
@@ -42,12 +51,14 @@ pub(crate) struct Filter {
 impl Filter {
     /// Whether nothing is filtered, so that every letter is meant.
     pub(crate) fn is_empty(&self) -> bool {
-        let Self { ids, entity, period, batch, code, older_than, newer_than } = self;
+        let Self { ids, entity, period, batch, code, source, group, older_than, newer_than } = self;
         ids.is_empty()
             && entity.is_none()
             && period.is_none()
             && batch.is_none()
             && code.is_none()
+            && source.is_none()
+            && group.is_none()
             && older_than.is_none()
             && newer_than.is_none()
     }
@@ -88,14 +99,72 @@ impl Filter {
             && is(self.period.as_ref().map(Period::as_str), letter.period.as_ref())
             && self.batch.is_none_or(|batch| letter.batch_id == Some(batch))
             && is(self.code.as_deref(), Some(&letter.code))
+            && is(self.source.as_deref(), letter.source.as_ref())
+            && self.group.as_ref().is_none_or(|group| *group == letter.cause().group_id)
             && self.older_than.is_none_or(|age| died.is_some_and(|at| at < now - age))
             && self.newer_than.is_none_or(|age| died.is_some_and(|at| at > now - age))
+    }
+
+    /// The same for PostgreSQL, where what is not asked for is null.
+    pub(crate) fn parameters(&self, now: DateTime<Utc>) -> Selected {
+        Selected {
+            ids: (!self.ids.is_empty()).then(|| self.ids.clone()),
+            entity: self.entity.as_ref().map(|entity| entity.as_str().to_owned()),
+            period: self.period.as_ref().map(|period| period.as_str().to_owned()),
+            batch: self.batch,
+            code: self.code.clone(),
+            source: self.source.clone(),
+            group: self.group.clone(),
+            before: self.older_than.map(|age| now - age),
+            after: self.newer_than.map(|age| now - age),
+        }
+    }
+
+    /// The same in words, for whoever reads later what was done.
+    pub(crate) fn words(&self) -> String {
+        let mut words: Vec<String> = self.ids.iter().take(10).map(|id| format!("job {id}")).collect();
+        if self.ids.len() > words.len() {
+            words.push(format!("and {} more", self.ids.len() - words.len()));
+        }
+        let named = [
+            ("entity", self.entity.as_ref().map(Entity::to_string)),
+            ("period", self.period.as_ref().map(Period::to_string)),
+            ("batch", self.batch.map(|batch| batch.to_string())),
+            ("code", self.code.clone()),
+            ("source", self.source.clone()),
+            ("group", self.group.clone()),
+            ("older than", self.older_than.map(|age| format!("{} s", age.num_seconds()))),
+            ("newer than", self.newer_than.map(|age| format!("{} s", age.num_seconds()))),
+        ];
+        words.extend(named.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?))));
+        if words.is_empty() { "all".to_owned() } else { words.join(", ") }
     }
 
     /// The identities that were asked for and that no letter has.
     pub(crate) fn missing<'a>(&self, letters: impl Iterator<Item = &'a Letter> + Clone) -> Vec<Uuid> {
         let there = |id: &Uuid| letters.clone().any(|letter| letter.job_id == Some(*id));
         self.ids.iter().filter(|id| !there(id)).copied().collect()
+    }
+}
+
+/// A filter as the parameters `$1` to `$9` of the statements that look at letters.
+pub(crate) struct Selected {
+    ids: Option<Vec<Uuid>>,
+    entity: Option<String>,
+    period: Option<String>,
+    batch: Option<Uuid>,
+    code: Option<String>,
+    source: Option<String>,
+    group: Option<String>,
+    before: Option<DateTime<Utc>>,
+    after: Option<DateTime<Utc>>,
+}
+
+impl Selected {
+    /// The parameters in their order.
+    pub(crate) fn all(&self) -> [&(dyn ToSql + Sync); 9] {
+        let Self { ids, entity, period, batch, code, source, group, before, after } = self;
+        [ids, entity, period, batch, code, source, group, before, after]
     }
 }
 
@@ -129,7 +198,7 @@ pub(crate) fn age(text: &str) -> Result<TimeDelta, String> {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::letter::tests::{letter, now},
+        super::tests::{letter, now},
         *,
     };
 
@@ -153,6 +222,8 @@ mod tests {
             period: "2022-06".parse().ok(),
             batch: Some(Uuid::from_u128(9)),
             code: Some("timeout".to_owned()),
+            source: Some("default".to_owned()),
+            group: Some(letter(1, "ABEX", "timeout", 30, 0).cause().group_id),
             older_than: age("29m").ok(),
             newer_than: age("31m").ok(),
         };
@@ -162,6 +233,8 @@ mod tests {
         assert!(!selects(Filter { period: "2022-07".parse().ok(), ..all() }));
         assert!(!selects(Filter { batch: Some(Uuid::nil()), ..all() }));
         assert!(!selects(Filter { code: Some("row_invalid".to_owned()), ..all() }));
+        assert!(!selects(Filter { source: Some("sap".to_owned()), ..all() }));
+        assert!(!selects(Filter { group: Some("00".to_owned()), ..all() }));
         assert!(!selects(Filter { older_than: age("31m").ok(), ..all() }));
         assert!(!selects(Filter { newer_than: age("29m").ok(), ..all() }));
     }

@@ -1,171 +1,169 @@
-//! `dead list`: what lies in the queue, by cause and by job.
+//! `dead list`: the dead letters by cause, and one by one.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use shared::settings::Settings;
+use shared::{printable::line, settings::Settings};
 
 use super::{
     filter::Filter,
-    letter::{Letter, merge},
-    queue::{self, Dead, Seen},
+    reconcile::{self, Compared},
+    written::{self, Group, Listed},
 };
 use crate::{
+    db,
     errors::{CommandError, ExitStatus},
-    output::{self, age, count, or_dash, shortened, time},
+    output::{self, age, count, or_dash, remark, shortened},
 };
 
+/// Letters that people are shown unless they say how many.
+const SHOWN: i64 = 20;
+/// Groups that people are shown; programs get all.
+const GROUPS: usize = 20;
+
 /// Lists the dead letters, grouped by cause
+///
+/// It reads what is written down in PostgreSQL, and leaves the queue alone unless RabbitMQ counts more letters than
+/// are written down: those are written down first.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   aura-producer dead list
+  aura-producer dead list --group 3f09c1d2a4b6 --limit 100
   aura-producer dead list --code row_invalid --period 2022-06 --newer-than 2h --json")]
 pub(crate) struct Args {
     #[command(flatten)]
     filter: Filter,
+    /// Letters listed at most: 20, or with --json all, unless given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    limit: Option<i64>,
+    /// Only letters behind this place: where the list before ended
+    #[arg(long, value_name = "PLACE", default_value_t = 0, hide_default_value = true)]
+    after: i64,
 }
 
-/// The jobs that died of the same cause.
+/// A dead job in a list, and how long ago it died.
 #[derive(Serialize)]
-struct Group {
-    code: String,
-    jobs: usize,
-    oldest: Option<DateTime<Utc>>,
-    newest: Option<DateTime<Utc>>,
-}
-
-/// A dead job, and how many letters lie there for it.
-#[derive(Serialize)]
-struct DeadJob {
+struct Aged {
     #[serde(flatten)]
-    letter: Letter,
-    copies: usize,
+    letter: Listed,
     age_seconds: Option<i64>,
 }
 
 #[derive(Serialize)]
-struct Listed {
+struct List {
     queue: String,
-    /// Letters in the queue, whether listed or not, and how many were looked at.
-    #[serde(flatten)]
-    seen: Seen,
-    /// Whether there are more than could be looked at.
+    /// Letters in the queue, whether listed or not: as many as RabbitMQ counts, or are written down if that is more.
+    letters: usize,
+    /// Letters that RabbitMQ counts: those that nobody has in hand.
+    counted: usize,
+    /// Letters that are written down.
+    seen: i64,
+    /// Letters that were only in the queue until now.
+    found: u64,
+    /// Whether there are letters behind the last one listed.
     truncated: bool,
     groups: Vec<Group>,
-    jobs: Vec<DeadJob>,
+    jobs: Vec<Aged>,
     #[serde(skip)]
     now: DateTime<Utc>,
 }
 
-impl Listed {
-    fn new(queue: String, seen: Seen, letters: Vec<Letter>, now: DateTime<Utc>) -> Self {
-        let jobs: Vec<DeadJob> = merge(letters, |letter| letter)
-            .into_iter()
-            .filter_map(|mut copies| {
-                let number = copies.len();
-                let letter = copies.pop()?;
-                let age_seconds = letter.at().map(|at| (now - at).num_seconds());
-                Some(DeadJob { letter, copies: number, age_seconds })
-            })
-            .collect();
-        let mut groups: BTreeMap<&str, Group> = BTreeMap::new();
-        for DeadJob { letter, .. } in &jobs {
-            let group = groups.entry(&letter.code).or_insert_with(|| Group {
-                code: letter.code.clone(),
-                jobs: 0,
-                oldest: None,
-                newest: None,
-            });
-            group.jobs += 1;
-            group.oldest = group.oldest.into_iter().chain(letter.at()).min();
-            group.newest = group.newest.into_iter().chain(letter.at()).max();
+impl List {
+    fn new(compared: &Compared, groups: Vec<Group>, jobs: Vec<Listed>, truncated: bool, now: DateTime<Utc>) -> Self {
+        let aged = |letter: Listed| Aged { age_seconds: letter.failed_at.map(|at| (now - at).num_seconds()), letter };
+        Self {
+            queue: compared.queue.clone(),
+            letters: compared.messages.max(usize::try_from(compared.open.messages).unwrap_or_default()),
+            counted: compared.messages,
+            seen: compared.open.messages,
+            found: compared.found,
+            truncated,
+            groups,
+            jobs: jobs.into_iter().map(aged).collect(),
+            now,
         }
-        let mut groups: Vec<Group> = groups.into_values().collect();
-        groups.sort_by(|a, b| b.jobs.cmp(&a.jobs).then_with(|| a.code.cmp(&b.code)));
-        Self { queue, seen, truncated: seen.is_partial(), groups, jobs, now }
+    }
+
+    fn write_groups(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for group in self.groups.iter().take(GROUPS) {
+            let stage = group.stage.as_ref().map(|stage| format!(" in {}", line(stage))).unwrap_or_default();
+            let source = group.source.as_ref().map(|source| format!(", source {}", line(source))).unwrap_or_default();
+            let jobs = count(usize::try_from(group.jobs).unwrap_or_default(), "job");
+            writeln!(f, "\n{}  {}{stage}{source}: {jobs}", group.group_id, line(&group.code))?;
+            if group.cause != group.code {
+                writeln!(f, "    {}", shortened(&group.cause, 300))?;
+            }
+            let some: Vec<_> = group.some_entities.iter().map(|entity| line(entity)).collect();
+            let more = usize::try_from(group.entities).unwrap_or_default().saturating_sub(some.len());
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let since = |at: Option<DateTime<Utc>>| or_dash(at.map(|at| age(at, self.now)));
+            let (oldest, newest, recent) = (since(group.oldest), since(group.newest), group.last_10_minutes);
+            writeln!(f, "    oldest {oldest} ago, newest {newest} ago, {recent} in the last 10 minutes")?;
+            if !some.is_empty() {
+                writeln!(f, "    of {}{more}", some.join(", "))?;
+            }
+            writeln!(f, "    {}", group.what_to_do)?;
+        }
+        if self.groups.len() > GROUPS {
+            writeln!(f, "\nand {}, with --json", count(self.groups.len() - GROUPS, "further cause"))?;
+        }
+        Ok(())
     }
 }
 
-impl fmt::Display for Listed {
+impl fmt::Display for List {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (jobs, letters) = (count(self.jobs.len(), "dead job"), count(self.seen.letters, "letter"));
-        let jobs = if self.jobs.is_empty() { "no dead job listed".to_owned() } else { jobs };
+        let jobs: i64 = self.groups.iter().map(|group| group.jobs).sum();
+        let (jobs, letters) =
+            (count(usize::try_from(jobs).unwrap_or_default(), "dead job"), count(self.letters, "letter"));
+        let jobs = if self.groups.is_empty() { "no dead job listed".to_owned() } else { jobs };
         writeln!(f, "{jobs}; {} holds {letters}", self.queue)?;
-        if let Some(warning) = self.seen.warning(&self.queue) {
-            writeln!(f, "{warning}")?;
-        }
+        self.write_groups(f)?;
         if self.jobs.is_empty() {
             return Ok(());
         }
-        let mut table = output::table(["cause", "jobs", "oldest", "newest"]);
-        for group in &self.groups {
-            let (oldest, newest) = (or_dash(group.oldest.map(time)), or_dash(group.newest.map(time)));
-            table.add_row([&group.code, &group.jobs.to_string(), &oldest, &newest]);
-        }
-        writeln!(f, "\n{}\n", table.trim_fmt())?;
-        let header = ["job", "entity", "period", "cause", "attempts", "replays", "age", "file", "message"];
-        let mut table = output::table(header);
-        for DeadJob { letter, .. } in &self.jobs {
+        let mut table = output::table(["age", "entity", "period", "cause", "group", "job"]);
+        table.keep_whole(5);
+        for Aged { letter, .. } in &self.jobs {
+            let note = match letter.state.as_str() {
+                "waiting" => "",
+                _ => " (in hand)",
+            };
+            let newer = if letter.newer_export_at.is_some() { " (newer loaded)" } else { "" };
             table.add_row([
-                letter.name(),
+                or_dash(letter.failed_at.map(|at| age(at, self.now))),
                 or_dash(letter.entity.as_ref()),
                 or_dash(letter.period.as_ref()),
-                letter.code.clone(),
-                letter.attempts.to_string(),
-                letter.replays.to_string(),
-                or_dash(letter.at().map(|at| age(at, self.now))),
-                or_dash(letter.file.as_ref().map(|file| shortened(file, 100))),
-                or_dash(letter.message.as_ref().map(|message| shortened(message, 120))),
+                format!("{}{note}{newer}", letter.code),
+                letter.group_id.clone(),
+                letter.name(),
             ]);
         }
-        writeln!(f, "{}", table.trim_fmt())
+        writeln!(f, "\n{}", table.trim_fmt())?;
+        if let (true, Some(last)) = (self.truncated, self.jobs.last()) {
+            writeln!(f, "and more: --limit, --after {}, or one group: --group", last.letter.place)?;
+        }
+        Ok(())
     }
 }
 
-/// Lists, and gives everything back.
+/// Lists what is written down.
 pub(crate) async fn run(args: &Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
     let now = Utc::now();
-    let mut held = queue::hold(settings, |letter| args.filter.selects(letter, now)).await?;
-    let letters = std::mem::take(&mut held.letters);
-    let (queue, seen) = (held.queue.clone(), held.seen);
-    let known = args.filter.check_code(&held.codes);
-    held.release().await;
-    known?;
-    let letters = letters.into_iter().map(|Dead { letter, .. }| letter).collect();
-    output::print(json, &Listed::new(queue, seen, letters, now))?;
-    Ok(if seen.is_partial() { ExitStatus::Failed } else { ExitStatus::Done })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{
-        super::letter::tests::{letter, now},
-        *,
-    };
-
-    #[test]
-    fn jobs_are_grouped_by_cause_the_most_frequent_first() {
-        let letters = vec![
-            letter(1, "A", "timeout", 50, 0),
-            letter(2, "B", "row_invalid", 40, 0),
-            letter(3, "C", "row_invalid", 30, 1),
-            letter(3, "C", "row_invalid", 20, 1),
-        ];
-        let listed = Listed::new("aura.dead".into(), Seen { letters: 4, seen: 4 }, letters, now());
-        let groups: Vec<_> = listed.groups.iter().map(|group| (group.code.as_str(), group.jobs)).collect();
-        assert_eq!(groups, [("row_invalid", 2), ("timeout", 1)]);
-        assert_eq!(listed.jobs[2].copies, 2);
-        assert_eq!(listed.jobs[2].age_seconds, Some(20 * 60), "the newest copy's");
-        let text = listed.to_string();
-        assert!(text.starts_with("3 dead jobs; aura.dead holds 4 letters\n"), "{text}");
-        assert!(!listed.truncated);
+    let pool = db::connect(settings).await?;
+    let failed = CommandError::postgres(settings);
+    let compared = reconcile::compare(&pool, settings).await?;
+    args.filter.check_code(&written::codes(&pool).await.map_err(failed)?)?;
+    let groups = written::groups(&pool, &args.filter, now).await.map_err(failed)?;
+    let limit = args.limit.unwrap_or(if json { i64::MAX - 1 } else { SHOWN });
+    let mut jobs = written::letters(&pool, &args.filter, now, args.after, limit + 1).await.map_err(failed)?;
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let truncated = jobs.len() > most;
+    jobs.truncate(most);
+    if let Some(text) = compared.remark() {
+        remark(&text);
     }
-
-    #[test]
-    fn an_empty_answer_says_if_not_all_letters_were_seen() {
-        let listed = Listed::new("aura.dead".into(), Seen { letters: 9, seen: 4 }, Vec::new(), now());
-        let text = listed.to_string();
-        assert!(listed.truncated && text.contains("only 4 of 9 letters"), "{text}");
-    }
+    output::print(json, &List::new(&compared, groups, jobs, truncated, now))?;
+    Ok(ExitStatus::Done)
 }

@@ -3,7 +3,7 @@
 use serde_json::Map;
 use shared::{
     broker::topology::{JOB_KEY, Topology},
-    message::{envelope, outgoing::Outgoing, published_by::PublishedBy, receive::fields_of},
+    message::{envelope, job::SourceName, outgoing::Outgoing, published_by::PublishedBy, receive::fields_of},
 };
 use uuid::Uuid;
 
@@ -29,10 +29,12 @@ pub(crate) fn again(dead: &Dead, number: u32, topology: &Topology, by: &Publishe
     message
 }
 
-/// A new job with what the dead one asked for, except its file, identity, export time and SHA-256.
+/// A new job with what the dead one asked for, except its file, identity, export time and SHA-256, and its mapping
+/// profile if another is named.
 pub(crate) fn corrected(
     dead: &Dead,
     file: &str,
+    source: Option<&SourceName>,
     topology: &Topology,
     by: PublishedBy,
 ) -> Result<Prepared, CommandError> {
@@ -44,6 +46,9 @@ pub(crate) fn corrected(
         fields.remove(name);
     }
     fields.insert("file".to_owned(), file.into());
+    if let Some(source) = source {
+        fields.insert("source".to_owned(), source.as_str().into());
+    }
     let batch = Batch::new(dead.letter.batch_id.unwrap_or_else(Uuid::now_v7), Map::new(), topology, by)?;
     batch.prepare(fields).map_err(faulty)
 }

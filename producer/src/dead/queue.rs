@@ -29,11 +29,11 @@ use shared::{
         amqp::{AmqpError, within},
         topology::Topology,
     },
+    message::letter::Letter,
     settings::Settings,
 };
 use tokio::time::{Instant, sleep, timeout};
 
-use super::letter::Letter;
 use crate::{errors::CommandError, output::remark, topology};
 
 /// How long one request may take.
@@ -222,6 +222,30 @@ impl Held {
         }
         topology::hang_up(self.connection).await;
     }
+}
+
+/// What RabbitMQ counts.
+pub(crate) struct Counted {
+    /// Messages that nobody has in hand.
+    pub(crate) messages: usize,
+    /// Whether somebody consumes from the queue.
+    pub(crate) is_in_hand: bool,
+}
+
+/// Counts the letters and takes none.
+///
+/// # Errors
+/// If the broker fails.
+pub(crate) async fn count(settings: &Settings) -> Result<Counted, CommandError> {
+    let topology = Topology::new(&settings.namespace);
+    let connection = topology::declare(settings, &topology).await?;
+    let counted = async {
+        let channel = within(LIMIT, "open a channel", connection.create_channel()).await?;
+        state(&channel, &topology.dead).await
+    };
+    let counted = counted.await.map_err(CommandError::broker(settings))?;
+    topology::hang_up(connection).await;
+    Ok(Counted { messages: whole(counted.message_count()), is_in_hand: counted.consumer_count() > 0 })
 }
 
 /// The right to the letters.

@@ -3,71 +3,82 @@
 //! For each job: the event is recorded, the message published and confirmed, and only then the
 //! letter taken out. Whatever fails on the way leaves the letter; replaying it again does no harm.
 
-use std::{collections::HashSet, ops::ControlFlow, time::Duration};
+mod canaries;
+mod following;
+mod send;
 
-use chrono::{DateTime, Utc};
+use std::{collections::HashSet, time::Duration};
+
+use chrono::Utc;
 use deadpool_postgres::Pool;
 use shared::{
     broker::{publisher::Publisher, topology::Topology},
-    message::{event::EventType, receipt::Status},
+    fingerprint::Fingerprint,
+    message::{
+        job::SourceName,
+        letter::{Letter, merge},
+    },
     settings::Settings,
-    stores::{outbox, postgres::PostgresError},
 };
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use uuid::Uuid;
 
+use self::following::Following;
 use super::{
     filter::Filter,
-    letter::{Letter, merge},
-    outgoing::{again, corrected},
+    operation::{Operation, Progress, Wanted},
     queue::{self, Dead, Held},
-    settled::{Left, Report, Settled},
+    settled::{Left, Report},
 };
 use crate::{
-    actor_event, db,
+    db,
     errors::{CommandError, ExitStatus},
-    output,
-    publish::{
-        message::publisher,
-        send::{Outcome, send_one},
-    },
-    receipts::{Ended, Inbox, deadline, ended::EndedRuns},
+    output::{self, remark},
 };
 
-const EARLIER_END: &str = "SELECT finished_at FROM ingestion_runs WHERE job_id = $1";
+/// Jobs that are replayed at a time.
+const CHUNK: usize = 200;
 
 /// Sends dead jobs back to work
 ///
 /// Each keeps its identity and order: a job whose slice has seen a newer export meanwhile ends as
-/// superseded. Its attempts start at 1 again.
-#[derive(clap::Args)]
+/// superseded. Its attempts start at 1 again. One that fails again comes back, and is not replayed a second time by
+/// the same command. From another terminal, `dead operations` shows how far it is, pauses and cancels it.
+#[derive(Debug, Clone, Default, clap::Args)]
 #[command(after_help = "Examples:
   aura-producer dead replay --code file_not_found --newer-than 2h
-  aura-producer dead replay --all --canary --rate 5/s
-  aura-producer dead replay --as-new --file /data/in/ABEX_corrected.csv 01981f6e-0000-7000-8000-000000000000")]
+  aura-producer dead replay --all --canary --rate 5/s --wait
+  aura-producer dead replay --as-new --file /data/in/ABEX_corrected.csv 01981f6e-0000-7000-8000-000000000000
+  aura-producer dead replay --as-new --source sap-fi --code schema_invalid")]
 pub(crate) struct Args {
     /// Jobs, by identity
-    jobs: Vec<Uuid>,
+    pub(crate) jobs: Vec<Uuid>,
     #[command(flatten)]
-    filter: Filter,
+    pub(crate) filter: Filter,
     /// Every letter there is
     #[arg(long)]
-    all: bool,
+    pub(crate) all: bool,
     /// At most so many a second, or minute: 5/s, 30/m
     #[arg(long, value_parser = rate)]
-    rate: Option<Duration>,
-    /// Replays one job first, and the others only once that has not failed
+    pub(crate) rate: Option<Duration>,
+    /// Replays one job of each cause first, and the others only once that has not failed
     #[arg(long)]
-    canary: bool,
-    /// Seconds that the canary gets
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, requires = "canary")]
-    timeout: u64,
-    /// Publishes a corrected file as a new job, exported now, in the place of one dead job
-    #[arg(long, requires = "file", conflicts_with_all = ["all", "canary"])]
-    as_new: bool,
-    /// The corrected file
+    pub(crate) canary: bool,
+    /// Waits until every job has ended, and fails if one does
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Seconds that the canaries get, and then the others with --wait [default: 300]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u64>,
+    /// Publishes each as a new job, exported now, in the place of the dead one
+    #[arg(long)]
+    pub(crate) as_new: bool,
+    /// The corrected file of one job; without it, each job's own
     #[arg(long, requires = "as_new")]
-    file: Option<String>,
+    pub(crate) file: Option<String>,
+    /// Another mapping profile
+    #[arg(long, value_name = "SOURCE", requires = "as_new")]
+    pub(crate) new_source: Option<SourceName>,
 }
 
 /// What replaying needs.
@@ -76,195 +87,225 @@ struct Replay<'a> {
     topology: Topology,
     pool: Pool,
     publisher: Publisher,
-    as_new: Option<String>,
+    operation: Operation,
+    args: &'a Args,
 }
 
-/// Replays what is selected.
-pub(crate) async fn run(mut args: Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
-    args.filter.ids.append(&mut args.jobs);
-    args.filter.or_all(args.all)?;
-    if args.as_new && args.filter.ids.len() != 1 {
-        return Err(CommandError::Input("--as-new takes the identity of exactly one job".to_owned()));
-    }
-    let pool = db::connect(settings).await?;
-    let replay = Replay {
-        settings,
-        topology: Topology::new(&settings.namespace),
-        pool,
-        publisher: Publisher::new(settings.amqp_url.expose(), "aura-producer replay"),
-        as_new: args.file.clone().filter(|_| args.as_new),
-    };
-    replay.publisher.ensure_connected().await.map_err(CommandError::broker(settings))?;
-    let report = replay.all(&args).await?;
-    replay.publisher.close().await;
+/// Seconds that jobs get to end unless it is said.
+const TIMEOUT: u64 = 300;
+
+/// Replays what is selected, and tells about it.
+pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
+    let report = replay(args, settings).await?;
     let exit_status = report.exit_status();
     output::print(json, &report)?;
     Ok(exit_status)
 }
 
-impl Replay<'_> {
-    /// Replays job by job. The queue is taken in hand again before the broker takes it back.
-    async fn all(&self, args: &Args) -> Result<Report, CommandError> {
-        let mut pace = args.rate.map(interval);
+/// Replays what is selected.
+///
+/// # Errors
+/// What was asked for is wrong, or a service fails before anything was done.
+pub(crate) async fn replay(mut args: Args, settings: &Settings) -> Result<Report, CommandError> {
+    args.filter.ids.append(&mut args.jobs);
+    args.filter.or_all(args.all)?;
+    if args.file.is_some() && args.filter.ids.len() != 1 {
+        return Err(CommandError::Input("--file takes the identity of exactly one job".to_owned()));
+    }
+    if args.timeout.is_some() && !args.canary && !args.wait {
+        return Err(CommandError::Input("--timeout goes with --canary or --wait".to_owned()));
+    }
+    let pool = db::connect(settings).await?;
+    let failed = CommandError::postgres(settings);
+    let publisher = Publisher::new(settings.amqp_url.expose(), "aura-producer replay");
+    publisher.ensure_connected().await.map_err(CommandError::broker(settings))?;
+    let words = args.filter.words();
+    let words = if args.as_new { format!("{words}, as new jobs") } else { words };
+    let operation = Operation::begin(&pool, "replay", &settings.actor, &words, None).await.map_err(failed)?;
+    let topology = Topology::new(&settings.namespace);
+    let replay = Replay { settings, topology, pool, publisher, operation, args: &args };
+    let replayed = replay.all().await;
+    replay.publisher.close().await;
+    replayed
+}
+
+/// What is left of an operation between two times that it has the queue in hand.
+struct Standing<'a> {
+    done: HashSet<(String, Fingerprint)>,
+    held_back: HashSet<String>,
+    canaries_are_through: bool,
+    following: Option<Following<'a>>,
+    pace: Option<Interval>,
+    report: Option<Report>,
+    total: usize,
+}
+
+impl<'a> Standing<'a> {
+    fn progress(&self) -> Progress {
+        let report = self.report.as_ref();
+        let done = report.map_or(0, |report| report.jobs.len() + report.refused.len());
+        Progress { total: self.total, done, held_back: report.map_or(0, |report| report.held_back) }
+    }
+}
+
+/// Why the queue is given back.
+enum Pause {
+    /// Nothing is left to do.
+    Through,
+    /// It has been in hand for long enough.
+    Stale,
+    /// Somebody wants it to wait.
+    Wanted,
+    /// Somebody wants it to end.
+    Cancelled,
+    /// Something failed, which the report says.
+    Failed,
+}
+
+impl<'a> Replay<'a> {
+    fn limit(&self) -> Duration {
+        Duration::from_secs(self.args.timeout.unwrap_or(TIMEOUT))
+    }
+
+    /// Replays chunk by chunk. The queue is taken in hand again before the broker takes it back.
+    async fn all(&'a self) -> Result<Report, CommandError> {
+        let mut pace = self.args.rate.map(interval);
         if let Some(pace) = &mut pace {
             pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
+        let mut standing = Standing {
+            done: HashSet::new(),
+            held_back: HashSet::new(),
+            canaries_are_through: !self.args.canary,
+            following: None,
+            pace,
+            report: None,
+            total: 0,
+        };
+        let mut ended = self.rounds(&mut standing).await;
+        if ended.is_ok() && self.args.wait {
+            self.wait(&mut standing).await;
+        }
+        let progress = standing.progress();
+        let failed = standing.report.as_ref().is_none_or(|report| !report.left.is_empty());
+        let state = match &ended {
+            Ok(Pause::Cancelled) => "cancelled",
+            Ok(_) if !failed => "done",
+            Ok(_) | Err(_) => "failed",
+        };
+        let note = match (&ended, &standing.report) {
+            (Err(error), _) => Some(error.line()),
+            (Ok(_), Some(report)) => {
+                report.canary.clone().or_else(|| report.left.first().map(|left| left.error.clone()))
+            }
+            (Ok(_), None) => None,
+        };
+        if let Err(error) = self.operation.end(state, progress, note.as_deref()).await {
+            remark(&format!("the end of the operation is not written down: {error}"));
+        }
+        if let (Ok(Pause::Cancelled), Some(report)) = (&mut ended, &mut standing.report) {
+            report.cancelled = true;
+        }
+        ended?;
+        standing.report.ok_or_else(|| CommandError::Input("nothing was looked at".to_owned()))
+    }
+
+    /// Takes the queue in hand as often as it takes.
+    async fn rounds(&'a self, standing: &mut Standing<'a>) -> Result<Pause, CommandError> {
         let now = Utc::now();
-        let mut done = HashSet::new();
-        let mut report: Option<Report> = None;
         loop {
             let selects = |letter: &Letter| {
-                !done.contains(&(letter.name(), letter.body_hash)) && args.filter.selects(letter, now)
+                !standing.done.contains(&(letter.name(), letter.body_hash))
+                    && !standing.held_back.contains(&letter.cause().group_id)
+                    && self.args.filter.selects(letter, now)
             };
-            let mut held = match (queue::hold(self.settings, selects).await, &mut report) {
+            let mut held = match (queue::hold(self.settings, selects).await, &mut standing.report) {
                 (Ok(held), _) => held,
                 (Err(error), None) => return Err(error),
                 (Err(error), Some(report)) => {
                     report.left.push(Left { job: "(the others)".to_owned(), error: error.line() });
-                    break;
+                    return Ok(Pause::Failed);
                 }
             };
-            if report.is_none() {
-                args.filter.check_code(&held.codes)?;
-            }
-            let letters = std::mem::take(&mut held.letters);
-            let report = report.get_or_insert_with(|| {
-                let mut report = Report::new("replayed", &held);
-                report.missing = args.filter.missing(letters.iter().map(|dead| &dead.letter));
-                report
-            });
-            if held.seen.is_partial() {
-                report.seen = held.seen;
-            }
-            let mut jobs = merge(letters, |dead| &dead.letter).into_iter();
-            while !held.is_stale()
-                && let Some(copies) = jobs.next()
-            {
-                if let Some(pace) = &mut pace {
-                    pace.tick().await;
+            let pause = self.in_hand(&mut held, standing).await;
+            held.release().await;
+            match pause? {
+                Pause::Stale => {}
+                Pause::Wanted => {
+                    remark(&format!("operation {} is paused", self.operation.id));
+                    let wanted = self.operation.until_wanted(standing.progress()).await;
+                    if wanted.map_err(CommandError::postgres(self.settings))? == Wanted::Cancel {
+                        return Ok(Pause::Cancelled);
+                    }
                 }
-                let Some(Dead { letter, .. }) = copies.last() else { continue };
-                done.insert((letter.name(), letter.body_hash));
-                if let Some(bytes) = letter.withheld {
-                    report.refused.push(Left { job: letter.name(), error: too_large(bytes) });
+                pause @ (Pause::Through | Pause::Cancelled | Pause::Failed) => return Ok(pause),
+            }
+        }
+    }
+
+    /// Replays what is in hand, as far as it comes.
+    async fn in_hand(&'a self, held: &mut Held, standing: &mut Standing<'a>) -> Result<Pause, CommandError> {
+        let letters = std::mem::take(&mut held.letters);
+        if standing.report.is_none() {
+            self.args.filter.check_code(&held.codes)?;
+            let mut report = Report::new("replayed", held);
+            report.operation_id = Some(self.operation.id);
+            report.missing = self.args.filter.missing(letters.iter().map(|dead| &dead.letter));
+            standing.report = Some(report);
+        }
+        let mut jobs = merge(letters, |dead| &dead.letter);
+        self.refuse_unread(&mut jobs, standing);
+        standing.total = standing.progress().done + jobs.len();
+        if self.args.wait && standing.following.is_none() {
+            standing.following = Some(self.follow(held, &jobs).await?);
+        }
+        if jobs.len() > CHUNK || standing.pace.is_some() && jobs.len() > 1 {
+            remark(&format!(
+                "operation {}: watch, pause or cancel it with: aura-producer dead operations {0} --watch",
+                self.operation.id
+            ));
+        }
+        if !standing.canaries_are_through {
+            standing.canaries_are_through = true;
+            self.canaries(held, &mut jobs, standing).await?;
+        }
+        let size = if standing.pace.is_some() { 1 } else { CHUNK };
+        loop {
+            let failed = standing.report.as_ref().is_some_and(|report| !report.left.is_empty());
+            let wanted = self.operation.beat(standing.progress(), None).await;
+            let pause = match wanted.map_err(CommandError::postgres(self.settings))? {
+                _ if jobs.is_empty() => Pause::Through,
+                _ if failed => Pause::Failed,
+                Wanted::Cancel => Pause::Cancelled,
+                Wanted::Pause => Pause::Wanted,
+                Wanted::Run if held.is_stale() => Pause::Stale,
+                Wanted::Run => {
+                    if let Some(pace) = &mut standing.pace {
+                        pace.tick().await;
+                    }
+                    let chunk = jobs.drain(..size.min(jobs.len())).collect();
+                    self.send(chunk, standing).await?;
                     continue;
                 }
-                let canary = args.canary && report.jobs.is_empty();
-                let outcome = if canary {
-                    self.canary(&held, &copies, Duration::from_secs(args.timeout), report).await
-                } else {
-                    self.one(&copies).await.map(|settled| report.jobs.push(settled))
-                };
-                if let Err(error) = outcome {
-                    if error.exit_code() == 2 {
-                        // It is what was asked for that is wrong, and nothing has been done yet.
-                        return Err(error);
-                    }
-                    report.left.push(Left { job: letter.name(), error: error.line() });
-                }
-                if !report.left.is_empty() || report.canary_failed {
-                    break;
-                }
+            };
+            if let (Pause::Failed | Pause::Cancelled, Some(report)) = (&pause, &mut standing.report) {
+                report.not_tried = jobs.len();
             }
-            let (rest, stopped) = (jobs.count(), !report.left.is_empty() || report.canary_failed);
-            held.release().await;
-            if rest == 0 || stopped {
-                report.not_tried = rest;
-                break;
-            }
+            return Ok(pause);
         }
-        report.ok_or_else(|| CommandError::Input("nothing was looked at".to_owned()))
     }
 
-    /// Replays one job and waits for what becomes of it.
-    async fn canary(
-        &self,
-        held: &Held,
-        copies: &[Dead],
-        limit: Duration,
-        report: &mut Report,
-    ) -> Result<(), CommandError> {
-        let Some(Dead { letter, .. }) = copies.last() else { return Ok(()) };
-        let Some(job) = letter.job_id else {
-            return Err(CommandError::Input("it has no job_id to follow; replay it without --canary".to_owned()));
-        };
-        let inbox = Inbox::of_canary(job, letter.batch_id, self.settings, &self.topology);
-        inbox.open(held.connection()).await.map_err(CommandError::broker(self.settings))?;
-        let ended_runs = EndedRuns::of_round(letter.replays.saturating_add(1), self.settings);
-        let earlier = self.earlier_end(job).await?.max(letter.failed_at);
-        report.jobs.push(self.one(copies).await?);
-        let mut receipt = None;
-        let ended = inbox
-            .follow(
-                deadline(limit),
-                &ended_runs,
-                || vec![job],
-                |arrived| {
-                    // The receipt of an earlier round may be sent again; its failure is what is tried again.
-                    let is_old =
-                        arrived.status == Status::Failed && earlier.is_some_and(|at| arrived.finished_at <= at);
-                    if arrived.job_id != job || is_old {
-                        return ControlFlow::Continue(());
-                    }
-                    receipt = Some(arrived);
-                    ControlFlow::Break(())
-                },
-            )
-            .await;
-        inbox.close().await;
-        let (told, failed) = match (&receipt, ended) {
-            (Some(receipt), Ended::Complete) => match &receipt.error {
-                Some(error) => (format!("job {job} ended as {}: {error}", receipt.status), true),
-                None => (format!("job {job} ended as {}", receipt.status), receipt.status == Status::Failed),
-            },
-            _ => (format!("job {job} has not ended within {} s", limit.as_secs()), true),
-        };
-        report.canary = Some(told);
-        report.canary_failed = failed;
-        Ok(())
-    }
-
-    /// When an earlier round of the job ended, as far as PostgreSQL knows.
-    async fn earlier_end(&self, job: Uuid) -> Result<Option<DateTime<Utc>>, CommandError> {
-        let rows = db::query(&self.pool, "look up when the job ended", EARLIER_END, &[&job]).await;
-        let rows = rows.map_err(CommandError::postgres(self.settings))?;
-        Ok(rows.first().and_then(|row| row.get("finished_at")))
-    }
-
-    /// Records, publishes, takes out.
-    async fn one(&self, copies: &[Dead]) -> Result<Settled, CommandError> {
-        let Some(dead) = copies.last() else {
-            return Err(CommandError::Input("there is no letter".to_owned()));
-        };
-        let number = dead.letter.replays.saturating_add(1);
-        let mut settled = Settled::new(copies, &dead.letter);
-        settled.replays = number;
-        let mut event = dead.letter.event(EventType::Replayed, self.settings).with("replays", number);
-        let message = match &self.as_new {
-            None => again(dead, number, &self.topology, &publisher(self.settings)),
-            Some(file) => {
-                let new = corrected(dead, file, &self.topology, publisher(self.settings))?;
-                settled.new_job_id = Some(new.job.job_id);
-                event = event.with("as_new", new.job.job_id.to_string()).with("new_file", new.job.file.as_str());
-                new.outgoing
+    /// Leaves letters aside whose bodies were not read.
+    fn refuse_unread(&self, jobs: &mut Vec<Vec<Dead>>, standing: &mut Standing<'_>) {
+        jobs.retain(|copies| {
+            let Some(Dead { letter, .. }) = copies.last() else { return false };
+            let Some(bytes) = letter.withheld else { return true };
+            standing.done.insert((letter.name(), letter.body_hash));
+            if let Some(report) = &mut standing.report {
+                report.refused.push(Left { job: letter.name(), error: too_large(bytes) });
             }
-        };
-        let once = dead.letter.once(EventType::Replayed, number);
-        let record = async {
-            let client = self.pool.get().await?;
-            outbox::record_once(&client, &[(&event, Some(&once))]).await
-        };
-        record.await.map_err(|error: PostgresError| CommandError::postgres(self.settings)(error))?;
-        match send_one(&self.publisher, &message).await {
-            Outcome::Confirmed => {}
-            Outcome::Uncertain(error) | Outcome::Refused(error) => return Err(CommandError::Undelivered(error)),
-            Outcome::NotTried => return Err(CommandError::Undelivered("it was not tried".to_owned())),
-        }
-        actor_event::note(&event);
-        for copy in copies {
-            copy.take_out().await.map_err(CommandError::broker(self.settings))?;
-        }
-        Ok(settled)
+            false
+        });
     }
 }
 
@@ -280,7 +321,7 @@ fn too_large(bytes: i64) -> String {
 }
 
 /// Reads a rate: the pause between two jobs.
-fn rate(text: &str) -> Result<Duration, String> {
+pub(crate) fn rate(text: &str) -> Result<Duration, String> {
     let (number, unit) = text.split_once('/').unwrap_or((text, "s"));
     let span = match unit {
         "s" => Duration::from_secs(1),

@@ -1,15 +1,15 @@
 //! What a command did with dead jobs, and what it left.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
-use shared::printable::line;
+use shared::{
+    message::{letter::Letter, receipt::Status},
+    printable::line,
+};
 use uuid::Uuid;
 
-use super::{
-    letter::Letter,
-    queue::{Dead, Held, Seen},
-};
+use super::queue::{Dead, Held, Seen};
 use crate::{
     errors::ExitStatus,
     output::{self, count, or_dash, shortened},
@@ -38,6 +38,11 @@ pub(crate) struct Settled {
 }
 
 impl Settled {
+    /// What names the job in texts.
+    pub(crate) fn name(&self) -> String {
+        self.job_id.map_or_else(|| "without an identity".to_owned(), |id| id.to_string())
+    }
+
     pub(crate) fn new(copies: &[Dead], letter: &Letter) -> Self {
         Self {
             job_id: letter.job_id,
@@ -60,10 +65,34 @@ pub(crate) struct Left {
     pub(crate) error: String,
 }
 
+/// How the job went that was replayed before the others of its cause.
+#[derive(Debug, Serialize)]
+pub(crate) struct Canary {
+    pub(crate) group_id: String,
+    pub(crate) job_id: Uuid,
+    pub(crate) told: String,
+    /// Whether the others were held back for it.
+    pub(crate) failed: bool,
+}
+
+/// What became of replayed jobs that were waited for.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Outcomes {
+    /// How many ended in which status.
+    pub(crate) ended: BTreeMap<&'static str, usize>,
+    /// How many had not ended in time, or cannot be followed.
+    pub(crate) outstanding: usize,
+    /// Why some failed again.
+    pub(crate) errors: Vec<String>,
+}
+
 /// The answer of `replay` and `discard`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     queue: String,
+    /// Under which `dead operations` knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) operation_id: Option<Uuid>,
     /// Letters in the queue before, whether meant or not, and how many were looked at.
     #[serde(flatten)]
     pub(crate) seen: Seen,
@@ -79,10 +108,22 @@ pub(crate) struct Report {
     pub(crate) not_tried: usize,
     /// Identities that were asked for and that no letter has.
     pub(crate) missing: Vec<Uuid>,
-    /// How the job went that was replayed before the others.
+    /// How the jobs went that were replayed before the others of their cause, in one text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) canary: Option<String>,
-    /// Whether the others were held back for it.
+    /// The same one by one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) canaries: Vec<Canary>,
+    /// Jobs of groups whose canary failed.
+    #[serde(skip_serializing_if = "is_none")]
+    pub(crate) held_back: usize,
+    /// Whether somebody cancelled it from another terminal.
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) cancelled: bool,
+    /// What became of them, if that was waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) outcomes: Option<Outcomes>,
+    /// Whether a canary failed.
     #[serde(skip)]
     pub(crate) canary_failed: bool,
 }
@@ -91,6 +132,7 @@ impl Report {
     pub(crate) fn new(act: &'static str, held: &Held) -> Self {
         Self {
             queue: held.queue.clone(),
+            operation_id: None,
             seen: held.seen,
             act,
             jobs: Vec::new(),
@@ -99,15 +141,29 @@ impl Report {
             not_tried: 0,
             missing: Vec::new(),
             canary: None,
+            canaries: Vec::new(),
+            held_back: 0,
+            cancelled: false,
+            outcomes: None,
             canary_failed: false,
         }
     }
 
     /// The exit code that this deserves.
     pub(crate) fn exit_status(&self) -> ExitStatus {
+        let failed_again = self
+            .outcomes
+            .as_ref()
+            .is_some_and(|outcomes| outcomes.outstanding > 0 || outcomes.ended.contains_key(Status::Failed.as_str()));
         if !self.left.is_empty() {
             ExitStatus::Undone
-        } else if self.canary_failed || !self.refused.is_empty() || !self.missing.is_empty() || self.seen.is_partial() {
+        } else if failed_again
+            || self.cancelled
+            || self.canary_failed
+            || !self.refused.is_empty()
+            || !self.missing.is_empty()
+            || self.seen.is_partial()
+        {
             ExitStatus::Failed
         } else {
             ExitStatus::Done
@@ -144,8 +200,23 @@ impl fmt::Display for Report {
                 writeln!(f, "job {id} takes its place; see: aura-producer status {id}")?;
             }
         }
-        if let Some(canary) = &self.canary {
-            writeln!(f, "canary: {}", line(canary))?;
+        for canary in &self.canaries {
+            let others = if canary.failed { "; the others of its cause stay" } else { "" };
+            writeln!(f, "canary of {}: {}{others}", canary.group_id, line(&canary.told))?;
+        }
+        if let Some(outcomes) = &self.outcomes {
+            let mut ended: Vec<String> =
+                outcomes.ended.iter().map(|(status, number)| format!("{number} {status}")).collect();
+            if outcomes.outstanding > 0 {
+                ended.push(format!("{} not ended yet", outcomes.outstanding));
+            }
+            writeln!(f, "they ended: {}", if ended.is_empty() { "none".to_owned() } else { ended.join(", ") })?;
+            for error in outcomes.errors.iter().take(SHOWN) {
+                writeln!(f, "{}", line(error))?;
+            }
+        }
+        if self.cancelled {
+            writeln!(f, "cancelled from elsewhere")?;
         }
         for Left { job, error } in self.left.iter().chain(&self.refused) {
             writeln!(f, "job {job} stays in {}: {}", self.queue, line(error))?;
@@ -169,6 +240,14 @@ impl fmt::Display for Report {
     }
 }
 
+fn is_none(number: &usize) -> bool {
+    *number == 0
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,6 +256,7 @@ mod tests {
     fn a_job_without_a_letter_is_not_said_to_have_none_unless_all_were_seen() {
         let report = |seen| Report {
             queue: "aura.dead".to_owned(),
+            operation_id: None,
             seen: Seen { letters: 9, seen },
             act: "replayed",
             jobs: Vec::new(),
@@ -185,6 +265,10 @@ mod tests {
             not_tried: 0,
             missing: vec![Uuid::nil()],
             canary: None,
+            canaries: Vec::new(),
+            held_back: 0,
+            cancelled: false,
+            outcomes: None,
             canary_failed: false,
         };
         assert!(report(9).to_string().contains("aura.dead holds no letter of job"));

@@ -1,26 +1,27 @@
-//! `dead show`: everything that a dead letter holds.
+//! `dead show`: everything that is known of a job's dead letters.
 
 use std::fmt;
 
-use lapin::{
-    BasicProperties,
-    types::{AMQPValue, FieldTable},
-};
 use serde::Serialize;
-use serde_json::{Map, Value};
-use shared::{printable::line, settings::Settings};
+use serde_json::Value;
+use shared::{message::failure::BadRow, printable::line, settings::Settings};
 use uuid::Uuid;
 
 use super::{
-    letter::{Letter, body_value},
-    queue,
+    advice::what_to_do,
+    reconcile,
+    written::{self, Whole},
 };
 use crate::{
+    db,
     errors::{CommandError, ExitStatus},
-    output::{self, or_dash, remark, time},
+    output::{self, or_dash, remark, shortened, time},
 };
 
-/// Shows everything that a dead letter holds: error, headers, body
+/// Bad rows that people are shown; programs get all that are kept.
+const SHOWN: usize = 50;
+
+/// Shows everything that is known of a dead letter: error, attempts, bad rows, headers, body
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  aura-producer dead show 01981f6e-0000-7000-8000-000000000000")]
 pub(crate) struct Args {
@@ -28,56 +29,92 @@ pub(crate) struct Args {
     id: Uuid,
 }
 
+/// The newest letter of a job, and what became of the others.
 #[derive(Serialize)]
-struct Shown {
+struct Letters {
     #[serde(flatten)]
-    letter: Letter,
-    properties: Map<String, Value>,
-    headers: Value,
-    /// The body, or its text if it is not JSON.
-    body: Value,
+    newest: Whole,
+    others: Vec<Whole>,
 }
 
-/// The newest letter of a job, and the others that lie there with it.
-#[derive(Serialize)]
-struct Copies {
-    #[serde(flatten)]
-    newest: Shown,
-    others: Vec<Shown>,
-}
-
-impl fmt::Display for Copies {
+impl fmt::Display for Letters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.newest)?;
-        for shown in &self.others {
-            write!(f, "\nanother letter of the same job_id\n{shown}")?;
+        for whole in self.others.iter().rev() {
+            let (at, round) = (or_dash(whole.listed.failed_at.map(time)), whole.listed.replays);
+            writeln!(f, "\nearlier    {at}, round {round}: {}, {}", line(&whole.listed.code), fate(whole))?;
         }
         Ok(())
     }
 }
 
-impl fmt::Display for Shown {
+/// What became of a letter.
+fn fate(whole: &Whole) -> String {
+    let by = || format!("by {} at {}", or_dash(whole.settled_by.as_ref()), or_dash(whole.settled_at.map(time)));
+    match (whole.listed.state.as_str(), whole.new_job_id) {
+        ("waiting", _) => "waiting in the queue".to_owned(),
+        ("replaying" | "discarding", _) => "in hand, or left when a command was cut off: it is in the queue".to_owned(),
+        ("replayed", Some(job)) => format!("replaced {} by job {job}", by()),
+        ("replayed", None) => format!("replayed {}", by()),
+        ("discarded", _) => format!("discarded {}: {}", by(), or_dash(whole.reason.as_ref())),
+        _ => format!("gone from the queue, as verify found {}", by()),
+    }
+}
+
+impl fmt::Display for Whole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let letter = &self.letter;
+        let letter = &self.listed;
         writeln!(f, "job        {}", letter.name())?;
         writeln!(f, "batch      {}", or_dash(letter.batch_id))?;
         writeln!(f, "slice      {} {}", or_dash(letter.entity.as_ref()), or_dash(letter.period.as_ref()))?;
         writeln!(f, "file       {}", or_dash(letter.file.as_ref()))?;
-        writeln!(f, "failed     {} by {}", or_dash(letter.at().map(time)), or_dash(letter.worker.as_ref()))?;
+        writeln!(f, "source     {}", or_dash(letter.source.as_ref()))?;
+        if let Some(fingerprint) = &letter.fingerprint {
+            writeln!(f, "sha256     {}", line(fingerprint))?;
+        }
+        writeln!(f, "failed     {} by {}", or_dash(letter.failed_at.map(time)), or_dash(letter.worker.as_ref()))?;
         writeln!(f, "attempts   {}, replays {}", letter.attempts, letter.replays)?;
-        writeln!(f, "error      {} in {}", line(&letter.code), or_dash(letter.stage.as_ref()))?;
+        for tried in self.tries.iter().flat_map(|tries| tries.as_array().into_iter().flatten()) {
+            let text = |name: &str| tried.get(name).and_then(Value::as_str).map(line).unwrap_or_default().into_owned();
+            let attempt = tried.get("attempt").and_then(Value::as_u64).unwrap_or_default();
+            writeln!(f, "  {attempt}        {} {} by {}", text("at"), text("code"), text("worker"))?;
+        }
+        writeln!(
+            f,
+            "error      {} in {}, group {}",
+            line(&letter.code),
+            or_dash(letter.stage.as_ref()),
+            letter.group_id
+        )?;
         for part in letter.message.iter().flat_map(|message| message.lines()) {
             writeln!(f, "           {}", line(part))?;
         }
-        if let Some(left_out) = &letter.malformed {
-            writeln!(f, "left out   {}", output::shortened(left_out, 1_000))?;
+        let rows: Vec<BadRow> =
+            self.bad_rows.clone().and_then(|rows| serde_json::from_value(rows).ok()).unwrap_or_default();
+        for row in rows.iter().take(SHOWN) {
+            writeln!(f, "           {}", shortened(&row.to_string(), 300))?;
         }
-        writeln!(f, "properties {}", Value::Object(self.properties.clone()))?;
+        let more = usize::try_from(letter.bad_rows_total).unwrap_or_default().saturating_sub(rows.len().min(SHOWN));
+        if more > 0 && !rows.is_empty() {
+            writeln!(f, "           and {more} more; the first 1,000 are in --json")?;
+        }
+        writeln!(f, "do         {}", what_to_do(&letter.code))?;
+        writeln!(f, "state      {}", fate(self))?;
+        if letter.copies > 1 {
+            writeln!(f, "copies     {}", letter.copies)?;
+        }
+        if let Some(at) = letter.newer_export_at {
+            writeln!(f, "slice      has seen an export of {}: replayed, this one ends as superseded", time(at))?;
+        }
+        if let Some(left_out) = &letter.malformed {
+            writeln!(f, "left out   {}", shortened(left_out, 1_000))?;
+        }
+        writeln!(f, "properties {}", self.properties)?;
         writeln!(f, "headers")?;
         for (name, value) in self.headers.as_object().into_iter().flatten() {
             let name = line(name);
             match value.as_str() {
-                Some(text) => writeln!(f, "  {name}: {}", output::shortened(text, 4096))?,
+                Some(text) => writeln!(f, "  {name}: {}", shortened(text, 4096))?,
                 None => writeln!(f, "  {name}: {value}")?,
             }
         }
@@ -92,81 +129,28 @@ impl fmt::Display for Shown {
     }
 }
 
-/// Shows the letters of a job, and gives everything back.
+/// Shows the letters of a job.
 pub(crate) async fn run(args: &Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
-    let mut held = queue::hold(settings, |letter| letter.job_id == Some(args.id)).await?;
-    let dead = std::mem::take(&mut held.letters);
-    let (queue, seen) = (held.queue.clone(), held.seen);
-    held.release().await;
-    let mut shown: Vec<Shown> = dead
-        .into_iter()
-        .map(|dead| Shown {
-            properties: properties(&dead.properties),
-            headers: table(&dead.properties.headers().clone().unwrap_or_default()),
-            body: body_value(&dead.body),
-            letter: dead.letter,
-        })
-        .collect();
-    shown.sort_by_key(|shown| (shown.letter.replays, shown.letter.at()));
-    let Some(newest) = shown.pop() else {
-        let text = match seen.warning(&queue) {
-            Some(warning) => format!("no letter of job {} was seen; {warning}", args.id),
-            None => format!("{queue} holds no letter of job {}; was it replayed or discarded?", args.id),
-        };
-        return Err(CommandError::Unknown(text));
-    };
-    output::print(json, &Copies { newest, others: shown })?;
-    let Some(warning) = seen.warning(&queue) else { return Ok(ExitStatus::Done) };
-    remark(&warning);
-    Ok(ExitStatus::Failed)
-}
-
-fn properties(properties: &BasicProperties) -> Map<String, Value> {
-    let mut shown = Map::new();
-    let texts = [
-        ("content_type", properties.content_type()),
-        ("type", properties.kind()),
-        ("message_id", properties.message_id()),
-        ("correlation_id", properties.correlation_id()),
-        ("app_id", properties.app_id()),
-    ];
-    for (name, value) in texts {
-        if let Some(text) = value {
-            shown.insert(name.to_owned(), text.as_str().into());
+    let pool = db::connect(settings).await?;
+    let look = async || written::of_job(&pool, args.id).await.map_err(CommandError::postgres(settings));
+    let mut letters = look().await?;
+    if letters.is_empty() {
+        let compared = reconcile::compare(&pool, settings).await?;
+        if let Some(text) = compared.remark() {
+            remark(&text);
+        }
+        letters = look().await?;
+        if letters.is_empty() {
+            return Err(CommandError::Unknown(format!("{} has held no letter of job {}", compared.queue, args.id)));
         }
     }
-    if let Some(at) = properties.timestamp() {
-        shown.insert("timestamp".to_owned(), (*at).into());
-    }
-    if let Some(mode) = properties.delivery_mode() {
-        shown.insert("delivery_mode".to_owned(), (*mode).into());
-    }
-    shown
+    // One that waits comes before what became of others.
+    letters.sort_by_key(|whole| (is_open(whole), whole.listed.replays, whole.listed.place));
+    let Some(newest) = letters.pop() else { return Ok(ExitStatus::Done) };
+    output::print(json, &Letters { newest, others: letters })?;
+    Ok(ExitStatus::Done)
 }
 
-fn table(fields: &FieldTable) -> Value {
-    fields.inner().iter().map(|(name, field)| (name.as_str().to_owned(), value(field))).collect::<Map<_, _>>().into()
-}
-
-fn value(field: &AMQPValue) -> Value {
-    match field {
-        AMQPValue::Boolean(flag) => (*flag).into(),
-        AMQPValue::ShortShortInt(n) => (*n).into(),
-        AMQPValue::ShortShortUInt(n) => (*n).into(),
-        AMQPValue::ShortInt(n) => (*n).into(),
-        AMQPValue::ShortUInt(n) => (*n).into(),
-        AMQPValue::LongInt(n) => (*n).into(),
-        AMQPValue::LongUInt(n) => (*n).into(),
-        AMQPValue::LongLongInt(n) => (*n).into(),
-        AMQPValue::Timestamp(n) => (*n).into(),
-        AMQPValue::Float(n) => (*n).into(),
-        AMQPValue::Double(n) => (*n).into(),
-        AMQPValue::DecimalValue(n) => format!("{}e-{}", n.value, n.scale).into(),
-        AMQPValue::ShortString(text) => text.as_str().into(),
-        AMQPValue::LongString(text) => String::from_utf8_lossy(text.as_bytes()).into(),
-        AMQPValue::ByteArray(bytes) => String::from_utf8_lossy(bytes.as_slice()).into(),
-        AMQPValue::FieldArray(list) => list.as_slice().iter().map(value).collect(),
-        AMQPValue::FieldTable(fields) => table(fields),
-        AMQPValue::Void => Value::Null,
-    }
+fn is_open(whole: &Whole) -> bool {
+    matches!(whole.listed.state.as_str(), "waiting" | "replaying" | "discarding")
 }

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use super::message::Prepared;
 
 /// Messages under way at once: what the publisher has channels for.
-const IN_FLIGHT: usize = 16;
+pub(crate) const IN_FLIGHT: usize = 16;
 /// Pauses before a message is sent again. Doing so is safe: the same job_id is the same job.
 const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 

@@ -105,6 +105,10 @@ codes! {
         "one of both was changed, and nothing tells which: load the export again with skip_duplicates false";
     ParquetUnknown = "parquet_unknown",
         "was PostgreSQL restored from an older backup? else remove the file, which readers take for a slice's";
+    LetterUnwritten = "letter_unwritten",
+        "RabbitMQ put it there, or something moved it, or PostgreSQL was restored: verify --repair writes it down";
+    LetterGone = "letter_gone",
+        "was the queue purged, or restored? if its job is still to be done, publish it again; verify --repair notes it";
 }
 
 impl fmt::Display for Code {

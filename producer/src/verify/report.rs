@@ -32,11 +32,18 @@ pub(super) struct Report {
     pub(super) checked: Checked,
     pub(super) findings: Vec<Finding>,
     pub(super) on_the_way: OnTheWay,
+    /// What could not be looked at, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) unseen: Option<String>,
 }
 
 impl Report {
     pub(super) fn exit_status(&self) -> ExitStatus {
-        if self.findings.is_empty() { ExitStatus::Done } else { ExitStatus::Failed }
+        match (self.findings.is_empty(), &self.unseen) {
+            (true, None) => ExitStatus::Done,
+            (true, Some(_)) => ExitStatus::Undone,
+            (false, _) => ExitStatus::Failed,
+        }
     }
 
     fn write_findings(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -64,11 +71,11 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Checked { slices, rows, runs, audit_events, metadata, parquet_files } = &self.checked;
+        let Checked { slices, rows, runs, audit_events, metadata, parquet_files, dead_letters } = &self.checked;
         writeln!(
             f,
             "checked {slices} slices: {rows} rows, {runs} runs, {audit_events} audit events, {metadata} metadata, \
-             {parquet_files} Parquet files"
+             {parquet_files} Parquet files, {dead_letters} dead letters"
         )?;
         let way = &self.on_the_way;
         if let Some(seconds) = way.oldest_seconds {
@@ -79,6 +86,12 @@ impl fmt::Display for Report {
                 "{told}: {} audit events, {} metadata, {} Parquet files, the oldest for {seconds} s",
                 way.audit_events, way.metadata, way.parquet_files
             )?;
+        }
+        if let Some(unseen) = &self.unseen {
+            writeln!(f, "{}", shortened(unseen, 1_000))?;
+        }
+        if self.findings.is_empty() && self.unseen.is_some() {
+            return writeln!(f, "nothing found in what was looked at");
         }
         if self.findings.is_empty() {
             return writeln!(f, "nothing found: the three stores agree");

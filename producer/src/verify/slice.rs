@@ -37,6 +37,7 @@ pub(super) struct Checked {
     pub(super) audit_events: u64,
     pub(super) metadata: u64,
     pub(super) parquet_files: u64,
+    pub(super) dead_letters: u64,
 }
 
 impl AddAssign for Checked {
@@ -47,6 +48,7 @@ impl AddAssign for Checked {
         self.audit_events += other.audit_events;
         self.metadata += other.metadata;
         self.parquet_files += other.parquet_files;
+        self.dead_letters += other.dead_letters;
     }
 }
 
@@ -90,6 +92,7 @@ async fn look(stores: &Stores<'_>, name: &Name) -> Result<(Checked, Findings), S
         audit_events,
         metadata,
         parquet_files: u64::from(has_file),
+        dead_letters: 0,
     };
     Ok((checked, findings))
 }

@@ -177,6 +177,16 @@ pub struct BadRow {
     pub reason: String,
 }
 
+/// `line 12, balance: is not a decimal number`.
+impl fmt::Display for BadRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.column {
+            Some(column) => write!(f, "line {}, {column}: {}", self.line, self.reason),
+            None => write!(f, "line {}: {}", self.line, self.reason),
+        }
+    }
+}
+
 /// The columns that a file lacks or has besides, for `schema_invalid`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SchemaFault {

@@ -39,7 +39,7 @@ pub(super) struct Ledger {
     /// Accounts that the newest file lacked.
     pub(super) absent: Vec<Key>,
     /// Job, key, old and new balance, kind.
-    pub(super) changes: Vec<(usize, Key, i64, Option<i64>, &'static str)>,
+    pub(super) changes: Vec<(usize, Key, Option<i64>, Option<i64>, &'static str)>,
 }
 
 impl Ledger {
@@ -47,8 +47,12 @@ impl Ledger {
     pub(super) fn load(&mut self, file: &BTreeMap<Key, Row>, shape: Shape, replaces: bool, job: usize) -> [u64; 5] {
         let [mut inserted, mut updated, mut unchanged] = [0; 3];
         let mut of_job = Vec::new();
+        let has_rows = !self.rows.is_empty();
         for (key, given) in file {
             let Some(before) = self.rows.get(key) else {
+                if has_rows {
+                    of_job.push((job, key.clone(), None, given.amounts[0], "inserted"));
+                }
                 self.rows.insert(key.clone(), given.clone());
                 inserted += 1;
                 continue;
@@ -74,7 +78,13 @@ impl Ledger {
             updated += 1;
             let (old, new) = (before.amounts[0].expect("a value"), after.amounts[0].expect("a value"));
             if old != new || before.texts[..3] != after.texts[..3] {
-                of_job.push((job, key.clone(), old, Some(new), if old == new { "relabelled" } else { "updated" }));
+                of_job.push((
+                    job,
+                    key.clone(),
+                    Some(old),
+                    Some(new),
+                    if old == new { "relabelled" } else { "updated" },
+                ));
             }
             (after.job, after.line) = (job, given.line);
             self.rows.insert(key.clone(), after);
@@ -85,7 +95,7 @@ impl Ledger {
         if replaces {
             for key in missing {
                 let gone = self.rows.remove(&key).expect("a value");
-                of_job.push((job, key, gone.amounts[0].expect("a value"), None, "deleted"));
+                of_job.push((job, key, gone.amounts[0], None, "deleted"));
             }
         }
         of_job.sort();

@@ -18,9 +18,9 @@ pub struct Row {
     pub line: i64,
 }
 
-/// A balance that a job changed: account, job, the old balance, and the new one with its line unless it was
-/// deleted.
-pub type Change = (String, Uuid, i128, Option<(i128, i64)>);
+/// A balance that a job changed: account, job, the old balance unless it was inserted, and the new one with its line
+/// unless it was deleted.
+pub type Change = (String, Uuid, Option<i128>, Option<(i128, i64)>);
 
 /// The export that a slice's rows come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,13 +102,15 @@ impl Slice {
     /// Loads an export.
     pub fn load(&mut self, job: &Publication, export: &Export, order: DateTime<Utc>) -> Counts {
         let mut counts = Counts::default();
+        // What the first load of a slice inserts is known by that.
+        let has_rows = !self.rows.is_empty();
         let names: BTreeSet<&str> = export.rows.iter().map(|(code, _)| code.as_str()).collect();
         let missing: Vec<String> = self.rows.keys().filter(|code| !names.contains(code.as_str())).cloned().collect();
         for code in missing {
             if job.replaces() {
                 counts.deleted += 1;
                 if let Some(gone) = self.rows.remove(&code) {
-                    self.changes.insert((code, job.job_id, gone.balance, None));
+                    self.changes.insert((code, job.job_id, Some(gone.balance), None));
                 }
             } else {
                 counts.absent += 1;
@@ -119,12 +121,15 @@ impl Slice {
             match self.rows.get(code) {
                 None => {
                     counts.inserted += 1;
+                    if has_rows {
+                        self.changes.insert((code.clone(), job.job_id, None, Some((*balance, line))));
+                    }
                     self.rows.insert(code.clone(), new);
                 }
                 Some(old) if old.balance == *balance => counts.unchanged += 1,
                 Some(old) => {
                     counts.updated += 1;
-                    self.changes.insert((code.clone(), job.job_id, old.balance, Some((*balance, line))));
+                    self.changes.insert((code.clone(), job.job_id, Some(old.balance), Some((*balance, line))));
                     self.rows.insert(code.clone(), new);
                 }
             }

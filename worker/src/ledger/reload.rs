@@ -141,8 +141,8 @@ async fn insert(tx: &Transaction<'_>, comparison: &Comparison<'_>, file: &mut Ca
     let mut sink = std::pin::pin!(sink);
     let mut piece = SIGNATURE.to_vec();
     for row in rows {
-        put_row(&mut piece, row);
-        file.add(row);
+        put_row(&mut piece, row.bytes());
+        file.add(row.bytes());
         if piece.len() >= PIECE {
             sink.send(taken(&mut piece)).await.map_err(PostgresError::in_("copy rows"))?;
             file.hand_on().await;

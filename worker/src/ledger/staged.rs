@@ -20,6 +20,7 @@ use crate::interruption::Interrupted;
 const DUPLICATES: &str = include_str!("staged/duplicates.sql");
 const COLLAPSE: &str = include_str!("staged/collapse.sql");
 const CHANGES: &str = include_str!("staged/changes.sql");
+const INSERTED: &str = include_str!("staged/inserted.sql");
 const DELETE: &str = include_str!("staged/delete.sql");
 const ABSENT: &str = include_str!("staged/absent.sql");
 const TOTALS: &str =
@@ -85,6 +86,10 @@ pub(super) async fn merge(
         } else {
             (0, execute(tx, ABSENT, &[entity, period, &job_id]).await?)
         };
+        if load.has_rows {
+            // What the first load of a slice inserts is known by that.
+            execute(tx, INSERTED, &[entity, period, &job_id]).await?;
+        }
         let inserted = execute(tx, &INSERT, &[entity, period, &job_id]).await?;
         let totals = query_one(tx, TOTALS, &slice).await?;
         Ok::<_, PostgresError>(Applied {

@@ -4,7 +4,12 @@ use deadpool_postgres::Transaction;
 use shared::{
     fingerprint::Fingerprint,
     message::{event::Event, job::Job, published_by::PublishedBy, receipt::Receipt, receive::Refusal},
-    stores::{outbox, postgres::PostgresError, storable::Storable},
+    stores::{
+        dead_letters::{self, Try, WholeLetter},
+        outbox,
+        postgres::PostgresError,
+        storable::Storable,
+    },
 };
 use uuid::Uuid;
 
@@ -16,6 +21,7 @@ use super::{
 use crate::outcome::FailedAttempt;
 
 const RETRYING: &str = include_str!("failure/retrying.sql");
+const TRIED: &str = include_str!("failure/tried.sql");
 const BEGIN_FAILED: &str = include_str!("failure/begin_failed.sql");
 const REFUSED: &str =
     "INSERT INTO refused_messages (job_id, body_hash, replays) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
@@ -46,6 +52,7 @@ pub(crate) async fn note_retry(
     job: &Job,
     failed: &FailedAttempt,
     events: &[Event],
+    worker: &str,
 ) -> Result<bool, PostgresError> {
     let by = publisher_of(failed);
     let fingerprint = failed.fingerprint.map(|fingerprint| fingerprint.to_string());
@@ -55,12 +62,21 @@ pub(crate) async fn note_retry(
     // Another copy of the job may have gone further meanwhile; then it has told of this attempt.
     let noted = written.map_err(PostgresError::in_("note a retry"))? == 1;
     if noted {
+        keep_try(tx, job, failed, worker).await?;
         outbox::record(tx, events).await?;
     }
     Ok(noted)
 }
 
-/// Ends the run, which may not be there yet if PostgreSQL failed before it was claimed.
+/// Keeps what an attempt failed of with the run.
+async fn keep_try(tx: &Transaction<'_>, job: &Job, failed: &FailedAttempt, worker: &str) -> Result<(), PostgresError> {
+    let tried = Storable::of(&Try::now(job.replays, job.attempt, worker, &failed.failure));
+    let kept = tx.execute(TRIED, &[&job.job_id, &job.body_hash.to_string(), &whole(job.replays), &tried]).await;
+    kept.map(|_| ()).map_err(PostgresError::in_("keep an attempt"))
+}
+
+/// Ends the run, which may not be there yet if PostgreSQL failed before it was claimed, and writes the letter down
+/// that was published, whatever becomes of the run.
 ///
 /// # Errors
 /// If PostgreSQL fails.
@@ -69,6 +85,19 @@ pub(crate) async fn note_failure(
     job: &Job,
     failed: &FailedAttempt,
     events: &[Event],
+    letter: &WholeLetter,
+) -> Result<Noted, PostgresError> {
+    let noted = end_failed(tx, job, failed, events, letter.letter.worker.as_deref().unwrap_or_default()).await?;
+    dead_letters::record(tx, std::slice::from_ref(letter)).await?;
+    Ok(noted)
+}
+
+async fn end_failed(
+    tx: &Transaction<'_>,
+    job: &Job,
+    failed: &FailedAttempt,
+    events: &[Event],
+    worker: &str,
 ) -> Result<Noted, PostgresError> {
     if failed.owns_run {
         let by = publisher_of(failed);
@@ -81,6 +110,7 @@ pub(crate) async fn note_failure(
             }
             return note_earlier_round(tx, job, failed, events).await;
         }
+        keep_try(tx, job, failed, worker).await?;
     } else if !is_first_refusal(tx, job.job_id, &job.body_hash, job.replays).await? {
         return Ok(Noted::Now);
     }
@@ -107,7 +137,7 @@ async fn note_earlier_round(
     Ok(if later { Noted::Replayed } else { Noted::Overtaken })
 }
 
-/// Writes the events of a message that is not a job, once.
+/// Writes the events of a message that is not a job, once, and its letter down.
 ///
 /// # Errors
 /// If PostgreSQL fails.
@@ -115,7 +145,9 @@ pub(crate) async fn note_refusal(
     tx: &Transaction<'_>,
     refusal: &Refusal,
     events: &[Event],
+    letter: &WholeLetter,
 ) -> Result<(), PostgresError> {
+    dead_letters::record(tx, std::slice::from_ref(letter)).await?;
     if is_first_refusal(tx, refusal.job_id, &refusal.body_hash, refusal.replays).await? {
         outbox::record(tx, events).await
     } else {

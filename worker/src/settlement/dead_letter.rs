@@ -4,10 +4,10 @@ use chrono::{DateTime, Utc};
 use lapin::message::Delivery;
 use shared::{
     message::{
-        envelope, event::Event, failure::Failure, job::Job, outgoing::Outgoing, published_by::PublishedBy,
-        receipt::Status,
+        envelope, event::Event, failure::Failure, job::Job, letter::Letter, outgoing::Outgoing,
+        published_by::PublishedBy, receipt::Status,
     },
-    stores::postgres::transaction,
+    stores::{dead_letters::WholeLetter, postgres::transaction},
     timestamp,
 };
 
@@ -62,14 +62,17 @@ pub(super) async fn dead_letter(
     if let Some(fingerprint) = failed.fingerprint {
         message.set(envelope::FINGERPRINT, fingerprint);
     }
+    let letter = &published_letter(&message, &failed.failure);
     publish(services, message).await?;
     failpoint::reach_for("dead_published", &job.slice);
     let failed = &failed;
-    let (written, failed) = match write_failure(services, job, failed).await {
+    let (written, failed) = match write_failure(services, job, failed, letter).await {
         Err(SettlementError::Refused(error)) => {
             tracing::error!(error = &error as &dyn std::error::Error, "a failure cannot be written down as it is");
             let plain = &failed.without_texts();
-            (write_failure(services, job, plain).await?, plain.clone())
+            let mut letter = letter.clone();
+            (letter.letter.message, letter.bad_rows.0) = (Some(plain.failure.message.clone()), Vec::new());
+            (write_failure(services, job, plain, &letter).await?, plain.clone())
         }
         written => (written?, failed.clone()),
     };
@@ -98,11 +101,16 @@ pub(super) async fn dead_letter(
     send_receipt(services, &failed.receipt).await
 }
 
-async fn write_failure(services: &Services, job: &Job, failed: &FailedAttempt) -> Result<Noted, SettlementError> {
+async fn write_failure(
+    services: &Services,
+    job: &Job,
+    failed: &FailedAttempt,
+    letter: &WholeLetter,
+) -> Result<Noted, SettlementError> {
     let events = &final_events(services, job, failed);
     write_down(services, move || {
         Box::pin(transaction(&services.pool, "note_failure", move |tx, _| {
-            Box::pin(note_failure(tx, job, failed, events))
+            Box::pin(note_failure(tx, job, failed, events, letter))
         }))
     })
     .await
@@ -117,6 +125,18 @@ fn final_events(services: &Services, job: &Job, failed: &FailedAttempt) -> Vec<E
         None,
         &by,
     )
+}
+
+/// The letter that a message is about to be, as it is written down.
+pub(super) fn published_letter(message: &Outgoing, failure: &Failure) -> WholeLetter {
+    let properties = message.all_properties(true);
+    WholeLetter {
+        letter: Letter::read(&properties, &message.body, Utc::now()),
+        body: message.body.clone().into(),
+        properties,
+        bad_rows: (failure.rows.clone(), failure.rows_total),
+        copies: 1,
+    }
 }
 
 /// Writes into the headers of a dead letter why it is one.

@@ -16,7 +16,7 @@ use shared::{
 
 use super::{
     acknowledgement::{Answer, answer, requeue_later},
-    dead_letter::describe,
+    dead_letter::{describe, published_letter},
     error::SettlementError,
     events::failure_events,
     publication::{publish, send_receipt},
@@ -42,6 +42,7 @@ async fn refused(services: &Services, delivery: &Delivery, refusal: &Refusal) ->
     message.set(envelope::JOB_ID, refusal.job_id);
     message.set_integer(envelope::REPLAYS, refusal.replays);
     describe(&mut message, &failure, 1, refusal.first_failed_at, &services.worker);
+    let letter = &published_letter(&message, &failure);
     publish(services, message).await?;
     let event = |event_type| Event {
         slice: refusal.slice.clone(),
@@ -52,7 +53,9 @@ async fn refused(services: &Services, delivery: &Delivery, refusal: &Refusal) ->
     };
     let events = &failure_events(event, &failure, None, &refusal.published_by);
     let noted = write_down(services, move || {
-        Box::pin(transaction(&services.pool, "note_refusal", move |tx, _| Box::pin(note_refusal(tx, refusal, events))))
+        Box::pin(transaction(&services.pool, "note_refusal", move |tx, _| {
+            Box::pin(note_refusal(tx, refusal, events, letter))
+        }))
     });
     match noted.await {
         // The letter is out, and says what is wrong. Without its events the trail lacks it, and so says the log.

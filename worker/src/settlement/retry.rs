@@ -30,8 +30,11 @@ pub(super) async fn retry(
     message.set(envelope::RETURNED_CLAIM, failed.claim);
     publish(services, message).await?;
     failpoint::reach_for("retry_published", &job.slice);
+    let worker = services.worker.as_str();
     let noted = write_down(services, move || {
-        Box::pin(transaction(&services.pool, "note_retry", move |tx, _| Box::pin(note_retry(tx, job, failed, events))))
+        Box::pin(transaction(&services.pool, "note_retry", move |tx, _| {
+            Box::pin(note_retry(tx, job, failed, events, worker))
+        }))
     });
     if noted.await? {
         events.iter().for_each(log);

@@ -140,16 +140,18 @@ async fn ledger(world: &World, findings: &mut Findings) -> (Rows, Changes) {
     }
     let statement = "SELECT entity, period, account_code, job_id, trim_scale(old_balance)::text, \
                      trim_scale(new_balance)::text, source_line, \
-                     (old_name, old_bs_pl, old_status) = ('Account ' || account_code, 'BS', 'Assets') \
-                     AND (change = 'deleted' AND (new_name, new_bs_pl, new_status) IS NULL OR change = 'updated' \
-                     AND (new_name, new_bs_pl, new_status) = (old_name, old_bs_pl, old_status)) FROM gl_balance_changes";
+                     CASE change WHEN 'inserted' THEN (old_name, old_bs_pl, old_status) IS NULL \
+                     ELSE (old_name, old_bs_pl, old_status) = ('Account ' || account_code, 'BS', 'Assets') END \
+                     AND CASE change WHEN 'deleted' THEN (new_name, new_bs_pl, new_status) IS NULL \
+                     ELSE (new_name, new_bs_pl, new_status) = ('Account ' || account_code, 'BS', 'Assets') END \
+                     AND change IN ('inserted', 'updated', 'deleted') FROM gl_balance_changes";
     for row in world.rows(statement, &[]).await.expect("PostgreSQL answers") {
         let code: String = row.get(2);
         if !row.get::<_, Option<bool>>(7).unwrap_or(false) {
             findings.wrong(format!("the texts of a change of account {code} are not those of its file"));
         }
         let new = row.get::<_, Option<&str>>(5).map(units).zip(row.get(6));
-        let change = (code, row.get(3), units(row.get(4)), new);
+        let change = (code, row.get(3), row.get::<_, Option<&str>>(4).map(units), new);
         changes.entry((row.get(0), row.get(1))).or_default().insert(change);
     }
     (rows, changes)

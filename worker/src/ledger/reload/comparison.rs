@@ -151,10 +151,10 @@ impl<'a> Comparison<'a> {
     }
 
     /// The rows that the ledger does not have.
-    pub(super) fn new_rows(&self) -> impl Iterator<Item = &'a [u8]> {
+    pub(super) fn new_rows(&self) -> impl Iterator<Item = WholeRow<'a>> {
         let held = self.held;
         let numbers = self.is_found.iter().enumerate().filter(|(_, is_found)| !**is_found);
-        numbers.filter_map(move |(number, _)| held.row(number).map(|row| row.bytes()))
+        numbers.filter_map(move |(number, _)| held.row(number))
     }
 
     fn old_values(&self, ledger: &WholeRow<'_>) -> OldValues {

@@ -11,7 +11,7 @@ use tokio_postgres::{
 
 use super::{
     comparison::{Changed, Comparison, KEPT, place_of},
-    whole_row::{ACCOUNT_CODE, COMPANY_CODE, SOURCE_LINE},
+    whole_row::{ACCOUNT_CODE, COMPANY_CODE, SOURCE_LINE, WholeRow},
 };
 use crate::ledger::{FORGET_ABSENT, Load, execute, statements::WrittenColumns};
 
@@ -131,21 +131,28 @@ fn updated_values<'a>(comparison: &'a Comparison<'_>, written: &WrittenColumns) 
 fn changes<'a>(comparison: &'a Comparison<'_>, replaces: bool) -> Vec<Values<'a>> {
     let of_changed: Vec<_> = comparison.changed.iter().filter_map(|row| Some((row, row.old.as_ref()?))).collect();
     let deleted = if replaces { comparison.missing.as_slice() } else { &[] };
+    let new: Vec<WholeRow<'_>> = comparison.new_rows().collect();
     let after = |row: &'a Changed, column| comparison.new_value(row, column).map(Raw);
+    let of_new = |column: usize| new.iter().map(move |row| row.value(column).map(Raw));
     let code = |column: usize, of_deleted: fn(&super::comparison::Missing) -> &Vec<u8>| -> Values<'a> {
         let updated = of_changed.iter().map(|(row, _)| after(row, column));
-        updated.chain(deleted.iter().map(|row| Some(Raw(of_deleted(row))))).collect()
+        updated.chain(deleted.iter().map(|row| Some(Raw(of_deleted(row))))).chain(of_new(column)).collect()
     };
     let mut values = vec![code(COMPANY_CODE, |row| &row.company_code), code(ACCOUNT_CODE, |row| &row.account_code)];
     let none = || deleted.iter().map(|_| None);
-    values.push(of_changed.iter().map(|(row, _)| after(row, SOURCE_LINE)).chain(none()).collect());
+    values.push(
+        of_changed.iter().map(|(row, _)| after(row, SOURCE_LINE)).chain(none()).chain(of_new(SOURCE_LINE)).collect(),
+    );
     for (place, name) in KEPT.into_iter().enumerate() {
         let old = of_changed.iter().map(|(_, (old, _))| old).chain(deleted.iter().map(|row| &row.old));
-        values.push(old.map(|old| old.get(place).and_then(|value| value.as_deref()).map(Raw)).collect());
-        values.push(of_changed.iter().map(|(row, _)| after(row, place_of(name))).chain(none()).collect());
+        let old = old.map(|old| old.get(place).and_then(|value| value.as_deref()).map(Raw));
+        values.push(old.chain(new.iter().map(|_| None)).collect());
+        let column = place_of(name);
+        values.push(of_changed.iter().map(|(row, _)| after(row, column)).chain(none()).chain(of_new(column)).collect());
     }
     let kind = |text: &'static str| Some(Raw(text.as_bytes()));
     let kinds = of_changed.iter().map(|(_, (_, is_balance))| kind(if *is_balance { "updated" } else { "relabelled" }));
-    values.push(kinds.chain(deleted.iter().map(|_| kind("deleted"))).collect());
+    let kinds = kinds.chain(deleted.iter().map(|_| kind("deleted")));
+    values.push(kinds.chain(new.iter().map(|_| kind("inserted"))).collect());
     values
 }

@@ -1,68 +1,89 @@
 //! A dead letter, as far as it can be understood. Its body may be anything.
+//!
+//! The worker that publishes a letter and whoever finds it in the queue read it alike, so that both name it alike.
+
+pub mod cause;
+pub mod death;
+pub mod shown;
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use lapin::{BasicProperties, types::FieldTable};
 use serde::Serialize;
-use serde_json::Value;
-use shared::{
+use uuid::Uuid;
+
+use self::{
+    cause::Cause,
+    death::{Death, UNKNOWN},
+};
+use crate::{
     fingerprint::Fingerprint,
     message::{
         envelope::{self, Envelope, WITHHELD},
         event::{Event, EventType},
         receive::{fields_of, receive},
     },
-    settings::Settings,
+    printable::shortened,
     slice::Slice,
     timestamp::micros_text,
 };
-use uuid::Uuid;
-
-use super::death::{Death, UNKNOWN};
-use crate::{actor_event, output::shortened};
 
 /// How much of a value that should be a short text is shown.
 const SHOWN: usize = 200;
+/// What the identities of letters are made in.
+const LETTERS: Uuid = Uuid::from_u128(0x3c1d_5f52_70c4_4d0b_9a35_0d3f_6d1e_9b77);
 
 /// What a dead letter says about itself.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Letter {
+pub struct Letter {
     /// The identity of the job, if it was given one.
-    pub(crate) job_id: Option<Uuid>,
-    pub(crate) batch_id: Option<Uuid>,
+    pub job_id: Option<Uuid>,
+    /// Its batch.
+    pub batch_id: Option<Uuid>,
     /// The entity as the body has it, valid or not.
-    pub(crate) entity: Option<String>,
+    pub entity: Option<String>,
     /// The period as the body has it, valid or not.
-    pub(crate) period: Option<String>,
-    pub(crate) file: Option<String>,
+    pub period: Option<String>,
+    /// The mapping profile that the body names, `default` if it names none.
+    pub source: Option<String>,
+    /// The file that the body names.
+    pub file: Option<String>,
     /// The cause: a worker's error code, else why RabbitMQ put the letter here, else `unknown`.
-    pub(crate) code: String,
-    pub(crate) stage: Option<String>,
-    pub(crate) message: Option<String>,
-    pub(crate) attempts: u32,
-    pub(crate) replays: u32,
-    pub(crate) first_failed_at: Option<DateTime<Utc>>,
-    pub(crate) failed_at: Option<DateTime<Utc>>,
-    pub(crate) worker: Option<String>,
-    pub(crate) fingerprint: Option<Fingerprint>,
+    pub code: String,
+    /// The stage in which it failed.
+    pub stage: Option<String>,
+    /// What is wrong.
+    pub message: Option<String>,
+    /// The attempt that failed last, from 1.
+    pub attempts: u32,
+    /// How often it was replayed.
+    pub replays: u32,
+    /// When the job first failed.
+    pub first_failed_at: Option<DateTime<Utc>>,
+    /// When it failed for good.
+    pub failed_at: Option<DateTime<Utc>>,
+    /// Which worker gave it up.
+    pub worker: Option<String>,
+    /// The file's fingerprint, if it was read.
+    pub fingerprint: Option<Fingerprint>,
     /// The length of its body in bytes, if that is too large to be read here.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) withheld: Option<i64>,
+    pub withheld: Option<i64>,
     /// What is wrong with its properties, which were then read without what is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) malformed: Option<String>,
+    pub malformed: Option<String>,
     /// The chain that its events join, if entity and period are valid.
     #[serde(skip)]
-    pub(crate) slice: Option<Slice>,
+    pub slice: Option<Slice>,
     /// Tells letters of the same job_id with different bodies apart.
     #[serde(skip)]
-    pub(crate) body_hash: Fingerprint,
+    pub body_hash: Fingerprint,
 }
 
 impl Letter {
     /// Reads what can be read.
-    pub(crate) fn read(properties: &BasicProperties, body: &[u8], now: DateTime<Utc>) -> Self {
+    pub fn read(properties: &BasicProperties, body: &[u8], now: DateTime<Utc>) -> Self {
         let envelope = Envelope::read(properties);
         let empty = FieldTable::default();
         let headers = properties.headers().as_ref().unwrap_or(&empty);
@@ -84,9 +105,16 @@ impl Letter {
             batch_id: field("batch_id").and_then(given).or(envelope.correlation_id),
             entity: field("entity").map(|text| shortened(text, SHOWN)),
             period: field("period").map(|text| shortened(text, SHOWN)),
+            source: match fields.iter().any(|(key, _)| key == "source") {
+                true => field("source").map(|text| shortened(text, SHOWN)),
+                false => fields.first().map(|_| "default".to_owned()),
+            },
             file: field("file").map(|text| shortened(text, 4096)),
-            code: code.or_else(|| Some(death.as_ref()?.reason.to_owned())).unwrap_or_else(|| UNKNOWN.to_owned()),
-            stage: header(envelope::ERROR_STAGE),
+            code: code
+                .map(|code| shortened(&code, SHOWN))
+                .or_else(|| Some(death.as_ref()?.reason.to_owned()))
+                .unwrap_or_else(|| UNKNOWN.to_owned()),
+            stage: header(envelope::ERROR_STAGE).map(|stage| shortened(&stage, SHOWN)),
             message: header(envelope::ERROR_MESSAGE)
                 .or_else(|| death.as_ref().map(|death| death.message(withheld)))
                 .or_else(|| envelope.malformed.clone()),
@@ -106,22 +134,39 @@ impl Letter {
     }
 
     /// When it died, as far as that is known.
-    pub(crate) fn at(&self) -> Option<DateTime<Utc>> {
+    pub fn at(&self) -> Option<DateTime<Utc>> {
         self.failed_at.or(self.first_failed_at)
     }
 
     /// What names the job in texts: its identity, or the hash of a body that has none.
-    pub(crate) fn name(&self) -> String {
+    pub fn name(&self) -> String {
         match (self.job_id, self.withheld) {
             (Some(id), _) => id.to_string(),
             (None, Some(bytes)) => format!("body-of-{bytes}-bytes"),
-            (None, None) => format!("body-{}", &self.body_hash.to_string()[..12]),
+            (None, None) => format!("body-{}", self.short_hash()),
         }
     }
 
-    /// An event about it, with what the audit trail should know once the letter has gone.
-    pub(crate) fn event(&self, event_type: EventType, settings: &Settings) -> Event {
-        let mut event = actor_event::event(event_type, settings)
+    fn short_hash(&self) -> String {
+        self.body_hash.to_string().chars().take(12).collect()
+    }
+
+    /// What names this letter and its copies: a UUID made of the job, its body and its round.
+    pub fn id(&self) -> Uuid {
+        let (job, body) = (self.job_id.map(|id| id.to_string()).unwrap_or_default(), self.body_hash);
+        let withheld = self.withheld.map(|bytes| bytes.to_string()).unwrap_or_default();
+        Uuid::new_v5(&LETTERS, format!("{job}:{body}:{}:{withheld}", self.replays).as_bytes())
+    }
+
+    /// Why it is here, as a person would name it.
+    pub fn cause(&self) -> Cause {
+        Cause::of(self)
+    }
+
+    /// An event about it that an actor makes happen, with what the audit trail should know once the letter has gone.
+    pub fn event(&self, event_type: EventType, actor: &str) -> Event {
+        let mut event = Event::now(event_type, actor)
+            .with("actor", actor)
             .with("error_code", self.code.as_str())
             .with("file", self.file.as_deref())
             .with("replays", self.replays)
@@ -135,15 +180,15 @@ impl Letter {
     }
 
     /// The name under which an act on it is recorded once.
-    pub(crate) fn once(&self, act: EventType, number: u32) -> String {
-        format!("{act}:{}:{number}:{}", self.name(), &self.body_hash.to_string()[..12])
+    pub fn once(&self, act: EventType, number: u32) -> String {
+        format!("{act}:{}:{number}:{}", self.name(), self.short_hash())
     }
 }
 
 /// Puts copies of the same job together, in the order of the first, the newest copy last.
 ///
 /// A letter without identity, or with another body, is a job of its own.
-pub(crate) fn merge<T>(letters: Vec<T>, letter: impl Fn(&T) -> &Letter) -> Vec<Vec<T>> {
+pub fn merge<T>(letters: Vec<T>, letter: impl Fn(&T) -> &Letter) -> Vec<Vec<T>> {
     let mut jobs: Vec<Vec<T>> = Vec::new();
     let mut places = HashMap::new();
     for item in letters {
@@ -158,15 +203,6 @@ pub(crate) fn merge<T>(letters: Vec<T>, letter: impl Fn(&T) -> &Letter) -> Vec<V
         copies.sort_by_key(|item| (letter(item).replays, letter(item).at()));
     }
     jobs
-}
-
-/// The body as JSON, or as text without what could disturb a terminal.
-pub(crate) fn body_value(body: &[u8]) -> Value {
-    serde_json::from_slice(body).unwrap_or_else(|_| {
-        let text = String::from_utf8_lossy(body);
-        let clean = |c: char| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c };
-        Value::String(text.chars().take(64 * 1024).map(clean).collect())
-    })
 }
 
 #[cfg(test)]
@@ -233,11 +269,5 @@ pub(crate) mod tests {
         );
         let nameless = || Letter::read(&BasicProperties::default(), b"x", now());
         assert_eq!(merge(vec![nameless(), nameless()], |letter| letter).len(), 2);
-    }
-
-    #[test]
-    fn a_body_that_is_no_json_is_shown_without_control_characters() {
-        assert_eq!(body_value(b"\x1b[31m\xffa\nb"), Value::String("\u{fffd}[31m\u{fffd}a\nb".to_owned()));
-        assert_eq!(body_value(b"{\"a\": 1}"), serde_json::json!({"a": 1}));
     }
 }

@@ -2,18 +2,17 @@
 
 use chrono::{DateTime, Utc};
 use lapin::types::{AMQPValue, FieldTable};
-use shared::message::envelope;
 
-use crate::output::shortened;
+use crate::{message::envelope, printable::shortened};
 
 /// How much of a queue's name is shown.
 const SHOWN: usize = 200;
 /// The code of a letter of which nothing says why it is here.
-pub(super) const UNKNOWN: &str = "unknown";
+pub const UNKNOWN: &str = "unknown";
 /// Why RabbitMQ puts messages here.
 const REASONS: [&str; 4] = ["expired", "rejected", "delivery_limit", "maxlen"];
 /// The codes that letters may have besides those of the workers.
-pub(super) const CODES: [&str; 5] = [UNKNOWN, REASONS[0], REASONS[1], REASONS[2], REASONS[3]];
+pub const CODES: [&str; 5] = [UNKNOWN, REASONS[0], REASONS[1], REASONS[2], REASONS[3]];
 
 /// What RabbitMQ says of a message that it put here by itself: the newest entry of `x-death`.
 pub(super) struct Death {
@@ -69,12 +68,12 @@ impl Death {
 #[cfg(test)]
 mod tests {
     use lapin::BasicProperties;
-    use shared::message::envelope::WITHHELD;
 
     use super::{
-        super::letter::{Letter, tests::now},
+        super::{Letter, tests::now},
         *,
     };
+    use crate::message::envelope::WITHHELD;
 
     #[test]
     fn a_letter_that_rabbitmq_put_here_has_its_reason_for_a_code() {
