@@ -9,6 +9,7 @@ mod check;
 mod db;
 mod dead;
 mod errors;
+mod history;
 mod migrate;
 mod output;
 mod period;
@@ -61,6 +62,7 @@ enum Verb {
     Dead(dead::Verb),
     #[command(subcommand)]
     Period(period::Verb),
+    History(history::Args),
     Verify(verify::Args),
     Migrate(migrate::Args),
     Topology(topology::Args),
@@ -95,6 +97,7 @@ async fn run(verb: Verb, json: bool, flags: Vec<(String, String)>) -> Result<Exi
         Verb::Cancel(args) => cancel::run(args, &settings, json).await,
         Verb::Dead(verb) => dead::run(verb, &settings, json).await,
         Verb::Period(verb) => period::run(verb, &settings, json).await,
+        Verb::History(args) => history::run(&args, &settings, json).await,
         Verb::Verify(args) => verify::run(args, &settings, json).await,
         Verb::Migrate(_) => migrate::run(&settings, json).await,
         Verb::Topology(_) => topology::run(&settings, json).await,

@@ -31,6 +31,7 @@ mod followed;
 mod garbage;
 mod headline;
 mod health;
+mod history;
 mod hostile_files;
 mod hostile_messages;
 mod identity;

@@ -26,7 +26,12 @@ const SMALL: [&str; 6] = [
 const FEW: i64 = 4_000;
 
 /// Statements that read more, and why they may.
-const READS: [(&str, i64, &str); 12] = [
+const READS: [(&str, i64, &str); 17] = [
+    ("producer/src/history/waiting.sql", 40_000, "the events of a chain"),
+    ("producer/src/history/jobs.sql", 40_000, "the runs of a slice"),
+    ("producer/src/history/changes.sql", 100_000, "the changes of a slice, and their runs"),
+    ("producer/src/history/as_of.sql", 100_000, "runs, changes and accounts of a slice"),
+    ("producer/src/history/totals.sql", 150_000, "runs, changes and accounts of a slice"),
     ("producer/src/dead/written/letters.sql", 10_000, "a page of letters"),
     ("producer/src/verify/letters/open.sql", 10_000, "the letters in the queue"),
     ("producer/src/dead/written/open.sql", 10_000, "the letters in the queue"),

@@ -11,7 +11,7 @@ use crate::{
     wait::{SOON, until},
     world::{World, job, with},
 };
-use model::{Key, Ledger, Row, decimal, file};
+use model::{Change, Key, Ledger, Row, decimal, file};
 
 /// Files that each slice is loaded from, one after the other.
 const ROUNDS: usize = 14;
@@ -121,11 +121,7 @@ async fn stored(world: &World, entity: &str, jobs: &[String]) -> BTreeMap<Key, R
 }
 
 /// The changes that are kept of an entity.
-async fn changes(
-    world: &World,
-    entity: &str,
-    jobs: &[String],
-) -> Vec<(usize, Key, Option<i64>, Option<i64>, &'static str)> {
+async fn changes(world: &World, entity: &str, jobs: &[String]) -> Vec<Change> {
     let rows = world
         .rows(&format!(
             "SELECT job_id::text, company_code, account_code, (old_balance * 100)::bigint AS old, \

@@ -7,6 +7,8 @@ use tests::random::Random;
 use super::PERIOD;
 
 pub(super) type Key = (String, String);
+/// A change that is kept: the number of the job, the account, the balance before and after, and the kind.
+pub(super) type Change = (usize, Key, Option<i64>, Option<i64>, &'static str);
 pub(super) type Texts = BTreeMap<String, String>;
 
 /// A row as the ledger is to have it.
@@ -39,7 +41,7 @@ pub(super) struct Ledger {
     /// Accounts that the newest file lacked.
     pub(super) absent: Vec<Key>,
     /// Job, key, old and new balance, kind.
-    pub(super) changes: Vec<(usize, Key, Option<i64>, Option<i64>, &'static str)>,
+    pub(super) changes: Vec<Change>,
 }
 
 impl Ledger {
