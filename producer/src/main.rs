@@ -8,6 +8,7 @@ mod cancel;
 mod check;
 mod db;
 mod dead;
+mod dry_run;
 mod errors;
 mod history;
 mod migrate;

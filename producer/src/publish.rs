@@ -1,6 +1,7 @@
 //! `publish`: files become messages.
 
 mod draft;
+mod dry;
 mod fields;
 mod manifest;
 pub(crate) mod message;
@@ -49,7 +50,7 @@ const SHOWN: usize = 20;
     after_help = "Examples:
   aura-producer publish --file ABEX.csv --entity ABEX --period 2022-06 --wait
   aura-producer publish --scan /in --pattern '{entity}_{period}.csv' --wait
-  aura-producer publish --manifest jobs.csv
+  aura-producer publish --manifest jobs.csv --dry-run
   aura-producer publish --split group.csv --source sap-acdoca --wait
   echo '{\"file\": \"/in/A.csv\", \"entity\": \"A\", \"period\": \"2022-06\"}' |
     aura-producer publish --manifest -"
@@ -77,6 +78,10 @@ pub(crate) struct Args {
     /// Seconds after which --wait gives up; the jobs go on
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, requires = "wait")]
     timeout: u64,
+    /// Only tells what would become of each job, and what that would do to the books: a worker tries it in a
+    /// transaction that is rolled back
+    #[arg(long, conflicts_with = "wait")]
+    dry_run: bool,
     #[command(flatten)]
     fields: Fields,
 }
@@ -100,6 +105,12 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<E
     }
     message::warn_of_absent_files(&jobs);
 
+    if args.dry_run {
+        let report = dry::dry_run(&jobs, settings, &topology).await?;
+        let exit_status = report.exit_status();
+        output::print(json, &report)?;
+        return Ok(exit_status);
+    }
     let connection = topology::declare(settings, &topology).await?;
     let ended_runs = EndedRuns::from_now(settings);
     let inbox = args.wait.then(|| Inbox::of_batch(batch.id, settings, &topology));

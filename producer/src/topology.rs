@@ -58,6 +58,7 @@ pub(crate) async fn run(settings: &Settings, json: bool) -> Result<ExitStatus, C
     let mut queues = vec![topology.jobs];
     queues.extend(topology.retries.into_iter().map(|retry| retry.name));
     queues.push(topology.dead);
+    queues.push(topology.dry_runs);
     output::print(json, &Declared { exchanges: vec![topology.jobs_exchange, topology.events], queues })?;
     Ok(ExitStatus::Done)
 }

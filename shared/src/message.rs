@@ -1,5 +1,6 @@
 //! What programs say to each other: the job and its envelope, the receipt, the event, and why a job failed.
 
+pub mod dry_run;
 pub mod envelope;
 pub mod event;
 pub mod failure;

@@ -26,6 +26,7 @@ mod dead;
 mod dead_many;
 mod dead_strange;
 mod drafts;
+mod dry_runs;
 mod exact;
 mod followed;
 mod garbage;

@@ -26,7 +26,10 @@ const SMALL: [&str; 6] = [
 const FEW: i64 = 4_000;
 
 /// Statements that read more, and why they may.
-const READS: [(&str, i64, &str); 17] = [
+const READS: [(&str, i64, &str); 20] = [
+    ("producer/src/dead/written/messages.sql", 60_000, "the letters in the queue"),
+    ("worker/src/ingest/dry_run/moved.sql", 40_000, "the changes of a slice"),
+    ("worker/src/ingest/dry_run/largest.sql", 40_000, "the changes of a slice"),
     ("producer/src/history/waiting.sql", 40_000, "the events of a chain"),
     ("producer/src/history/jobs.sql", 40_000, "the runs of a slice"),
     ("producer/src/history/changes.sql", 100_000, "the changes of a slice, and their runs"),

@@ -61,6 +61,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) mapping_hash: Option<String>,
     /// The mode in which rows are merged, once the profile is found.
     pub(crate) mode: Option<Mode>,
+    /// Whether it is a dry run, of which nothing may be left: neither row nor file nor event.
+    pub(crate) is_dry: bool,
     stage: &'a CurrentStage,
     worker: &'a str,
     started: Instant,
@@ -80,6 +82,7 @@ impl<'a> Attempt<'a> {
             fingerprint: None,
             mapping_hash: None,
             mode: job.mode,
+            is_dry: false,
             stage,
             worker,
             started: Instant::now(),
@@ -102,8 +105,11 @@ impl<'a> Attempt<'a> {
         Event::of_job(event_type, self.worker, self.job, self.fingerprint)
     }
 
-    /// Keeps an event until the attempt commits, and logs it now.
+    /// Keeps an event until the attempt commits, and logs it now. In a dry run nothing of it has happened.
     pub(crate) fn record(&mut self, event: Event) {
+        if self.is_dry {
+            return;
+        }
         log(&event);
         self.events.push(event);
     }

@@ -1,6 +1,7 @@
 //! Consuming: a supervised connection, a permit for each job before it begins, and a drain at the end.
 
 pub(crate) mod clock;
+pub(crate) mod dry_runs;
 mod horizon;
 mod isolation;
 mod taken;
@@ -50,6 +51,8 @@ pub(crate) struct Intake {
     pub(crate) services: Arc<Services>,
     pub(crate) settings: Settings,
     pub(crate) consuming: Arc<Consuming>,
+    /// The places of jobs, which dry runs share.
+    pub(crate) permits: Arc<Semaphore>,
 }
 
 /// Why jobs are no longer taken over a connection.
@@ -81,7 +84,7 @@ impl Intake {
     /// # Errors
     /// If the broker has the topology with other arguments, which waiting does not mend.
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), TopologyError> {
-        let permits = Arc::new(Semaphore::new(self.settings.concurrency));
+        let permits = Arc::clone(&self.permits);
         let isolation = Isolation::new();
         let abort = self.services.abort.clone();
         let mut silent = false;

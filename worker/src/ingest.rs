@@ -6,6 +6,7 @@
 
 mod conclusion;
 pub(crate) mod diagnosis;
+pub(crate) mod dry_run;
 pub(crate) mod publishers;
 
 use std::{sync::Arc, time::Duration};
@@ -19,7 +20,7 @@ use shared::{
         event::EventType,
         failure::{ErrorCode, Failure, Stage},
         job::{Job, Mode, OnError},
-        receipt::Status,
+        receipt::{Receipt, Status},
     },
     roots::{Location, Root},
     stores::{
@@ -152,11 +153,42 @@ async fn stages(
     attempt: &mut Attempt<'_>,
     tx: &mut Transaction<'_>,
 ) -> Result<Ended, Interrupted> {
+    let loaded = match decide(services, attempt, tx).await? {
+        Decided::Unloaded(status, verdict) => return Ok(conclusion::end(tx, attempt, status, verdict).await?.into()),
+        Decided::Loaded(loaded) => loaded,
+    };
+    attempt.enter(Stage::Write);
+    let Taken { checked, applied, ahead, .. } = loaded.taken;
+    conclusion::succeed(tx, attempt, &loaded.receipt, &checked, &applied, &loaded.export).await?;
+    Ok(Ended { receipt: loaded.receipt, cache_file: ahead })
+}
+
+/// What the stages come to, before anything is written of it beside the rows.
+enum Decided {
+    /// The job's rows are not to be loaded.
+    Unloaded(Status, Option<Verdict>),
+    /// They are.
+    Loaded(Box<LoadedRows>),
+}
+
+/// Rows that the ledger holds within the transaction.
+struct LoadedRows {
+    taken: Taken,
+    receipt: Receipt,
+    export: Export,
+}
+
+/// Decides what becomes of the job, and takes its rows in.
+async fn decide(
+    services: &Services,
+    attempt: &mut Attempt<'_>,
+    tx: &mut Transaction<'_>,
+) -> Result<Decided, Interrupted> {
     let job = attempt.job;
     attempt.enter(Stage::Verdict);
     let (standing, has_rows) = try_join(verdict::look(tx, job), ledger::has_rows(tx, job)).await?;
     if standing.is_cancelled {
-        return Ok(conclusion::end(tx, attempt, Status::Cancelled, None).await?.into());
+        return Ok(Decided::Unloaded(Status::Cancelled, None));
     }
     let asked = [&attempt.published_by, &job.published_by];
     let mut authority = services.publishers.authority(asked.map(|by| by.user_id.as_deref()));
@@ -170,12 +202,8 @@ async fn stages(
     let export = Export::new(loaded.fingerprint, &job.source, mapping_hash, mode);
     match verdict::decide(standing.state.as_ref(), job, attempt.times, &export)? {
         Verdict::Load => {}
-        verdict @ Verdict::Duplicate(_) => {
-            return Ok(conclusion::end(tx, attempt, Status::Skipped, Some(verdict)).await?.into());
-        }
-        verdict @ Verdict::Stale(_) => {
-            return Ok(conclusion::end(tx, attempt, Status::Superseded, Some(verdict)).await?.into());
-        }
+        verdict @ Verdict::Duplicate(_) => return Ok(Decided::Unloaded(Status::Skipped, Some(verdict))),
+        verdict @ Verdict::Stale(_) => return Ok(Decided::Unloaded(Status::Superseded, Some(verdict))),
     }
     // It may have been opened while the file was read.
     if standing.is_locked && verdict::is_locked(tx, job).await? {
@@ -184,16 +212,17 @@ async fn stages(
 
     attempt.enter(Stage::Write);
     ledger::set_savepoint(tx).await?;
-    let cache = (!services.cache_trouble.is_recent()).then_some(&services.cache);
+    let writes_cache = !attempt.is_dry && !services.cache_trouble.is_recent();
+    let cache = writes_cache.then_some(&services.cache);
     let load = Load { job, mode, profile: &profile, loaded: &loaded, limits: &services.limits, has_rows, cache };
-    let Taken { checked, applied, ahead, .. } = tokio::select! {
+    let taken = tokio::select! {
         taken = ledger::apply(tx, load) => taken?,
         () = services.outages.until_root_down(&root) => return Err(Interrupted::RootAway(root)),
     };
     failpoint::reach_for("copied", &job.slice);
     loaded.check_unchanged()?;
-    record_rows(attempt, &checked, &applied);
-    let receipt = attempt.success(&checked, &applied);
+    record_rows(attempt, &taken.checked, &taken.applied);
+    let receipt = attempt.success(&taken.checked, &taken.applied);
     let warnings: Vec<Value> = receipt.warnings.iter().map(|warning| warning.as_str().into()).collect();
     attempt.record(attempt.event(EventType::IngestionCompleted).with("status", "success").with("warnings", warnings));
 
@@ -201,14 +230,12 @@ async fn stages(
     let gates = verdict::close_gates(tx, job).await?;
     if gates.is_cancelled {
         ledger::roll_back(tx).await?;
-        return Ok(conclusion::end(tx, attempt, Status::Cancelled, None).await?.into());
+        return Ok(Decided::Unloaded(Status::Cancelled, None));
     }
     if gates.is_locked {
         return Err(verdict::locked(job).into());
     }
-    attempt.enter(Stage::Write);
-    conclusion::succeed(tx, attempt, &receipt, &checked, &applied, &export).await?;
-    Ok(Ended { receipt, cache_file: ahead })
+    Ok(Decided::Loaded(Box::new(LoadedRows { taken, receipt, export })))
 }
 
 /// The mode, and the mapping with which the file is read and its hash.

@@ -39,11 +39,12 @@ use shared::{
     telemetry::{self, Console},
 };
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    consume::{Consuming, Intake, clock::Clock},
+    consume::{Consuming, Intake, clock::Clock, dry_runs::DryRuns},
     health::{Health, progress::Progress},
     ingest::publishers::Publishers,
     metrics::Metrics,
@@ -144,9 +145,13 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     let _ = services.clock.read(&services.pool).await;
     let watching = tokio::spawn(probes::watch(Arc::clone(&services), end.clone()));
     let relaying = tokio::spawn(relay.run(end.clone()));
-    let taken = Intake { services: Arc::clone(&services), settings, consuming }.run(stop).await;
+    let permits = Arc::new(Semaphore::new(settings.concurrency));
+    let dry_runs =
+        DryRuns { services: Arc::clone(&services), settings: settings.clone(), permits: Arc::clone(&permits) };
+    let trying = tokio::spawn(dry_runs.run(stop.clone()));
+    let taken = Intake { services: Arc::clone(&services), settings, consuming, permits }.run(stop).await;
     end.cancel();
-    let _ = tokio::join!(watching, relaying);
+    let _ = tokio::join!(watching, relaying, trying);
     services.publisher.close().await;
     tracing::info!("stopped");
     taken.context("no jobs can be taken")

@@ -4,6 +4,7 @@
 //! letter taken out. Whatever fails on the way leaves the letter; replaying it again does no harm.
 
 mod canaries;
+mod dry;
 mod following;
 mod send;
 
@@ -47,6 +48,7 @@ const CHUNK: usize = 200;
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(after_help = "Examples:
   aura-producer dead replay --code file_not_found --newer-than 2h
+  aura-producer dead replay --all --dry-run
   aura-producer dead replay --all --canary --rate 5/s --wait
   aura-producer dead replay --as-new --file /data/in/ABEX_corrected.csv 01981f6e-0000-7000-8000-000000000000
   aura-producer dead replay --as-new --source sap-fi --code schema_invalid")]
@@ -64,10 +66,15 @@ pub(crate) struct Args {
     /// Replays one job of each cause first, and the others only once that has not failed
     #[arg(long)]
     pub(crate) canary: bool,
+    /// Only tells what would become of each job, and what that would do to the books: a worker tries it in a
+    /// transaction that is rolled back
+    #[arg(long, conflicts_with_all = ["rate", "canary", "wait"])]
+    pub(crate) dry_run: bool,
     /// Waits until every job has ended, and fails if one does
     #[arg(long)]
     pub(crate) wait: bool,
-    /// Seconds that the canaries get, and then the others with --wait [default: 300]
+    /// Seconds that the canaries get, and then the others with --wait [default: 300]; that a worker gets for each job
+    /// of a dry run [default: 120]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) timeout: Option<u64>,
     /// Publishes each as a new job, exported now, in the place of the dead one
@@ -95,11 +102,28 @@ struct Replay<'a> {
 const TIMEOUT: u64 = 300;
 
 /// Replays what is selected, and tells about it.
-pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
+pub(crate) async fn run(mut args: Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
+    if args.dry_run {
+        check(&mut args)?;
+        let report = dry::dry_run(&args, settings).await?;
+        let exit_status = report.exit_status();
+        output::print(json, &report)?;
+        return Ok(exit_status);
+    }
     let report = replay(args, settings).await?;
     let exit_status = report.exit_status();
     output::print(json, &report)?;
     Ok(exit_status)
+}
+
+/// Makes sure that it is said which letters are meant.
+fn check(args: &mut Args) -> Result<(), CommandError> {
+    args.filter.ids.append(&mut args.jobs);
+    args.filter.or_all(args.all)?;
+    match args.file.is_some() && args.filter.ids.len() != 1 {
+        true => Err(CommandError::Input("--file takes the identity of exactly one job".to_owned())),
+        false => Ok(()),
+    }
 }
 
 /// Replays what is selected.
@@ -107,11 +131,7 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<E
 /// # Errors
 /// What was asked for is wrong, or a service fails before anything was done.
 pub(crate) async fn replay(mut args: Args, settings: &Settings) -> Result<Report, CommandError> {
-    args.filter.ids.append(&mut args.jobs);
-    args.filter.or_all(args.all)?;
-    if args.file.is_some() && args.filter.ids.len() != 1 {
-        return Err(CommandError::Input("--file takes the identity of exactly one job".to_owned()));
-    }
+    check(&mut args)?;
     if args.timeout.is_some() && !args.canary && !args.wait {
         return Err(CommandError::Input("--timeout goes with --canary or --wait".to_owned()));
     }

@@ -16,6 +16,7 @@ use crate::db;
 const OPEN: &str = include_str!("written/open.sql");
 const GROUPS: &str = include_str!("written/groups.sql");
 const LETTERS: &str = include_str!("written/letters.sql");
+const MESSAGES: &str = include_str!("written/messages.sql");
 const OF_JOB: &str = include_str!("written/of_job.sql");
 const CODES: &str = "SELECT DISTINCT code FROM dead_letter_groups";
 
@@ -237,6 +238,30 @@ pub(crate) async fn letters(
     parameters.extend([&after as &(dyn ToSql + Sync), &limit]);
     let rows = db::query(pool, "list the dead letters", LETTERS, &parameters).await?;
     Ok(rows.iter().map(Listed::from).collect())
+}
+
+/// A letter with its message.
+pub(crate) struct Letter {
+    pub(crate) listed: Listed,
+    pub(crate) body: Vec<u8>,
+    pub(crate) properties: Value,
+    pub(crate) headers: Value,
+}
+
+/// The selected letters with their messages, in the order in which they were written down.
+///
+/// # Errors
+/// If PostgreSQL fails.
+pub(crate) async fn messages(pool: &Pool, filter: &Filter, now: DateTime<Utc>) -> Result<Vec<Letter>, PostgresError> {
+    let selected = filter.parameters(now);
+    let rows = db::query(pool, "read the dead letters", MESSAGES, &selected.all()).await?;
+    let letter = |row: &Row| Letter {
+        listed: Listed::from(row),
+        body: row.get("body"),
+        properties: row.get("properties"),
+        headers: row.get("headers"),
+    };
+    Ok(rows.iter().map(letter).collect())
 }
 
 /// All letters of a job, of whatever state, the oldest first.

@@ -25,6 +25,8 @@ pub struct Topology {
     pub retries: [RetryQueue; Delay::ALL.len()],
     /// The queue of dead letters.
     pub dead: String,
+    /// The queue of jobs that are only to be tried. Workers of before this one do not know it.
+    pub dry_runs: String,
     /// The exchange to which receipts go.
     pub events: String,
 }
@@ -92,6 +94,7 @@ impl Topology {
             jobs: format!("{namespace}.jobs"),
             retries: Delay::ALL.map(retry),
             dead: format!("{namespace}.dead"),
+            dry_runs: format!("{namespace}.dry_runs"),
             events: format!("{namespace}.events"),
         }
     }
@@ -110,7 +113,11 @@ impl Topology {
         let jobs = dead_lettering(quorum(), "", &self.dead);
         let mut dead = quorum();
         dead.insert("x-overflow".into(), text("reject-publish"));
-        let mut queues = vec![(self.dead.as_str(), dead, Some(quorum())), (self.jobs.as_str(), jobs, Some(quorum()))];
+        let mut queues = vec![
+            (self.dead.as_str(), dead, Some(quorum())),
+            (self.jobs.as_str(), jobs, Some(quorum())),
+            (self.dry_runs.as_str(), quorum(), None),
+        ];
         for retry in &self.retries {
             let mut arguments = dead_lettering(quorum(), &self.jobs_exchange, JOB_KEY);
             let ttl = i32::try_from(retry.delay.duration().as_millis()).unwrap_or(i32::MAX);

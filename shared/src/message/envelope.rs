@@ -53,6 +53,8 @@ pub const WORKER: &str = "aura-worker";
 pub const FINGERPRINT: &str = "aura-fingerprint";
 /// The W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
+/// Names the question that a dry run answers.
+pub const DRY_RUN: &str = "aura-dry-run";
 /// The header that marks a message of which something was left out, and says what.
 pub const MALFORMED: &str = "aura-malformed";
 /// The header that marks a message whose body was left out. It holds the body's length in bytes.

@@ -132,12 +132,12 @@ impl Replay<'_> {
         let by = publisher(self.settings);
         let message = if self.args.as_new {
             let file = self.args.file.as_deref().or(dead.letter.file.as_deref()).unwrap_or_default();
-            let new = corrected(dead, file, self.args.new_source.as_ref(), &self.topology, by)?;
+            let new = corrected(&dead.into(), file, self.args.new_source.as_ref(), &self.topology, by)?;
             settled.new_job_id = Some(new.job.job_id);
             event = event.with("as_new", new.job.job_id.to_string()).with("new_file", new.job.file.as_str());
             new.outgoing
         } else {
-            again(dead, number, &self.topology, &by)
+            again(&dead.into(), number, &self.topology, &by)
         };
         let once = dead.letter.once(EventType::Replayed, number);
         Ok(Leaving { settled, message, event: (event, once), copies })
@@ -155,7 +155,7 @@ async fn take_out(copies: &[Dead], failed: impl Fn(shared::broker::amqp::AmqpErr
 }
 
 /// Why a job cannot be replayed as it is, with every fault.
-fn refusal(error: &CommandError) -> String {
+pub(super) fn refusal(error: &CommandError) -> String {
     match error.faults() {
         [] => error.line(),
         faults => format!("{}: {}", error.line(), faults.join("; ")),
