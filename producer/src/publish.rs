@@ -50,7 +50,7 @@ const SHOWN: usize = 20;
     after_help = "Examples:
   aura-producer publish --file ABEX.csv --entity ABEX --period 2022-06 --wait
   aura-producer publish --scan /in --pattern '{entity}_{period}.csv' --wait
-  aura-producer publish --manifest jobs.csv --dry-run
+  aura-producer publish --manifest jobs.csv
   aura-producer publish --split group.csv --source sap-acdoca --wait
   echo '{\"file\": \"/in/A.csv\", \"entity\": \"A\", \"period\": \"2022-06\"}' |
     aura-producer publish --manifest -"
@@ -78,8 +78,7 @@ pub(crate) struct Args {
     /// Seconds after which --wait gives up; the jobs go on
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, requires = "wait")]
     timeout: u64,
-    /// Only tells what would become of each job, and what that would do to the books: a worker tries it in a
-    /// transaction that is rolled back
+    /// Only tells what each job would do to the books
     #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
     #[command(flatten)]

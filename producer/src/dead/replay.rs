@@ -43,15 +43,11 @@ const CHUNK: usize = 200;
 /// Sends dead jobs back to work
 ///
 /// Each keeps its identity and order: a job whose slice has seen a newer export meanwhile ends as
-/// superseded. Its attempts start at 1 again. One that fails again comes back, and is not replayed a second time by
-/// the same command. From another terminal, `dead operations` shows how far it is, pauses and cancels it.
+/// superseded. `dead operations` shows how far it is, pauses and cancels it.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(after_help = "Examples:
-  aura-producer dead replay --code file_not_found --newer-than 2h
-  aura-producer dead replay --all --dry-run
   aura-producer dead replay --all --canary --rate 5/s --wait
-  aura-producer dead replay --as-new --file /data/in/ABEX_corrected.csv 01981f6e-0000-7000-8000-000000000000
-  aura-producer dead replay --as-new --source sap-fi --code schema_invalid")]
+  aura-producer dead replay --as-new --new-source sap-fi --code schema_invalid")]
 pub(crate) struct Args {
     /// Jobs, by identity
     pub(crate) jobs: Vec<Uuid>,
@@ -63,24 +59,22 @@ pub(crate) struct Args {
     /// At most so many a second, or minute: 5/s, 30/m
     #[arg(long, value_parser = rate)]
     pub(crate) rate: Option<Duration>,
-    /// Replays one job of each cause first, and the others only once that has not failed
+    /// One job of each cause first, the others if it lives
     #[arg(long)]
     pub(crate) canary: bool,
-    /// Only tells what would become of each job, and what that would do to the books: a worker tries it in a
-    /// transaction that is rolled back
+    /// Only tells what each job would do to the books
     #[arg(long, conflicts_with_all = ["rate", "canary", "wait"])]
     pub(crate) dry_run: bool,
-    /// Waits until every job has ended, and fails if one does
+    /// Waits for all, and fails if one does
     #[arg(long)]
     pub(crate) wait: bool,
-    /// Seconds that the canaries get, and then the others with --wait [default: 300]; that a worker gets for each job
-    /// of a dry run [default: 120]
+    /// Seconds that canaries get, and --wait
     #[arg(long, value_name = "SECONDS")]
     pub(crate) timeout: Option<u64>,
-    /// Publishes each as a new job, exported now, in the place of the dead one
+    /// As a new job, exported now, in its place
     #[arg(long)]
     pub(crate) as_new: bool,
-    /// The corrected file of one job; without it, each job's own
+    /// The corrected file; otherwise each job's own
     #[arg(long, requires = "as_new")]
     pub(crate) file: Option<String>,
     /// Another mapping profile
