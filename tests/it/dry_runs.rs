@@ -210,7 +210,10 @@ async fn a_dry_run_waits_for_its_slice_and_a_job_for_a_dry_run_of_its_slice() {
     let message = job(&file, "A", "2022-06");
     let trying = tried(&world, &message, 0);
     let freeing = async {
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        // Those that found it taken were rolled back, and are counted all the same.
+        let begun =
+            "SELECT coalesce(sum(n_tup_ins), 0)::bigint FROM pg_stat_user_tables WHERE relname = 'dry_run_guard'";
+        until("it was tried in vain", SOON, async || (world.one::<i64>(begun, &[]).await > 1).then_some(())).await;
         session.batch_execute("COMMIT").await.unwrap();
     };
     let (told, ()) = tokio::join!(trying, freeing);

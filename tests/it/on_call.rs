@@ -1,6 +1,6 @@
 //! A night on call: dead letters by cause, looked at without their queue, replayed with canaries, paused, cut off.
 
-use std::{process::Stdio, time::Duration};
+use std::process::Stdio;
 
 use lapin::{
     BasicProperties, Connection, ConnectionProperties,
@@ -229,7 +229,6 @@ async fn a_replay_that_is_killed_at_any_moment_loses_nothing_and_is_taken_up_aga
             (running > number as i64 * 200).then_some(())
         };
         until("it is at it", SOON, begun).await;
-        tokio::time::sleep(Duration::from_millis(37 * number)).await;
         killed.kill().expect("it ends");
         killed.wait().expect("it has ended");
     }

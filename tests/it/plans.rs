@@ -55,10 +55,9 @@ const LETTER: &str = r#"'[{"letter_id": "5b1de0e1-3a5b-4c3f-8d0a-0a3f5a5c7f10", 
     "attempts": 1, "replays": 0, "body_hash": "h", "properties": {}, "headers": {}, "bad_rows_total": 0, "copies": 1}]'"#;
 
 /// Values where those of [`value`] would not do: by file, and by the number of the parameter.
-const VALUES: [(&str, usize, &str); 21] = [
+const VALUES: [(&str, usize, &str); 20] = [
     ("shared/src/stores/dead_letters/groups.sql", 1, r#"'[{"group_id": "g", "code": "c", "text": "t"}]'"#),
     ("shared/src/stores/dead_letters/record.sql", 1, LETTER),
-    ("shared/src/stores/dead_letters/found.sql", 1, LETTER),
     ("producer/src/dead/operation/begin.sql", 2, "'replay'"),
     ("producer/src/dead/operation/end.sql", 2, "'done'"),
     ("producer/src/dead/operation/want.sql", 2, "'pause'"),

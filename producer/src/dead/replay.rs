@@ -303,7 +303,7 @@ impl<'a> Replay<'a> {
                 }
             };
             if let (Pause::Failed | Pause::Cancelled, Some(report)) = (&pause, &mut standing.report) {
-                report.not_tried = jobs.len();
+                report.not_tried += jobs.len();
             }
             return Ok(pause);
         }

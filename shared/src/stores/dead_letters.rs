@@ -20,7 +20,6 @@ use crate::{
 };
 
 const RECORD: &str = include_str!("dead_letters/record.sql");
-const FOUND: &str = include_str!("dead_letters/found.sql");
 const GROUPS: &str = include_str!("dead_letters/groups.sql");
 
 /// A letter with everything that is written down of it.
@@ -71,7 +70,7 @@ impl<'a> Try<'a> {
 /// # Errors
 /// If PostgreSQL fails.
 pub async fn record(client: &impl GenericClient, letters: &[WholeLetter]) -> Result<u64, PostgresError> {
-    write(client, RECORD, letters).await
+    write(client, letters, false).await
 }
 
 /// Writes letters down that lie in the queue, which the caller has in hand: those that are written down are there
@@ -80,10 +79,10 @@ pub async fn record(client: &impl GenericClient, letters: &[WholeLetter]) -> Res
 /// # Errors
 /// If PostgreSQL fails.
 pub async fn record_found(client: &impl GenericClient, letters: &[WholeLetter]) -> Result<u64, PostgresError> {
-    write(client, FOUND, letters).await
+    write(client, letters, true).await
 }
 
-async fn write(client: &impl GenericClient, sql: &str, letters: &[WholeLetter]) -> Result<u64, PostgresError> {
+async fn write(client: &impl GenericClient, letters: &[WholeLetter], are_in_hand: bool) -> Result<u64, PostgresError> {
     if letters.is_empty() {
         return Ok(0);
     }
@@ -94,8 +93,8 @@ async fn write(client: &impl GenericClient, sql: &str, letters: &[WholeLetter]) 
     let written = async {
         let statement = client.prepare_cached(GROUPS).await?;
         client.execute(&statement, &[&groups]).await?;
-        let statement = client.prepare_cached(sql).await?;
-        client.execute(&statement, &[&rows, &bodies]).await
+        let statement = client.prepare_cached(RECORD).await?;
+        client.execute(&statement, &[&rows, &bodies, &are_in_hand]).await
     };
     written.await.map_err(PostgresError::in_("write dead letters down"))
 }

@@ -18,4 +18,8 @@ FROM ROWS FROM (
     bad_rows, bad_rows_total, attempts, replays, worker, first_failed_at, died_at, body_hash, properties, headers, withheld,
     malformed, copies, body, place)
 ORDER BY given.place
-ON CONFLICT (letter_id) DO NOTHING
+ON CONFLICT (letter_id) DO UPDATE
+SET state = 'waiting', copies = excluded.copies, operation_id = NULL, settled_at = NULL, settled_by = NULL, reason = NULL,
+    new_job_id = NULL
+-- $3: whether the letters are in hand, so that what was said of them before does not hold.
+WHERE $3 AND (letter.state <> 'waiting' OR letter.copies <> excluded.copies)
