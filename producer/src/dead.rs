@@ -1,19 +1,19 @@
 //! `dead`: the dead letters, listed, shown, replayed and discarded, and none lost.
 
-mod advice;
-mod discard;
-mod filter;
+pub(crate) mod advice;
+pub(crate) mod discard;
+pub(crate) mod filter;
 mod list;
-mod operation;
+pub(crate) mod operation;
 mod operations;
 mod outgoing;
 mod queue;
 pub(crate) mod reconcile;
-mod replay;
-mod settled;
-mod show;
+pub(crate) mod replay;
+pub(crate) mod settled;
+pub(crate) mod show;
 mod taking;
-mod written;
+pub(crate) mod written;
 
 use shared::settings::Settings;
 

@@ -1,6 +1,6 @@
 //! Why a command could not do what it was asked, and the exit code that says so.
 
-use std::{process::ExitCode, time::Duration};
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use shared::{
     broker::{amqp::AmqpError, topology::TopologyError},
@@ -112,6 +112,14 @@ pub(crate) enum CommandError {
         /// What went wrong.
         source: Box<MongoError>,
     },
+    /// An address cannot be listened on.
+    #[error("cannot serve at {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// The Parquet cache cannot be read.
     #[error("the cache {cache} cannot be read")]
     Cache {
@@ -156,7 +164,7 @@ impl CommandError {
             {
                 2
             }
-            Self::Input(_) | Self::Faults { .. } | Self::Settings(_) | Self::Telemetry(_) => 2,
+            Self::Input(_) | Self::Faults { .. } | Self::Settings(_) | Self::Telemetry(_) | Self::Listen { .. } => 2,
             Self::Broker { .. }
             | Self::Topology { .. }
             | Self::Held { .. }
@@ -195,6 +203,7 @@ impl CommandError {
             | Self::Postgres { .. }
             | Self::Unanswered { .. }
             | Self::Mongo { .. }
+            | Self::Listen { .. }
             | Self::Cache { .. } => &[],
         }
     }
@@ -223,6 +232,7 @@ impl CommandError {
             Self::Cache { .. } => {
                 "run it as a user, or with the credentials of one, who may read it, and check AURA_CACHE_URL"
             }
+            Self::Listen { .. } => "another console may run; AURA_CONSOLE_ADDR takes another address",
             Self::Input(_)
             | Self::Unknown(_)
             | Self::Faults { .. }

@@ -6,6 +6,7 @@
 mod actor_event;
 mod cancel;
 mod check;
+mod console;
 mod db;
 mod dead;
 mod dry_run;
@@ -64,6 +65,7 @@ enum Verb {
     #[command(subcommand)]
     Period(period::Verb),
     History(history::Args),
+    Console(console::Args),
     Verify(verify::Args),
     Migrate(migrate::Args),
     Topology(topology::Args),
@@ -99,6 +101,7 @@ async fn run(verb: Verb, json: bool, flags: Vec<(String, String)>) -> Result<Exi
         Verb::Dead(verb) => dead::run(verb, &settings, json).await,
         Verb::Period(verb) => period::run(verb, &settings, json).await,
         Verb::History(args) => history::run(&args, &settings, json).await,
+        Verb::Console(args) => console::run(&args, &settings, json).await,
         Verb::Verify(args) => verify::run(args, &settings, json).await,
         Verb::Migrate(_) => migrate::run(&settings, json).await,
         Verb::Topology(_) => topology::run(&settings, json).await,

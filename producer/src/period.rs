@@ -50,22 +50,24 @@ pub(crate) enum Verb {
 pub(crate) struct Args {
     /// The period, YYYY-MM
     #[arg(long)]
-    period: Period,
+    pub(crate) period: Period,
     /// One legal entity; otherwise all of them
     #[arg(long)]
-    entity: Option<Entity>,
+    pub(crate) entity: Option<Entity>,
     /// Why, for the audit trail
     #[arg(long)]
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
+/// A closed period.
 #[derive(Serialize)]
-struct Lock {
-    entity: String,
-    period: String,
-    reason: Option<String>,
-    locked_by: String,
-    locked_at: DateTime<Utc>,
+pub(crate) struct Lock {
+    /// The entity; `*` for all.
+    pub(crate) entity: String,
+    pub(crate) period: String,
+    pub(crate) reason: Option<String>,
+    pub(crate) locked_by: String,
+    pub(crate) locked_at: DateTime<Utc>,
 }
 
 impl From<&Row> for Lock {
@@ -90,7 +92,7 @@ impl fmt::Display for Lock {
 
 /// What locking or unlocking did, and the locks that hold for the entity now.
 #[derive(Serialize)]
-struct Changed {
+pub(crate) struct Changed {
     entity: String,
     period: String,
     /// Whether it was not so before.
@@ -116,9 +118,10 @@ impl fmt::Display for Changed {
     }
 }
 
+/// The closed periods.
 #[derive(Serialize)]
-struct Locks {
-    locks: Vec<Lock>,
+pub(crate) struct Locks {
+    pub(crate) locks: Vec<Lock>,
 }
 
 impl fmt::Display for Locks {
@@ -149,14 +152,31 @@ pub(crate) async fn run(verb: Verb, settings: &Settings, json: bool) -> Result<E
             output::print(json, &changed)?;
         }
         Verb::List => {
-            let rows = db::query(&pool, "list the locked periods", LIST, &[]).await.map_err(failed)?;
-            output::print(json, &Locks { locks: rows.iter().map(Lock::from).collect() })?;
+            output::print(json, &locks(&pool).await.map_err(failed)?)?;
         }
     }
     Ok(ExitStatus::Done)
 }
 
-async fn change(pool: &Pool, args: &Args, to: EventType, settings: &Settings) -> Result<Changed, PostgresError> {
+/// The closed periods, the newest first.
+///
+/// # Errors
+/// If PostgreSQL fails.
+pub(crate) async fn locks(pool: &Pool) -> Result<Locks, PostgresError> {
+    let rows = db::query(pool, "list the locked periods", LIST, &[]).await?;
+    Ok(Locks { locks: rows.iter().map(Lock::from).collect() })
+}
+
+/// Closes or opens a period, and records who did so and why.
+///
+/// # Errors
+/// If PostgreSQL fails.
+pub(crate) async fn change(
+    pool: &Pool,
+    args: &Args,
+    to: EventType,
+    settings: &Settings,
+) -> Result<Changed, PostgresError> {
     let (entity, period) = (args.entity.as_ref().map_or(ALL, Entity::as_str), args.period.as_str());
     let event = event(args, to, settings);
     let event = &event;

@@ -1,6 +1,6 @@
 //! `status`: what PostgreSQL knows of jobs and batches.
 
-mod run;
+pub(crate) mod run;
 
 use std::{collections::BTreeMap, fmt};
 
@@ -254,7 +254,11 @@ async fn batch(pool: &Pool, id: Uuid) -> Result<Option<BatchPage>, PostgresError
     Ok(Some(BatchPage { batch, results: runs(pool, None, Some(id), None, 100_000).await? }))
 }
 
-async fn runs(
+/// Runs of a job, of a batch, or the newest of some statuses.
+///
+/// # Errors
+/// If PostgreSQL fails.
+pub(crate) async fn runs(
     pool: &Pool,
     job: Option<Uuid>,
     batch: Option<Uuid>,

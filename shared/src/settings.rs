@@ -1,6 +1,7 @@
 //! The settings: flags over environment over `aura.toml` over defaults; unknown keys are refused.
 
 mod command_line;
+mod console;
 mod definitions;
 mod service_url;
 
@@ -18,6 +19,7 @@ use url::Url;
 
 pub use self::{
     command_line::{from_flags, read_command_line, with_settings},
+    console::ConsoleSettings,
     definitions::{DEFINITIONS, Definition},
     service_url::ServiceUrl,
 };
@@ -135,6 +137,8 @@ pub struct Settings {
     pub max_workbook_unpacked_bytes: u64,
     /// The age of the outbox past which readiness warns.
     pub outbox_warn: Duration,
+    /// The console in the browser.
+    pub console: ConsoleSettings,
 }
 
 struct Given {
@@ -235,6 +239,7 @@ impl Settings {
             max_workbook_bytes: reader.in_range("max_workbook_bytes", 1, 1 << 30)?,
             max_workbook_unpacked_bytes: reader.in_range("max_workbook_unpacked_bytes", 1, 1 << 32)?,
             outbox_warn: Duration::from_secs(reader.in_range("outbox_warn_seconds", 1, u64::MAX)?),
+            console: ConsoleSettings::read(&reader)?,
         })
     }
 }

@@ -46,17 +46,17 @@ pub(crate) struct Args {
 
 /// Discards what is selected, and tells about it.
 pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
-    let report = discard(args, settings).await?;
+    let report = discard(args, Uuid::now_v7(), settings).await?;
     let exit_status = report.exit_status();
     output::print(json, &report)?;
     Ok(exit_status)
 }
 
-/// Discards what is selected.
+/// Discards what is selected, as the operation of this identity.
 ///
 /// # Errors
 /// What was asked for is wrong, or a service fails before anything was done.
-pub(crate) async fn discard(mut args: Args, settings: &Settings) -> Result<Report, CommandError> {
+pub(crate) async fn discard(mut args: Args, id: Uuid, settings: &Settings) -> Result<Report, CommandError> {
     args.filter.ids.append(&mut args.jobs);
     args.filter.or_all(args.all)?;
     if args.reason.trim().is_empty() {
@@ -72,7 +72,8 @@ pub(crate) async fn discard(mut args: Args, settings: &Settings) -> Result<Repor
     let discarding = async {
         args.filter.check_code(&held.codes)?;
         let (words, reason) = (args.filter.words(), Some(args.reason.as_str()));
-        let operation = Operation::begin(&pool, "discard", &settings.actor, &words, reason).await.map_err(failed)?;
+        let operation =
+            Operation::begin(&pool, id, "discard", &settings.actor, &words, reason).await.map_err(failed)?;
         report.operation_id = Some(operation.id);
         let mut progress = Progress { total: jobs.len(), ..Progress::default() };
         while !jobs.is_empty() && report.left.is_empty() {

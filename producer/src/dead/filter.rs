@@ -1,6 +1,10 @@
 //! Which dead letters a command is about.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::{
@@ -49,6 +53,35 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
+    /// Reads a filter from the fields of a form or a query, named as the flags are. What is empty is not asked for.
+    ///
+    /// # Errors
+    /// If a field is not of its form.
+    pub(crate) fn read(fields: &BTreeMap<String, String>) -> Result<Self, CommandError> {
+        fn parsed<T: FromStr<Err: fmt::Display>>(name: &str, text: Option<&str>) -> Result<Option<T>, CommandError> {
+            let invalid = |error: T::Err| CommandError::Input(format!("{name}: {error}"));
+            text.map(|text| text.parse().map_err(invalid)).transpose()
+        }
+        let field = |name: &str| fields.get(name).map(|text| text.trim()).filter(|text| !text.is_empty());
+        let ids = field("id").into_iter().flat_map(|ids| ids.split([',', ' '])).filter(|id| !id.is_empty());
+        let ids = ids.map(|id| id.parse::<Uuid>()).collect::<Result<Vec<Uuid>, _>>();
+        let age_of = |name: &str| {
+            let invalid = |reason: String| CommandError::Input(format!("{name} {reason}"));
+            field(name).map(|text| age(text).map_err(invalid)).transpose()
+        };
+        Ok(Self {
+            ids: ids.map_err(|error| CommandError::Input(format!("id: {error}")))?,
+            entity: parsed("entity", field("entity"))?,
+            period: parsed("period", field("period"))?,
+            batch: parsed("batch", field("batch"))?,
+            code: field("code").map(str::to_owned),
+            source: field("source").map(str::to_owned),
+            group: field("group").map(str::to_owned),
+            older_than: age_of("older_than")?,
+            newer_than: age_of("newer_than")?,
+        })
+    }
+
     /// Whether nothing is filtered, so that every letter is meant.
     pub(crate) fn is_empty(&self) -> bool {
         let Self { ids, entity, period, batch, code, source, group, older_than, newer_than } = self;

@@ -70,18 +70,18 @@ pub(crate) struct Operation {
 }
 
 impl Operation {
-    /// Writes down that an operation begins.
+    /// Writes down that an operation of this identity begins.
     ///
     /// # Errors
     /// If PostgreSQL fails.
     pub(crate) async fn begin(
         pool: &Pool,
+        id: Uuid,
         act: &'static str,
         actor: &str,
         selected: &str,
         reason: Option<&str>,
     ) -> Result<Self, PostgresError> {
-        let id = Uuid::now_v7();
         let client = pool.get().await?;
         let begun = client.execute(BEGIN, &[&id, &act, &actor, &selected, &reason]).await;
         begun.map_err(PostgresError::in_("write an operation down"))?;

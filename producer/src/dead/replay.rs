@@ -32,7 +32,7 @@ use super::{
     settled::{Left, Report},
 };
 use crate::{
-    db,
+    db, dry_run,
     errors::{CommandError, ExitStatus},
     output::{self, remark},
 };
@@ -96,18 +96,26 @@ struct Replay<'a> {
 const TIMEOUT: u64 = 300;
 
 /// Replays what is selected, and tells about it.
-pub(crate) async fn run(mut args: Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
+pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
     if args.dry_run {
-        check(&mut args)?;
-        let report = dry::dry_run(&args, settings).await?;
+        let report = tried(args, settings).await?;
         let exit_status = report.exit_status();
         output::print(json, &report)?;
         return Ok(exit_status);
     }
-    let report = replay(args, settings).await?;
+    let report = replay(args, Uuid::now_v7(), settings).await?;
     let exit_status = report.exit_status();
     output::print(json, &report)?;
     Ok(exit_status)
+}
+
+/// Has workers try what is selected, and changes nothing.
+///
+/// # Errors
+/// What was asked for is wrong, or a service fails.
+pub(crate) async fn tried(mut args: Args, settings: &Settings) -> Result<dry_run::report::Report, CommandError> {
+    check(&mut args)?;
+    dry::dry_run(&args, settings).await
 }
 
 /// Makes sure that it is said which letters are meant.
@@ -120,11 +128,11 @@ fn check(args: &mut Args) -> Result<(), CommandError> {
     }
 }
 
-/// Replays what is selected.
+/// Replays what is selected, as the operation of this identity.
 ///
 /// # Errors
 /// What was asked for is wrong, or a service fails before anything was done.
-pub(crate) async fn replay(mut args: Args, settings: &Settings) -> Result<Report, CommandError> {
+pub(crate) async fn replay(mut args: Args, id: Uuid, settings: &Settings) -> Result<Report, CommandError> {
     check(&mut args)?;
     if args.timeout.is_some() && !args.canary && !args.wait {
         return Err(CommandError::Input("--timeout goes with --canary or --wait".to_owned()));
@@ -135,7 +143,7 @@ pub(crate) async fn replay(mut args: Args, settings: &Settings) -> Result<Report
     publisher.ensure_connected().await.map_err(CommandError::broker(settings))?;
     let words = args.filter.words();
     let words = if args.as_new { format!("{words}, as new jobs") } else { words };
-    let operation = Operation::begin(&pool, "replay", &settings.actor, &words, None).await.map_err(failed)?;
+    let operation = Operation::begin(&pool, id, "replay", &settings.actor, &words, None).await.map_err(failed)?;
     let topology = Topology::new(&settings.namespace);
     let replay = Replay { settings, topology, pool, publisher, operation, args: &args };
     let replayed = replay.all().await;

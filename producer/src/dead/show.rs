@@ -49,7 +49,7 @@ impl fmt::Display for Letters {
 }
 
 /// What became of a letter.
-fn fate(whole: &Whole) -> String {
+pub(crate) fn fate(whole: &Whole) -> String {
     let by = || format!("by {} at {}", or_dash(whole.settled_by.as_ref()), or_dash(whole.settled_at.map(time)));
     match (whole.listed.state.as_str(), whole.new_job_id) {
         ("waiting", _) => "waiting in the queue".to_owned(),
@@ -144,13 +144,18 @@ pub(crate) async fn run(args: &Args, settings: &Settings, json: bool) -> Result<
             return Err(CommandError::Unknown(format!("{} has held no letter of job {}", compared.queue, args.id)));
         }
     }
-    // One that waits comes before what became of others.
-    letters.sort_by_key(|whole| (is_open(whole), whole.listed.replays, whole.listed.place));
+    newest_last(&mut letters);
     let Some(newest) = letters.pop() else { return Ok(ExitStatus::Done) };
     output::print(json, &Letters { newest, others: letters })?;
     Ok(ExitStatus::Done)
 }
 
-fn is_open(whole: &Whole) -> bool {
+/// Puts the letters of a job into their order; one that waits comes before what became of others.
+pub(crate) fn newest_last(letters: &mut [Whole]) {
+    letters.sort_by_key(|whole| (is_open(whole), whole.listed.replays, whole.listed.place));
+}
+
+/// Whether the letter is in the queue.
+pub(crate) fn is_open(whole: &Whole) -> bool {
     matches!(whole.listed.state.as_str(), "waiting" | "replaying" | "discarding")
 }

@@ -18,33 +18,33 @@ const SHOWN: usize = 20;
 #[derive(Serialize)]
 pub(crate) struct Run {
     pub(crate) job_id: Uuid,
-    batch_id: Option<Uuid>,
-    entity: String,
-    period: String,
-    file: String,
-    fingerprint: Option<String>,
-    source: String,
-    mode: Option<String>,
-    exported_at: DateTime<Utc>,
+    pub(crate) batch_id: Option<Uuid>,
+    pub(crate) entity: String,
+    pub(crate) period: String,
+    pub(crate) file: String,
+    pub(crate) fingerprint: Option<String>,
+    pub(crate) source: String,
+    pub(crate) mode: Option<String>,
+    pub(crate) exported_at: DateTime<Utc>,
     pub(crate) status: String,
-    error_code: Option<String>,
-    attempts: i32,
-    replays: i32,
-    rows: i64,
-    inserted: i64,
-    updated: i64,
-    unchanged: i64,
-    deleted: i64,
-    absent: i64,
-    failed: i64,
-    balance_sum: Option<String>,
-    started_at: DateTime<Utc>,
-    finished_at: Option<DateTime<Utc>>,
-    duration_seconds: Option<f64>,
-    worker: Option<String>,
+    pub(crate) error_code: Option<String>,
+    pub(crate) attempts: i32,
+    pub(crate) replays: i32,
+    pub(crate) rows: i64,
+    pub(crate) inserted: i64,
+    pub(crate) updated: i64,
+    pub(crate) unchanged: i64,
+    pub(crate) deleted: i64,
+    pub(crate) absent: i64,
+    pub(crate) failed: i64,
+    pub(crate) balance_sum: Option<String>,
+    pub(crate) started_at: DateTime<Utc>,
+    pub(crate) finished_at: Option<DateTime<Utc>>,
+    pub(crate) duration_seconds: Option<f64>,
+    pub(crate) worker: Option<String>,
     published_by: Option<String>,
-    broker_user: Option<String>,
-    result: Option<Value>,
+    pub(crate) broker_user: Option<String>,
+    pub(crate) result: Option<Value>,
 }
 
 impl From<&Row> for Run {
@@ -83,7 +83,8 @@ impl From<&Row> for Run {
 }
 
 impl Run {
-    fn error_message(&self) -> Option<&str> {
+    /// What is wrong, of a job that failed.
+    pub(crate) fn error_message(&self) -> Option<&str> {
         self.result.as_ref()?.get("error")?.get("message")?.as_str()
     }
 
@@ -100,7 +101,8 @@ impl Run {
         (lines.collect(), error.rows_total)
     }
 
-    fn warnings(&self) -> impl Iterator<Item = &str> {
+    /// What the receipt warns of.
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = &str> {
         let list = self.result.as_ref().and_then(|result| result.get("warnings")).and_then(Value::as_array);
         list.into_iter().flatten().filter_map(Value::as_str)
     }

@@ -79,6 +79,19 @@ pub const DEFINITIONS: &[Definition] = &[
     define("max_workbook_bytes", "33554432", "largest .xlsx workbook"),
     define("max_workbook_unpacked_bytes", "268435456", "most bytes that the parts of a workbook unpack to"),
     define("outbox_warn_seconds", "300", "age of what waits for MongoDB or the cache past which /readyz warns"),
+    define("console_addr", "127.0.0.1:9465", "address of the console; port 0 takes a free one"),
+    define("console_users_path", "", "file that says who may do what in the console; without it, it only reads"),
+    define(
+        "console_user_header",
+        "",
+        "header in which a reverse proxy says who asks; without it, people sign in with tokens",
+    ),
+    define(
+        "console_session_seconds",
+        "1800",
+        "seconds after which somebody who does nothing in the console is signed out",
+    ),
+    define("console_assets", "assets", "folder of the console's scripts, which deploy/assets fetches"),
 ];
 
 #[cfg(test)]
