@@ -12,6 +12,7 @@ pub mod audit;
 pub mod bench;
 pub mod broken;
 pub mod broker;
+pub mod browser;
 pub mod cached;
 pub mod checkout;
 pub mod digest;

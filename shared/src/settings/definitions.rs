@@ -91,7 +91,7 @@ pub const DEFINITIONS: &[Definition] = &[
         "1800",
         "seconds after which somebody who does nothing in the console is signed out",
     ),
-    define("console_assets", "assets", "folder of the console's scripts, which deploy/assets fetches"),
+    define("console_assets", ".local/assets", "folder of the console's scripts, which deploy/assets fetches"),
 ];
 
 #[cfg(test)]
