@@ -20,6 +20,8 @@ mod world;
 mod any_erp;
 mod arguments;
 mod columns;
+mod console;
+mod console_night;
 mod controls;
 mod crowd;
 mod dead;

@@ -279,7 +279,12 @@ impl RowSink for Preview {
                 self.twice_total += 1;
                 if self.twice.len() < LISTED {
                     let reason = format!("has the same company_code and account_code as line {}", account.line);
-                    self.twice.push(BadRow { line: row.line, column: Some("account_code".to_owned()), reason });
+                    self.twice.push(BadRow {
+                        line: row.line,
+                        column: Some("account_code".to_owned()),
+                        reason,
+                        text: None,
+                    });
                 }
             }
             RepeatedKeys::Refuse | RepeatedKeys::Sum => {}

@@ -44,7 +44,7 @@ pub(crate) fn job(id: Uuid) -> Markup {
 /// A link to a slice.
 pub(crate) fn slice(entity: &str, period: &str) -> Markup {
     let place = format!("/slices/{}/{}", super::answer::encoded(entity), super::answer::encoded(period));
-    html! { a href=(place) { (entity) " " (period) } }
+    html! { a class="slice" href=(place) { (entity) " " (period) } }
 }
 
 /// The status of a job, in a colour and in words.

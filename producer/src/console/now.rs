@@ -106,12 +106,12 @@ fn body(now: &Now) -> Markup {
         @if now.needs_attention.is_empty() {
             p class="good" { "Nothing stands still." }
         } @else {
-            ul class="attention" role="status" { @for told in &now.needs_attention { li { (told) } } }
+            div role="status" { ul class="attention" { @for told in &now.needs_attention { li { (told) } } } }
         }
         p class="note" { "As of " (ago(now.sample.at)) "." }
         div class="columns" {
-            section aria-label="Queues" { (queues(&now.sample.queues)) }
-            section aria-label="Pace and backlog" {
+            section { (queues(&now.sample.queues)) }
+            section {
                 (pace(&now.sample.pace))
                 (table("Waiting to be delivered", &["what", "how much", "oldest"], &html! {
                     @for waiting in &now.sample.waiting {
@@ -198,7 +198,7 @@ fn since(at: DateTime<Utc>) -> Markup {
 
 fn under_way(runs: &[Run]) -> Markup {
     html! {
-        section aria-label="Under way" {
+        section {
             @if runs.is_empty() {
                 h2 { "Under way" }
                 p { "No job runs." }
@@ -224,7 +224,7 @@ fn under_way(runs: &[Run]) -> Markup {
 fn operations(operations: &[Seen]) -> Markup {
     html! {
         @if !operations.is_empty() {
-            section aria-label="Replays and discards" {
+            section {
                 (table("Replays and discards under way", &["act", "state", "done", "began", "by", "which"], &html! {
                     @for seen in operations {
                         tr {
@@ -244,7 +244,7 @@ fn operations(operations: &[Seen]) -> Markup {
 
 fn groups(groups: &[Group]) -> Markup {
     html! {
-        section aria-label="Dead letters" {
+        section {
             @if groups.is_empty() {
                 h2 { "Dead letters" }
                 p { "No dead letter is written down." }

@@ -92,7 +92,7 @@ impl fmt::Display for Whole {
         let rows: Vec<BadRow> =
             self.bad_rows.clone().and_then(|rows| serde_json::from_value(rows).ok()).unwrap_or_default();
         for row in rows.iter().take(SHOWN) {
-            writeln!(f, "           {}", shortened(&row.to_string(), 300))?;
+            writeln!(f, "           {}", shortened(&row.with_text(), 300))?;
         }
         let more = usize::try_from(letter.bad_rows_total).unwrap_or_default().saturating_sub(rows.len().min(SHOWN));
         if more > 0 && !rows.is_empty() {

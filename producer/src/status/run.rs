@@ -94,10 +94,7 @@ impl Run {
         let Some(error) = error.and_then(|error| serde_json::from_value::<Failure>(error.clone()).ok()) else {
             return (Vec::new(), 0);
         };
-        let lines = error.rows.iter().take(SHOWN).map(|row| {
-            let column = row.column.as_ref().map(|column| format!("{column}: ")).unwrap_or_default();
-            format!("line {}, {column}{}", row.line, shortened(&row.reason, 200))
-        });
+        let lines = error.rows.iter().take(SHOWN).map(|row| shortened(&row.with_text(), 300));
         (lines.collect(), error.rows_total)
     }
 

@@ -30,7 +30,8 @@ use crate::{
         mapping_profile::{BalanceRule, ColumnRef, ExtraColumns, HeaderLine, KeepOrDrop, MappingProfile, Target},
         records::Record,
     },
-    message::failure::{ErrorCode, Failure, Stage},
+    message::failure::{BAD_TEXT, ErrorCode, Failure, Stage},
+    printable,
     slice::Slice,
 };
 
@@ -267,6 +268,15 @@ impl Layout {
             (name, places.collect())
         });
         values.chain(amounts).filter(|(_, places)| !places.is_empty()).collect()
+    }
+
+    /// What a record holds where a column of the ledger, or one of the file's own, comes from.
+    pub fn text_of(&self, record: &Record<'_>, column: &str) -> Option<String> {
+        let origin = self.origins().into_iter().find(|(name, _)| *name == column).map(|(_, places)| places);
+        let own = || self.columns.names.iter().position(|name| name == column).map(|place| vec![place]);
+        let places = origin.or_else(own)?;
+        let cells: Vec<&str> = places.into_iter().filter_map(|place| record.get(place)).collect();
+        (!cells.is_empty()).then(|| printable::shortened(&cells.join(" | "), BAD_TEXT))
     }
 
     /// Whether there are columns that must hold the same text in all rows of a slice.

@@ -332,7 +332,7 @@ impl Reading<'_> {
             Belongs::Nowhere(bad) => return self.refuse(bad, record, sink),
             Belongs::HereIfAlone(column) if self.assumptions.blanks == Blanks::Bad || self.other_rows > 0 => {
                 let reason = "is blank, and the file holds several slices";
-                let bad = BadRow { line, column: Some(column.to_owned()), reason: reason.into() };
+                let bad = BadRow { line, column: Some(column.to_owned()), reason: reason.into(), text: None };
                 return self.refuse(bad, record, sink);
             }
             Belongs::HereIfAlone(_) => self.blank_rows += 1,
@@ -374,7 +374,7 @@ impl Reading<'_> {
             let made_row = row(values, request.slice, &mut amounts).and_then(|made| match &made.0.extra {
                 Some(extra) if extra.len() > most => {
                     let reason = format!("its columns that Aura does not know take more than {most} bytes as JSON");
-                    Err(BadRow { line: record.line, column: None, reason })
+                    Err(BadRow { line: record.line, column: None, reason, text: None })
                 }
                 _ => Ok(made),
             });
@@ -419,7 +419,7 @@ impl Reading<'_> {
     fn refusal(&mut self, record: &Record<'_>) -> Option<BadRow> {
         let line = record.line;
         if let Some((column, reason)) = self.layout.refusal(record, self.request.profile) {
-            return Some(BadRow { line, column, reason });
+            return Some(BadRow { line, column, reason, text: None });
         }
         let is_first = self.same.is_empty();
         for (place, (name, cell)) in self.layout.same_cells(record).enumerate() {
@@ -429,7 +429,7 @@ impl Reading<'_> {
                 _ => {
                     let reason = "is not what it is in the first row, and the mapping profile says that all rows of a \
                                   slice have the same";
-                    return Some(BadRow { line, column: Some(name.to_owned()), reason: reason.to_owned() });
+                    return Some(BadRow { line, column: Some(name.to_owned()), reason: reason.to_owned(), text: None });
                 }
             }
         }
@@ -497,6 +497,9 @@ impl Reading<'_> {
 
     fn refuse(&mut self, bad: BadRow, record: Record<'_>, sink: &mut impl RowSink) -> Result<(), Stopped> {
         self.bad_total += 1;
+        let is_listed = self.bad.len() < LISTED_ROWS;
+        let text = bad.column.as_deref().filter(|_| is_listed).and_then(|column| self.layout.text_of(&record, column));
+        let bad = BadRow { text, ..bad };
         sink.seen_bad(&bad, &record, &self.layout);
         if self.request.on_error == OnError::Quarantine {
             if self.bad_total > self.request.max_rejected {
@@ -507,7 +510,7 @@ impl Reading<'_> {
             }
             sink.rejected(&bad, record.raw)?;
         }
-        if self.bad.len() < LISTED_ROWS {
+        if is_listed {
             self.bad.push(bad);
         }
         Ok(())

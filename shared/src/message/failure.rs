@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// How many bad rows a result lists; the total is always given.
 pub const LISTED_ROWS: usize = 1_000;
+/// Characters of what stands in a bad row that a failure has, at most.
+pub const BAD_TEXT: usize = 100;
 /// Bytes of what somebody else wrote that a message quotes.
 const QUOTED: usize = 200;
 
@@ -175,6 +177,19 @@ pub struct BadRow {
     pub column: Option<String>,
     /// What is wrong, as a fragment: `is not a decimal number`.
     pub reason: String,
+    /// What stands there, at most [`BAD_TEXT`] characters of it. Results may show it, the log and the audit trail not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+impl BadRow {
+    /// The same as its text, with what stands there: for results, and for nothing that is kept as a log.
+    pub fn with_text(&self) -> String {
+        match &self.text {
+            Some(text) => format!("{self}: {text:?}"),
+            None => self.to_string(),
+        }
+    }
 }
 
 /// `line 12, balance: is not a decimal number`.

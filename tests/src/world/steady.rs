@@ -9,6 +9,8 @@ use uuid::Uuid;
 use super::{Ground, Rest, World, write_whole};
 use crate::{
     broker::Broker,
+    checkout::checkout,
+    console::Console,
     program::{Said, command},
     stack::{answered, session, stack, sweep},
     trial_balance::TrialBalance,
@@ -58,6 +60,21 @@ impl World<Steady> {
         let mut settings = self.settings_with(more);
         settings.push(("AURA_LOG_DIR".to_owned(), logs.display().to_string()));
         Worker::start(command("aura-worker", self.path(), &settings), logs.join("stdout")).await
+    }
+
+    /// Starts a console with further settings, at an address of its own, and waits until it is served.
+    ///
+    /// # Panics
+    /// If it is not.
+    pub async fn console(&self, more: &[(&str, &str)]) -> Console {
+        let (_, logs) = self.next_worker();
+        let mut settings = self.settings_with(&[("AURA_CONSOLE_ADDR", "127.0.0.1:0")]);
+        let assets =
+            std::env::var("AURA_CONSOLE_ASSETS").map_or_else(|_| checkout().join(".local/assets"), PathBuf::from);
+        settings.push(("AURA_CONSOLE_ASSETS".to_owned(), assets.display().to_string()));
+        settings.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        settings.push(("AURA_LOG_DIR".to_owned(), logs.display().to_string()));
+        Console::start(command("aura-producer", self.path(), &settings), logs.join("stdout")).await
     }
 
     /// Runs the producer to its end.

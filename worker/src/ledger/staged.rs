@@ -124,6 +124,7 @@ fn repeated_keys(lines: &[Vec<i64>], account: &str, total: i64, rows: i64) -> Fa
                 line: line.unsigned_abs(),
                 column: Some("account_code".to_owned()),
                 reason: format!("has the same company_code and account_code as line {}", others.join(", ")),
+                text: None,
             });
         }
     }

@@ -123,11 +123,12 @@ pub(crate) fn bad_rows(rows: Option<&Value>, total: i64) -> Markup {
     let rows: Vec<BadRow> = rows.and_then(|rows| serde_json::from_value(rows.clone()).ok()).unwrap_or_default();
     html! {
         @if !rows.is_empty() {
-            (table("Bad rows", &["line", "column", "reason"], &html! {
+            (table("Bad rows", &["line", "column", "what stands there", "reason"], &html! {
                 @for row in &rows {
                     tr {
                         td class="number" { (row.line) }
                         td { (or_dash(row.column.as_deref())) }
+                        td { (or_dash(row.text.as_deref())) }
                         td { (row.reason) }
                     }
                 }

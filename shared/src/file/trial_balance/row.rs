@@ -30,7 +30,8 @@ pub(super) enum Belongs {
 /// Tells whose row a record is.
 pub(super) fn belongs(values: &Values<'_>, slice: &Slice, whole: bool) -> Belongs {
     let line = values.record.line;
-    let nowhere = |column: &str, reason| Belongs::Nowhere(BadRow { line, column: Some(column.to_owned()), reason });
+    let nowhere =
+        |column: &str, reason| Belongs::Nowhere(BadRow { line, column: Some(column.to_owned()), reason, text: None });
     let (entity, period) = (values.entity(), values.period());
     let entity = match &entity {
         Ok(text) => text.as_deref().map(str::trim),
@@ -51,7 +52,7 @@ pub(super) fn belongs(values: &Values<'_>, slice: &Slice, whole: bool) -> Belong
     if !whole {
         let (fields, width) = (values.record.len(), values.width());
         let reason = format!("has {fields} fields where the header has {width}");
-        return Belongs::Nowhere(BadRow { line, column: None, reason });
+        return Belongs::Nowhere(BadRow { line, column: None, reason, text: None });
     }
     if !ours {
         // A row that no job could load must not pass for one of another job.
@@ -79,7 +80,7 @@ pub(super) fn row<'a>(
     reading: &mut AmountContext<'_>,
 ) -> Result<(LedgerRow<'a>, Option<Amount>, Counted<'a>), BadRow> {
     let line = values.record.line;
-    let bad = |column: &str, reason: String| BadRow { line, column: Some(column.to_owned()), reason };
+    let bad = |column: &str, reason: String| BadRow { line, column: Some(column.to_owned()), reason, text: None };
     let code = |code: Result<Cow<'a, str>, String>, name: &str| {
         let code = trimmed(code.map_err(|reason| bad(name, reason))?);
         if code.len() > MAX_CODE { Err(bad(name, format!("is longer than {MAX_CODE} bytes"))) } else { Ok(code) }
