@@ -6,7 +6,7 @@ use std::{collections::HashMap, time::Duration};
 
 use futures_util::StreamExt;
 use lapin::{
-    Channel,
+    Channel, Consumer,
     options::{BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptions},
     types::FieldTable,
 };
@@ -54,6 +54,7 @@ pub(crate) async fn ask(
     let asked = async {
         let channel = within(LIMIT, "open a channel", connection.create_channel()).await?;
         if !is_served(&channel, &topology.dry_runs).await? {
+            topology::close(&channel).await;
             return Ok(None);
         }
         ask_over(&channel, &topology.dry_runs, questions, limit).await.map(Some)
@@ -88,6 +89,20 @@ async fn ask_over(
     let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
     let consume = channel.basic_consume(ANSWERS.into(), "".into(), options, FieldTable::default());
     let mut answers = within(LIMIT, "take answers", consume).await?;
+    let told = collect(channel, &mut answers, queue, questions, limit).await;
+    // The consumer goes after its channel: for one that is dropped, lapin has more to say over the channel.
+    topology::close(channel).await;
+    told
+}
+
+/// Asks, a few questions at a time, and collects the answers.
+async fn collect(
+    channel: &Channel,
+    answers: &mut Consumer,
+    queue: &str,
+    questions: Vec<Question>,
+    limit: Duration,
+) -> Result<Vec<Option<DryRun>>, AmqpError> {
     let mut told: Vec<Option<DryRun>> = questions.iter().map(|_| None).collect();
     let mut questions = questions.into_iter().enumerate();
     let mut under_way: HashMap<String, (usize, Instant)> = HashMap::new();

@@ -114,7 +114,8 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<E
     let ended_runs = EndedRuns::from_now(settings);
     let inbox = args.wait.then(|| Inbox::of_batch(batch.id, settings, &topology));
     if let Some(inbox) = &inbox {
-        inbox.open(&connection).await.map_err(CommandError::broker(settings))?;
+        let channel = inbox.open(&connection).await.map_err(CommandError::broker(settings))?;
+        topology::close(&channel).await;
     }
     topology::hang_up(connection).await;
     let publisher = Publisher::new(settings.amqp_url.expose(), "aura-producer publish");

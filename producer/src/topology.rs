@@ -1,18 +1,26 @@
 //! `topology`: declares the exchanges and queues.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
-use lapin::Connection;
+use lapin::{Channel, Connection};
 use serde::Serialize;
 use shared::{
-    broker::{amqp, topology::Topology},
+    broker::{
+        amqp::{self, AmqpError, within},
+        topology::{Topology, TopologyError},
+    },
     settings::Settings,
 };
+use tokio::time::timeout;
 
 use crate::{
     errors::{CommandError, ExitStatus},
     output,
 };
+
+/// How long the broker may take to declare everything, and to close a channel or a connection.
+const DECLARE: Duration = Duration::from_secs(30);
+const CLOSE: Duration = Duration::from_secs(5);
 
 /// Declares the exchanges and queues that are not there yet
 ///
@@ -39,16 +47,28 @@ impl fmt::Display for Declared {
 pub(crate) async fn declare(settings: &Settings, topology: &Topology) -> Result<Connection, CommandError> {
     let connection = amqp::connect(settings.amqp_url.expose(), "aura-producer");
     let connection = connection.await.map_err(CommandError::broker(settings))?;
-    let declared = topology.declare(&connection).await;
+    let late = AmqpError::Timeout { what: "declare the topology", limit: DECLARE };
+    let declared = timeout(DECLARE, topology.declare(&connection)).await;
+    let declared = declared.unwrap_or(Err(TopologyError::Unreached { source: late }));
     let failed = |source| CommandError::Topology { url: settings.amqp_url.to_string(), source: Box::new(source) };
     declared.map_err(failed)?;
     Ok(connection)
 }
 
-/// Closes a connection cleanly.
+/// Closes a channel whose connection is closed next.
+///
+/// lapin closes a channel that is dropped by itself, a moment later. If the connection is closed in that moment, lapin
+/// takes the channel's state for an error of the connection, and ends that without a word to the broker.
+pub(crate) async fn close(channel: &Channel) {
+    let _ = within(CLOSE, "close a channel", channel.close(200, "done".into())).await;
+}
+
+/// Closes a connection cleanly, if that takes no longer than a moment.
+///
+/// lapin may never answer: a connection that ends by itself just before drops the request and whoever waits for it.
 pub(crate) async fn hang_up(connection: Connection) {
     // What was to be done on it is done; the broker also notices a connection that just goes.
-    let _ = connection.close(200, "done".into()).await;
+    let _ = within(CLOSE, "close", connection.close(200, "done".into())).await;
 }
 
 /// Declares everything and names it.

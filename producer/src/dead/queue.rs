@@ -218,7 +218,7 @@ impl Held {
         }
         // A channel that is closed cleanly has told the broker of every letter taken out.
         for channel in self.first.iter().chain(self.consumers.iter().map(|consuming| &consuming.channel)) {
-            let _ = within(LIMIT, "close", channel.close(200, "done".into())).await;
+            topology::close(channel).await;
         }
         topology::hang_up(self.connection).await;
     }
@@ -241,7 +241,9 @@ pub(crate) async fn count(settings: &Settings) -> Result<Counted, CommandError> 
     let connection = topology::declare(settings, &topology).await?;
     let counted = async {
         let channel = within(LIMIT, "open a channel", connection.create_channel()).await?;
-        state(&channel, &topology.dead).await
+        let counted = state(&channel, &topology.dead).await;
+        topology::close(&channel).await;
+        counted
     };
     let counted = counted.await.map_err(CommandError::broker(settings))?;
     topology::hang_up(connection).await;
