@@ -2,15 +2,15 @@
 //!
 //! A question is acknowledged before it is tried: a file that ends its worker must not come to the next one.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use chrono::Utc;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use lapin::{
-    BasicProperties, Channel,
+    BasicProperties, Channel, Connection, Consumer,
     message::Delivery,
-    options::{BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions},
-    types::FieldTable,
+    options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions},
+    types::{FieldTable, ShortString},
 };
 use shared::{
     broker::amqp::{AmqpError, connect_within, properties::Bounds, within},
@@ -18,6 +18,7 @@ use shared::{
         dry_run::{ANSWER_TYPE, DryRun, Would},
         envelope::{self, Envelope},
         job::Job,
+        outgoing::Outgoing,
         receive::receive,
     },
     settings::Settings,
@@ -37,6 +38,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const RECONNECT: Duration = Duration::from_secs(2);
 /// Bytes of a question's name: what a short string can hold.
 const MAX_NAME: usize = 255;
+/// How often an answer is sent that the broker does not take, each time over a connection of its own if it must be.
+const SENDINGS: u32 = 10;
 const TAG: &str = "aura-worker-dry-runs";
 
 /// Tries jobs, one at a time, while there is a place for it.
@@ -46,18 +49,43 @@ pub(crate) struct DryRuns {
     pub(crate) permits: Arc<Semaphore>,
 }
 
+/// What was asked, and where the answer goes. Once it is acknowledged, nobody else answers it.
+struct Question {
+    /// The job, or what is wrong with it.
+    job: Result<Box<Job>, Box<DryRun>>,
+    reply_to: ShortString,
+    /// What whoever asked calls it. The correlation_id of a job is its batch.
+    name: Option<ShortString>,
+}
+
 impl DryRuns {
     /// Runs until told to stop.
     pub(crate) async fn run(self, stop: CancellationToken) {
+        let mut silent = false;
         while !stop.is_cancelled() {
-            if let Err(error) = self.serve(&stop).await {
-                tracing::debug!(error = &error as &dyn std::error::Error, "no dry runs are taken; trying again");
+            match self.open().await {
+                Ok((connection, _channel, mut consumer)) => {
+                    silent = false;
+                    if let Err(error) = self.serve(&mut consumer, &stop).await {
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "the broker is lost for dry runs; connecting again"
+                        );
+                    }
+                    // The channel is held until then: one that is dropped is closed, and what it delivered comes again.
+                    let _ = within(REQUEST_TIMEOUT, "close", connection.close(200, "stopped".into())).await;
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut silent, true) {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "no dry runs are taken; trying again");
+                    }
+                }
             }
             tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(RECONNECT) => {} }
         }
     }
 
-    async fn serve(&self, stop: &CancellationToken) -> Result<(), AmqpError> {
+    async fn open(&self) -> Result<(Connection, Channel, Consumer), AmqpError> {
         let name = format!("{} dry runs", self.services.worker);
         let connection = connect_within(self.settings.amqp_url.expose(), &name, Bounds::default()).await?;
         // The queue may be declared by nobody yet. What is wrong with the topology is the intake's to tell.
@@ -68,37 +96,59 @@ impl DryRuns {
         let queue = self.services.topology.dry_runs.as_str();
         let options = BasicConsumeOptions::default();
         let consume = channel.basic_consume(queue.into(), TAG.into(), options, FieldTable::default());
-        let mut consumer = within(REQUEST_TIMEOUT, "consume dry runs", consume).await?;
-        loop {
-            let delivery = tokio::select! {
-                () = stop.cancelled() => break,
-                delivery = consumer.next() => delivery,
-            };
-            let Some(delivery) = delivery else { break };
-            let delivery = delivery.map_err(|source| AmqpError::Broker { what: "deliver a dry run", source })?;
-            let permit = tokio::select! {
-                () = stop.cancelled() => break,
-                permit = self.permits.acquire() => permit,
-            };
-            let acknowledged = delivery.ack(BasicAckOptions::default());
-            within(REQUEST_TIMEOUT, "take an acknowledgement", acknowledged).await?;
-            tokio::select! {
-                () = self.services.abort.cancelled() => {}
-                answered = self.answer(&channel, &delivery) => answered?,
-            }
-            drop(permit);
-        }
-        let _ = within(REQUEST_TIMEOUT, "close", connection.close(200, "stopped".into())).await;
-        Ok(())
+        let consumer = within(REQUEST_TIMEOUT, "consume dry runs", consume).await?;
+        Ok((connection, channel, consumer))
     }
 
-    async fn answer(&self, channel: &Channel, delivery: &Delivery) -> Result<(), AmqpError> {
-        let Some(reply_to) = delivery.properties.reply_to() else { return Ok(()) };
+    /// Takes questions until told to stop, or the connection is lost. Each that was taken is answered, whatever
+    /// becomes of the connection.
+    async fn serve(&self, consumer: &mut Consumer, stop: &CancellationToken) -> Result<(), AmqpError> {
+        loop {
+            let delivery = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                delivery = consumer.next() => delivery,
+            };
+            let Some(delivery) = delivery else {
+                tracing::warn!("the broker cancelled the consumer of dry runs; declaring the topology again");
+                return Ok(());
+            };
+            let delivery = delivery.map_err(|source| AmqpError::Broker { what: "deliver a dry run", source })?;
+            let permit = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                permit = self.permits.acquire() => permit,
+            };
+            let question = self.read(&delivery);
+            let acknowledged = delivery.ack(BasicAckOptions::default());
+            let acknowledged = within(REQUEST_TIMEOUT, "take an acknowledgement", acknowledged).await;
+            let Some(question) = question else {
+                acknowledged?;
+                continue;
+            };
+            if let Err(error) = acknowledged {
+                drop(permit);
+                // It may come to another worker, or be gone.
+                let told = question.unknown("the worker lost its connection to the broker; ask again");
+                self.answer(&question, &told, stop).await;
+                return Err(error);
+            }
+            let told = tokio::select! {
+                () = self.services.abort.cancelled() => question.unknown("the worker was stopped; ask again"),
+                told = AssertUnwindSafe(self.tell(&question)).catch_unwind() => {
+                    told.unwrap_or_else(|_| question.unknown("the dry run broke off; the worker's log says where"))
+                }
+            };
+            drop(permit);
+            self.answer(&question, &told, stop).await;
+        }
+    }
+
+    /// Reads a question; none if nobody waits for its answer.
+    fn read(&self, delivery: &Delivery) -> Option<Question> {
+        let reply_to = delivery.properties.reply_to().clone()?;
         let envelope = Envelope::read(&delivery.properties);
         let envelope = envelope.from_first_publisher(|user| self.services.publishers.is_worker(user));
-        let told = match receive(&delivery.data, &envelope, Utc::now()) {
-            Ok(job) => self.tried(&job).await,
-            Err(refusal) => DryRun {
+        let job = receive(&delivery.data, &envelope, Utc::now()).map(Box::new).map_err(|refusal| {
+            Box::new(DryRun {
                 job_id: refusal.job_id,
                 would: Would::Fail,
                 error: Some(refusal.failure()),
@@ -106,22 +156,48 @@ impl DryRuns {
                 fingerprint: None,
                 receipt: None,
                 effect: None,
-            },
-        };
-        let body = serde_json::to_vec(&told).unwrap_or_default();
+            })
+        });
+        let headers = delivery.properties.headers().as_ref();
+        let name = headers.and_then(|headers| envelope::text(headers, envelope::DRY_RUN));
+        let name = name.filter(|name| name.len() <= MAX_NAME).map(|name| name.as_str().into());
+        Some(Question { job, reply_to, name })
+    }
+
+    async fn tell(&self, question: &Question) -> DryRun {
+        match &question.job {
+            Ok(job) => self.tried(job).await,
+            Err(refused) => DryRun::clone(refused),
+        }
+    }
+
+    /// Sends an answer until the broker has confirmed it. Over the publisher, whose connection is not that of the
+    /// question, and opened again where it is lost.
+    async fn answer(&self, question: &Question, told: &DryRun, stop: &CancellationToken) {
         let properties =
             BasicProperties::default().with_type(ANSWER_TYPE.into()).with_content_type("application/json".into());
-        // The correlation_id of a job is its batch.
-        let name =
-            delivery.properties.headers().as_ref().and_then(|headers| envelope::text(headers, envelope::DRY_RUN));
-        let properties = match name {
-            Some(name) if name.len() <= MAX_NAME => properties.with_correlation_id(name.as_str().into()),
-            Some(_) | None => properties,
+        let answer = Outgoing {
+            exchange: String::new(),
+            key: question.reply_to.to_string(),
+            body: serde_json::to_vec(told).unwrap_or_default(),
+            properties: match &question.name {
+                Some(name) => properties.with_correlation_id(name.clone()),
+                None => properties,
+            },
+            headers: FieldTable::default(),
+            user_id: None,
+            // Whoever asked may have gone, and then nobody misses it.
+            mandatory: false,
         };
-        let key = reply_to.as_str().into();
-        let publish = channel.basic_publish("".into(), key, BasicPublishOptions::default(), &body, properties);
-        // Whoever asked may have gone, and then nobody misses it.
-        within(REQUEST_TIMEOUT, "answer a dry run", publish).await.map(|_| ())
+        for sending in 1..=SENDINGS {
+            let Err(error) = self.services.publisher.publish(&answer).await else { return };
+            let job_id = told.job_id;
+            tracing::warn!(error = &error as &dyn std::error::Error, %job_id, sending, "a dry run's answer was not sent");
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(RECONNECT) => {}
+            }
+        }
     }
 
     async fn tried(&self, job: &Job) -> DryRun {
@@ -135,5 +211,15 @@ impl DryRuns {
         let tried = tokio::time::timeout(limit, dry_run(&self.services, job)).instrument(span);
         let told = tried.await;
         told.unwrap_or_else(|_| untold(job, format!("the dry run took longer than {} s", limit.as_secs())))
+    }
+}
+
+impl Question {
+    /// That it cannot be told now, and why.
+    fn unknown(&self, reason: &str) -> DryRun {
+        match &self.job {
+            Ok(job) => untold(job, reason.to_owned()),
+            Err(refused) => DryRun::clone(refused),
+        }
     }
 }
