@@ -6,7 +6,7 @@ use std::{collections::HashMap, time::Duration};
 
 use futures_util::StreamExt;
 use lapin::{
-    Channel, Consumer,
+    Channel, Consumer, Queue,
     options::{BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptions},
     types::FieldTable,
 };
@@ -22,13 +22,19 @@ use shared::{
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
-use crate::{errors::CommandError, topology};
+use crate::{
+    errors::CommandError,
+    output::{count, remark},
+    topology,
+};
 
 /// How long one request may take.
 const LIMIT: Duration = Duration::from_secs(10);
 /// How long a worker may take to come, and how often is looked.
 const STARTING: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(200);
+/// How long answers are waited for in silence, and then between two words about it.
+const SILENCE: Duration = Duration::from_secs(10);
 /// Questions that are under way at once: enough for several workers, and few enough for their jobs.
 const IN_FLIGHT: usize = 8;
 /// RabbitMQ's own queue for answers, which goes with the channel.
@@ -70,14 +76,19 @@ pub(crate) async fn ask(
 async fn is_served(channel: &Channel, queue: &str) -> Result<bool, AmqpError> {
     let until = Instant::now() + STARTING;
     loop {
-        let passive = QueueDeclareOptions::durable().passive();
-        let declare = channel.queue_declare(queue.into(), passive, FieldTable::default());
-        let counted = within(LIMIT, "count the workers", declare).await?;
-        if counted.consumer_count() > 0 || Instant::now() > until {
-            return Ok(counted.consumer_count() > 0);
+        let workers = look(channel, queue).await?.consumer_count();
+        if workers > 0 || Instant::now() > until {
+            return Ok(workers > 0);
         }
         sleep(LOOK).await;
     }
+}
+
+/// How many questions no worker has taken yet, and how many workers there are to take them.
+async fn look(channel: &Channel, queue: &str) -> Result<Queue, AmqpError> {
+    let passive = QueueDeclareOptions::durable().passive();
+    let declare = channel.queue_declare(queue.into(), passive, FieldTable::default());
+    within(LIMIT, "count the workers", declare).await
 }
 
 async fn ask_over(
@@ -106,6 +117,7 @@ async fn collect(
     let mut told: Vec<Option<DryRun>> = questions.iter().map(|_| None).collect();
     let mut questions = questions.into_iter().enumerate();
     let mut under_way: HashMap<String, (usize, Instant)> = HashMap::new();
+    let mut silence = Silence { until: Instant::now() + SILENCE, nobody_is_left: false };
     loop {
         while under_way.len() < IN_FLIGHT
             && let Some((number, question)) = questions.next()
@@ -115,11 +127,12 @@ async fn collect(
             under_way.insert(name, (number, Instant::now() + limit));
         }
         let Some(due) = under_way.values().map(|(_, due)| *due).min() else { return Ok(told) };
-        match timeout_at(due, answers.next()).await {
+        match timeout_at(due.min(silence.until), answers.next()).await {
             Ok(Some(answer)) => {
                 let answer = answer.map_err(|source| AmqpError::Broker { what: "take answers", source })?;
                 let name = answer.properties.correlation_id().as_ref().map(ToString::to_string).unwrap_or_default();
                 let Some((number, _)) = under_way.remove(&name) else { continue };
+                silence = Silence { until: Instant::now() + SILENCE, nobody_is_left: false };
                 match serde_json::from_slice(&answer.data) {
                     Ok(answer) => {
                         if let Some(told) = told.get_mut(number) {
@@ -130,8 +143,40 @@ async fn collect(
                 }
             }
             Ok(None) => return Err(AmqpError::Timeout { what: "take answers", limit }),
-            Err(_) => under_way.retain(|_, (_, due)| *due > Instant::now()),
+            Err(_) => {
+                under_way.retain(|_, (_, due)| *due > Instant::now());
+                let is_long = Instant::now() >= silence.until && !under_way.is_empty();
+                if is_long && silence.is_vain(channel, queue, under_way.len()).await? {
+                    return Ok(told);
+                }
+            }
         }
+    }
+}
+
+/// A time without an answer.
+struct Silence {
+    until: Instant,
+    /// Nobody takes questions, and all that were asked are taken, as far as the last look showed.
+    nobody_is_left: bool,
+}
+
+impl Silence {
+    /// Says what is waited for, and returns whether that is in vain.
+    ///
+    /// A worker that lost its connection comes back within seconds, and answers what it took before.
+    async fn is_vain(&mut self, channel: &Channel, queue: &str, under_way: usize) -> Result<bool, AmqpError> {
+        let seen = look(channel, queue).await?;
+        let nobody_is_left = seen.consumer_count() == 0 && seen.message_count() == 0;
+        if nobody_is_left && self.nobody_is_left {
+            remark("no worker is left that could answer");
+            return Ok(true);
+        }
+        *self = Self { until: Instant::now() + SILENCE, nobody_is_left };
+        let (awaited, untaken) = (count(under_way, "dry run"), seen.message_count());
+        let workers = seen.consumer_count();
+        remark(&format!("still waiting for {awaited} (not taken yet: {untaken}; workers: {workers})"));
+        Ok(false)
     }
 }
 
