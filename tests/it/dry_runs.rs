@@ -1,9 +1,7 @@
 //! Dry runs: what a worker tells is what then happens, and nothing is left of them.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
-use tests::random::Random;
+use tests::{faults::proxy::Proxy, random::Random};
 use url::Url;
 use uuid::Uuid;
 
@@ -264,12 +262,72 @@ async fn without_a_worker_a_dry_run_says_so_and_one_that_is_killed_leaves_nothin
         until("it is being tried", SOON, async || (world.one::<i64>(busy, &[]).await > 0).then_some(())).await;
         worker.kill();
     };
-    let asked = tokio::time::timeout(Duration::from_secs(5), async { tokio::join!(asking, killing) }).await;
-    assert!(asked.is_err(), "nobody answers, and the question does not come to the next worker");
+    let (asked, ()) = tokio::join!(asking, killing);
+    // Nobody answers, and the question does not come to the next worker.
+    assert_eq!((asked.code, &asked.json()["would"]), (3, &json!({"unknown": 1})), "{}", asked.stderr);
+    assert!(asked.stderr.contains("still waiting for 1 dry run (not taken yet: 0; workers: 0)"), "{}", asked.stderr);
+    assert!(asked.stderr.contains("no worker is left that could answer"), "{}", asked.stderr);
     let gone =
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'aura-worker'";
     until("PostgreSQL has rolled back", SOON, async || (world.one::<i64>(gone, &[]).await == 0).then_some(())).await;
     assert_eq!(left(&world).await, before);
     let _worker = world.worker(&[]).await;
     world.ends("success", message).await;
+}
+
+#[tokio::test]
+async fn a_dry_run_has_its_answer_even_if_the_broker_never_confirms_that_its_connection_closes() {
+    let (mut world, _worker) = World::with_worker().await;
+    let file = world.write("a.csv", csv("A", "2022-06", &[("10", "5")]));
+    let (proxy, mut through) = Proxy::before(&world.amqp()).await;
+    // Nor does it end a connection that says nothing.
+    through.set_query(Some("heartbeat=0"));
+    world.lay_over(&[("AURA_AMQP_URL", through.as_str())]);
+    // What the producer says as it closes its connection.
+    proxy.swallow_at(b"done");
+    assert_eq!(tried(&world, &job(&file, "A", "2022-06"), 0).await["would"], "load");
+    assert!(proxy.has_swallowed());
+}
+
+/// A dry run that waits for its slice, and what happens to it meanwhile.
+async fn tried_while(world: &World, message: &Value, code: i32, meanwhile: impl AsyncFnOnce()) -> Value {
+    let session = session(world).await;
+    let lock = "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('slice:A:2022-06', 0))";
+    session.batch_execute(lock).await.expect("a lock");
+    let trying = tried(world, message, code);
+    let happening = async {
+        let begun =
+            "SELECT coalesce(sum(n_tup_ins), 0)::bigint FROM pg_stat_user_tables WHERE relname = 'dry_run_guard'";
+        until("it was tried in vain", SOON, async || (world.one::<i64>(begun, &[]).await > 1).then_some(())).await;
+        meanwhile().await;
+        session.batch_execute("COMMIT").await.expect("the lock is given back");
+    };
+    tokio::join!(trying, happening).0
+}
+
+#[tokio::test]
+async fn a_dry_run_is_answered_although_its_worker_loses_the_broker_meanwhile() {
+    let world = World::new().await;
+    let (proxy, through) = Proxy::before(&world.amqp()).await;
+    let worker = world.worker(&[("AURA_AMQP_URL", through.as_str())]).await;
+    let file = world.write("a.csv", csv("A", "2022-06", &[("10", "5")]));
+    let message = job(&file, "A", "2022-06");
+    let losing = async || {
+        proxy.cut();
+        worker.says("the broker is lost; connecting again").await;
+    };
+    assert_eq!(tried_while(&world, &message, 0, losing).await["would"], "load");
+    worker.says("the broker is lost for dry runs; connecting again").await;
+    assert_eq!(tried(&world, &message, 0).await["would"], "load", "it takes further ones");
+}
+
+#[tokio::test]
+async fn who_asked_a_worker_that_is_stopped_is_told_so() {
+    let world = World::new().await;
+    let mut worker = world.worker(&[("AURA_DRAIN_SECONDS", "1")]).await;
+    let file = world.write("a.csv", csv("A", "2022-06", &[("10", "5")]));
+    let message = job(&file, "A", "2022-06");
+    let stopping = async || assert_eq!(worker.stop().await, Some(0));
+    let told = tried_while(&world, &message, 3, stopping).await;
+    assert_eq!((&told["would"], &told["why"]), (&json!("unknown"), &json!("the worker was stopped; ask again")));
 }
