@@ -108,6 +108,23 @@ impl Broker {
         assert!(matches!(confirmed, Confirmation::Ack(None)), "the message found no queue: {confirmed:?}");
     }
 
+    /// Asks for a dry run of a job as a plain client would, and returns the answer.
+    pub async fn dry_run(&self, job: &Value) -> Value {
+        let channel = self.connection.create_channel().await.expect("a channel");
+        let (answers, queue) = ("amq.rabbitmq.reply-to", "aura.dry_runs");
+        let options = BasicConsumeOptions { no_ack: true, ..Default::default() };
+        let consumer = channel.basic_consume(answers.into(), "".into(), options, FieldTable::default()).await;
+        let mut consumer = consumer.expect("a consumer");
+        let properties = BasicProperties::default().with_reply_to(answers.into());
+        let (options, body) = (BasicPublishOptions::default(), job.to_string());
+        let sent = channel.basic_publish("".into(), queue.into(), options, body.as_bytes(), properties).await;
+        sent.expect("the broker takes a message");
+        let answer = tokio::time::timeout(SOON, consumer.next()).await.expect("a worker answers");
+        let answer = answer.expect("the channel stays open").expect("an answer");
+        channel.close(200, "answered".into()).await.expect("a channel closes");
+        serde_json::from_slice(&answer.data).expect("an answer is JSON")
+    }
+
     /// Declares a queue of the test's own.
     pub async fn declare(&self, queue: &str, arguments: FieldTable) {
         let declared = self.channel.queue_declare(queue.into(), QueueDeclareOptions::default(), arguments).await;
