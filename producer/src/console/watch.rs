@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     db,
     dead::{operation, written},
+    topology,
 };
 
 const BACKLOG: &str = include_str!("watch/backlog.sql");
@@ -150,7 +151,7 @@ impl Watch {
                 tokio::select! { () = stop.cancelled() => {}, () = sleep(pause) => {} }
             }
             if let Some(connection) = looking.connection {
-                let _ = connection.close(200, "done".into()).await;
+                topology::hang_up(connection).await;
             }
         });
         Self { seen, changes, places: Arc::new(Semaphore::new(READERS)) }
@@ -245,7 +246,7 @@ impl Looking {
                 Err(_) if connection.status().connected() => counted.push((name, 0, 0)),
                 Err(error) => return Err(error),
             }
-            let _ = channel.close(200, "done".into()).await;
+            let _ = within(LIMIT, "close a channel", channel.close(200, "done".into())).await;
         }
         self.connection = Some(connection);
         Ok(counted)
