@@ -26,7 +26,8 @@ const SMALL: [&str; 6] = [
 const FEW: i64 = 4_000;
 
 /// Statements that read more, and why they may.
-const READS: [(&str, i64, &str); 20] = [
+const READS: [(&str, i64, &str); 21] = [
+    ("producer/src/console/watch/backlog.sql", 40_000, "what waits, up to 10,000 of each kind"),
     ("producer/src/dead/written/messages.sql", 60_000, "the letters in the queue"),
     ("worker/src/ingest/dry_run/moved.sql", 40_000, "the changes of a slice"),
     ("worker/src/ingest/dry_run/largest.sql", 40_000, "the changes of a slice"),
