@@ -177,7 +177,7 @@ pub struct BadRow {
     pub column: Option<String>,
     /// What is wrong, as a fragment: `is not a decimal number`.
     pub reason: String,
-    /// What stands there, at most [`BAD_TEXT`] characters of it. Results may show it, the log and the audit trail not.
+    /// What stands there, at most 100 characters of it. Results may show it; the log and the audit trail never do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
 }
