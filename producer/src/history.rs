@@ -1,7 +1,7 @@
 //! `history`: what happened to a slice, and what it held at a moment.
 
-mod moment;
-mod report;
+pub(crate) mod moment;
+pub(crate) mod report;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
@@ -11,7 +11,10 @@ use shared::{
     stores::postgres::PostgresError,
 };
 
-use self::report::{Change, Job, Report};
+use self::{
+    moment::Wanted,
+    report::{Change, Job, Report},
+};
 use crate::{
     db,
     errors::{CommandError, ExitStatus},
@@ -57,14 +60,16 @@ pub(crate) async fn run(args: &Args, settings: &Settings, json: bool) -> Result<
     let limit = args.limit.unwrap_or(if json { ALL } else { SHOWN });
     let report = look(args, settings, limit).await?;
     if report.jobs.is_empty() && report.moment.is_none() {
-        return Err(CommandError::Unknown(format!(
-            "no worker has seen a job of {} {}; if one was published just now, it waits in the queue",
-            args.entity, args.period
-        )));
+        return Err(CommandError::Unknown(unknown(&args.entity, &args.period)));
     }
     let exit_status = report.exit_status();
     output::print(json, &report)?;
     Ok(exit_status)
+}
+
+/// Says that nothing is known of a slice.
+pub(crate) fn unknown(entity: &Entity, period: &Period) -> String {
+    format!("no worker has seen a job of {entity} {period}; if one was published just now, it waits in the queue")
 }
 
 /// What is known of the slice.
@@ -74,18 +79,30 @@ pub(crate) async fn run(args: &Args, settings: &Settings, json: bool) -> Result<
 pub(crate) async fn look(args: &Args, settings: &Settings, limit: i64) -> Result<Report, CommandError> {
     let pool = db::connect(settings).await?;
     let failed = CommandError::postgres(settings);
-    let (jobs, more_jobs) = jobs(&pool, args, limit).await.map_err(failed)?;
+    let (jobs, more_jobs) = jobs(&pool, &args.entity, &args.period, limit).await.map_err(failed)?;
     let (changes, more_changes) = changes(&pool, args, limit).await.map_err(failed)?;
     let moment = match args.as_of {
-        Some(at) => Some(moment::at(&pool, settings, args, at).await.map_err(failed)?),
+        Some(at) => {
+            let wanted = Wanted { account: args.account.as_deref(), ..Wanted::default() };
+            Some(moment::at(&pool, settings, (&args.entity, &args.period), at, &wanted).await.map_err(failed)?)
+        }
         None => None,
     };
     let (entity, period) = (args.entity.to_string(), args.period.to_string());
     Ok(Report { entity, period, account: args.account.clone(), jobs, more_jobs, changes, more_changes, moment })
 }
 
-async fn jobs(pool: &Pool, args: &Args, limit: i64) -> Result<(Vec<Job>, bool), PostgresError> {
-    let (entity, period, more) = (args.entity.as_str(), args.period.as_str(), limit + 1);
+/// The jobs of a slice, the newest export first, and whether there are more.
+///
+/// # Errors
+/// If PostgreSQL fails.
+pub(crate) async fn jobs(
+    pool: &Pool,
+    entity: &Entity,
+    period: &Period,
+    limit: i64,
+) -> Result<(Vec<Job>, bool), PostgresError> {
+    let (entity, period, more) = (entity.as_str(), period.as_str(), limit + 1);
     let rows = db::query(pool, "list the jobs of a slice", JOBS, &[&entity, &period, &more]).await?;
     Ok(cut(rows.iter().map(Job::from).collect(), limit))
 }
@@ -97,7 +114,7 @@ async fn changes(pool: &Pool, args: &Args, limit: i64) -> Result<(Vec<Change>, b
 }
 
 /// At most so many, and whether there are more.
-fn cut<T>(mut list: Vec<T>, limit: i64) -> (Vec<T>, bool) {
+pub(crate) fn cut<T>(mut list: Vec<T>, limit: i64) -> (Vec<T>, bool) {
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = list.len() > most;
     list.truncate(most);

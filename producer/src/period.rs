@@ -167,6 +167,15 @@ pub(crate) async fn locks(pool: &Pool) -> Result<Locks, PostgresError> {
     Ok(Locks { locks: rows.iter().map(Lock::from).collect() })
 }
 
+/// What keeps a slice closed.
+///
+/// # Errors
+/// If PostgreSQL fails.
+pub(crate) async fn locks_of(pool: &Pool, entity: &Entity, period: &Period) -> Result<Vec<Lock>, PostgresError> {
+    let rows = db::query(pool, "find the locks", FIND, &[&period.as_str(), &entity.as_str()]).await?;
+    Ok(rows.iter().map(Lock::from).collect())
+}
+
 /// Closes or opens a period, and records who did so and why.
 ///
 /// # Errors

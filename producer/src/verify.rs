@@ -2,20 +2,20 @@
 
 mod cache_file;
 mod difference;
-mod finding;
-mod ledger;
+pub(crate) mod finding;
+pub(crate) mod ledger;
 mod letters;
 mod overdue;
 mod part;
 mod repair;
 mod repaired;
-mod report;
+pub(crate) mod report;
 mod row;
 mod runs;
 mod scope;
-mod slice;
+pub(crate) mod slice;
 mod snapshot;
-mod stores;
+pub(crate) mod stores;
 mod trail;
 
 use std::time::Duration;
@@ -24,7 +24,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use shared::{
     settings::Settings,
-    slice::{Entity, Period},
+    slice::{Entity, Period, Slice},
     stores::{cache::CacheStore, postgres::PostgresError},
 };
 
@@ -36,7 +36,7 @@ use finding::Finding;
 use report::{OnTheWay, Report};
 use scope::Scope;
 use slice::Checked;
-use stores::{PARALLEL, StoreError, Stores, query};
+use stores::{PARALLEL, STATEMENT_TIMEOUT, StoreError, Stores, query};
 
 const ON_THE_WAY: &str = include_str!("verify/on_the_way.sql");
 const ON_THE_WAY_OF_ENTITY: &str = include_str!("verify/on_the_way_of_entity.sql");
@@ -73,9 +73,9 @@ pub(crate) struct Args {
 
 /// Looks at everything, or at what is asked for.
 pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
-    let stores = Stores::open(settings).await?;
+    let stores = Stores::open(settings, STATEMENT_TIMEOUT).await?;
     let scope = Scope { entity: args.entity, period: args.period };
-    let report = verify(&stores, &scope, args.repair).await;
+    let report = verify(&stores, &scope, args.repair, ProgressDrawTarget::stderr()).await;
     stores.mongo.close().await;
     let mut report = report.map_err(|error| error.at(settings))?;
     if scope.is_everything() {
@@ -108,18 +108,52 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<E
     Ok(report.exit_status())
 }
 
-async fn verify(stores: &Stores<'_>, scope: &Scope, repair: bool) -> Result<Report, StoreError> {
+/// Looks at one slice for at most so long, and puts nothing back. What was not seen by then is told in the report.
+///
+/// # Errors
+/// If a store cannot be asked.
+pub(crate) async fn of_slice(slice: Slice, settings: &Settings, limit: Duration) -> Result<Report, CommandError> {
+    let looked_at = async {
+        let stores = Stores::open(settings, limit).await?;
+        let scope = Scope { entity: Some(slice.entity.clone()), period: Some(slice.period.clone()) };
+        let report = verify(&stores, &scope, false, ProgressDrawTarget::hidden()).await;
+        stores.mongo.close().await;
+        report.map_err(|error| error.at(settings))
+    };
+    match tokio::time::timeout(limit, looked_at).await {
+        Ok(report) => report,
+        Err(_) => Ok(Report {
+            checked: Checked::default(),
+            findings: Vec::new(),
+            on_the_way: OnTheWay::default(),
+            unseen: Some(format!(
+                "not all was looked at within {} s, so nothing is said; aura-producer verify --entity {} --period {} takes \
+                 as long as it needs",
+                limit.as_secs(),
+                slice.entity,
+                slice.period
+            )),
+        }),
+    }
+}
+
+async fn verify(
+    stores: &Stores<'_>,
+    scope: &Scope,
+    repair: bool,
+    progress: ProgressDrawTarget,
+) -> Result<Report, StoreError> {
     let (names, mut nameless) = scope::all(stores, scope).await?;
     if repair {
         repair::put_back(stores, &mut nameless).await?;
     }
-    let bar = ProgressBar::with_draw_target(Some(names.len() as u64), ProgressDrawTarget::stderr());
+    let bar = ProgressBar::with_draw_target(Some(names.len() as u64), progress);
     if let Ok(style) = ProgressStyle::with_template("{elapsed_precise} {wide_bar} {pos}/{len} slices {msg}") {
         bar.set_style(style);
     }
     bar.enable_steady_tick(Duration::from_millis(250));
-    let looked_at = stream::iter(&names).map(|name| async move {
-        let (checked, mut findings) = slice::check(stores, name).await?;
+    let looked_at = stream::iter(names).map(|name| async move {
+        let (checked, mut findings) = slice::check(stores, &name).await?;
         if repair {
             repair::put_back(stores, &mut findings).await?;
         }

@@ -7,16 +7,16 @@ use serde::Serialize;
 use serde_json::Value;
 use shared::{
     settings::Settings,
+    slice::{Entity, Period},
     stores::{
         mongo::{Mongo, MongoError, within},
         postgres::PostgresError,
     },
     telemetry::chain,
 };
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
-use super::Args;
 use crate::db;
 
 const AS_OF: &str = include_str!("as_of.sql");
@@ -91,18 +91,47 @@ pub(crate) struct Moment {
     pub(crate) accounts: Vec<Account>,
 }
 
+/// Which accounts of a moment are listed, in the order of company and code.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted<'a> {
+    /// Only this one, of whatever company.
+    pub(crate) account: Option<&'a str>,
+    /// Only those behind this company and account.
+    pub(crate) after: (&'a str, &'a str),
+    /// At most so many; otherwise all.
+    pub(crate) limit: Option<i64>,
+}
+
+/// The accounts of a slice at a moment.
+///
+/// # Errors
+/// If PostgreSQL fails.
+pub(crate) async fn accounts(
+    pool: &Pool,
+    (entity, period): (&Entity, &Period),
+    at: DateTime<Utc>,
+    wanted: &Wanted<'_>,
+) -> Result<Vec<Account>, PostgresError> {
+    let (entity, period, (company, account)) = (entity.as_str(), period.as_str(), wanted.after);
+    let parameters: [&(dyn ToSql + Sync); 7] =
+        [&entity, &period, &at, &wanted.account, &company, &account, &wanted.limit];
+    let rows = db::query(pool, "rebuild a slice", AS_OF, &parameters).await?;
+    Ok(rows.iter().map(Account::from).collect())
+}
+
 /// Rebuilds a slice, and checks it.
 ///
 /// # Errors
 /// If PostgreSQL fails.
-pub(super) async fn at(
+pub(crate) async fn at(
     pool: &Pool,
     settings: &Settings,
-    args: &Args,
+    slice: (&Entity, &Period),
     at: DateTime<Utc>,
+    wanted: &Wanted<'_>,
 ) -> Result<Moment, PostgresError> {
-    let (entity, period) = (args.entity.as_str(), args.period.as_str());
-    let accounts = db::query(pool, "rebuild a slice", AS_OF, &[&entity, &period, &at, &args.account]).await?;
+    let accounts = accounts(pool, slice, at, wanted).await?;
+    let (entity, period) = (slice.0.as_str(), slice.1.as_str());
     let totals = db::query(pool, "add a slice up", TOTALS, &[&entity, &period, &at]).await?;
     let mut moment = Moment {
         at,
@@ -113,7 +142,7 @@ pub(super) async fn at(
         of_audit_trail: None,
         check: Check::NothingYet,
         why: None,
-        accounts: accounts.iter().map(Account::from).collect(),
+        accounts,
     };
     if let Some(row) = totals.first() {
         let job: Option<Uuid> = row.get("job_id");

@@ -218,12 +218,9 @@ impl fmt::Display for Report {
     }
 }
 
-impl fmt::Display for Moment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "as of {}: {} accounts, sum {}", time(self.at), self.rebuilt.rows, self.rebuilt.sum)?;
-        if let Some(job) = self.job_id {
-            writeln!(f, "as job {job} left it at {}", or_dash(self.applied_at.map(time)))?;
-        }
+impl Moment {
+    /// What came of the check, in words.
+    pub(crate) fn checked(&self) -> String {
         let told = |name: &str, totals: &Option<super::moment::Totals>| {
             totals.as_ref().map(|totals| format!("{name} says {} accounts, sum {}", totals.rows, totals.sum))
         };
@@ -232,15 +229,24 @@ impl fmt::Display for Moment {
             .flatten()
             .collect();
         match self.check {
-            Check::Agrees => writeln!(f, "checked: run and audit trail say the same")?,
-            Check::NothingYet => writeln!(f, "no job had been applied yet")?,
-            Check::Differs => writeln!(
-                f,
+            Check::Agrees => "checked: run and audit trail say the same".to_owned(),
+            Check::NothingYet => "no job had been applied yet".to_owned(),
+            Check::Differs => format!(
                 "IT DIFFERS: {}; changes of before schema 8 lack the accounts that were inserted, else see verify",
                 others.join("; ")
-            )?,
-            Check::Unchecked => writeln!(f, "not checked: {}", or_dash(self.why.as_ref()))?,
+            ),
+            Check::Unchecked => format!("not checked: {}", or_dash(self.why.as_ref())),
         }
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "as of {}: {} accounts, sum {}", time(self.at), self.rebuilt.rows, self.rebuilt.sum)?;
+        if let Some(job) = self.job_id {
+            writeln!(f, "as job {job} left it at {}", or_dash(self.applied_at.map(time)))?;
+        }
+        writeln!(f, "{}", self.checked())?;
         if self.accounts.is_empty() {
             return Ok(());
         }

@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 /// The entity and period of a chain or slice, as the stores have them: they may be no valid codes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub(super) struct Name {
-    pub(super) entity: String,
-    pub(super) period: String,
+pub(crate) struct Name {
+    pub(crate) entity: String,
+    pub(crate) period: String,
 }
 
 impl Name {
@@ -30,13 +30,13 @@ macro_rules! codes {
     ($($code:ident = $name:literal, $remedy:literal;)*) => {
         /// What is wrong.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-        pub(super) enum Code {
+        pub(crate) enum Code {
             $(#[serde(rename = $name)] $code,)*
         }
 
         impl Code {
             /// Its name in answers and events.
-            pub(super) fn as_str(self) -> &'static str {
+            pub(crate) fn as_str(self) -> &'static str {
                 match self { $(Self::$code => $name,)* }
             }
 
@@ -119,17 +119,17 @@ impl fmt::Display for Code {
 
 /// Something that is not as it should be.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Finding {
-    pub(super) code: Code,
+pub(crate) struct Finding {
+    pub(crate) code: Code,
     #[serde(flatten)]
-    pub(super) name: Name,
-    pub(super) job_id: Option<Uuid>,
-    pub(super) detail: String,
-    pub(super) remedy: &'static str,
+    pub(crate) name: Name,
+    pub(crate) job_id: Option<Uuid>,
+    pub(crate) detail: String,
+    pub(crate) remedy: &'static str,
     /// Whether it was put back, or is on its way to be.
-    pub(super) repaired: bool,
+    pub(crate) repaired: bool,
     /// What `--repair` did, or why it could not.
-    pub(super) repair: Option<String>,
+    pub(crate) repair: Option<String>,
 }
 
 /// The findings about one chain and slice.

@@ -2,8 +2,9 @@
 
 use std::pin::pin;
 
-use deadpool_postgres::Transaction;
+use deadpool_postgres::{GenericClient, Transaction};
 use futures_util::TryStreamExt;
+use serde::Serialize;
 use shared::{
     slice::Slice,
     stores::{cache, postgres::PostgresError},
@@ -23,13 +24,33 @@ const TOTALS: &str = include_str!("totals.sql");
 const ROWS: &str = include_str!("rows.sql");
 
 /// What the ledger holds of a slice.
-#[derive(Debug)]
-pub(super) struct Totals {
-    pub(super) rows: i64,
-    sum: String,
-    absent: i64,
+#[derive(Debug, Serialize)]
+pub(crate) struct Totals {
+    pub(crate) rows: i64,
+    /// A decimal.
+    pub(crate) sum: String,
+    /// Accounts that the newest export lacked and left standing.
+    pub(crate) absent: i64,
+    #[serde(skip)]
     present_sum: String,
-    of_no_run: i64,
+    /// Rows of no run that loaded the slice.
+    pub(crate) of_no_run: i64,
+}
+
+/// Adds up what the ledger holds of a slice.
+///
+/// # Errors
+/// If PostgreSQL fails.
+pub(crate) async fn totals(client: &impl GenericClient, entity: &str, period: &str) -> Result<Totals, PostgresError> {
+    let rows = query(client, "sum up a slice", TOTALS, &[&entity, &period]).await?;
+    let totals = &rows[0];
+    Ok(Totals {
+        rows: totals.get("rows"),
+        sum: totals.get("sum"),
+        absent: totals.get("absent"),
+        present_sum: totals.get("present_sum"),
+        of_no_run: totals.get("of_no_run"),
+    })
 }
 
 /// Reads the totals of the slice and holds them against its runs.
@@ -39,15 +60,7 @@ pub(super) async fn check_rows(
     findings: &mut Findings,
 ) -> Result<Totals, PostgresError> {
     let name = findings.name.clone();
-    let rows = query(tx, "sum up a slice", TOTALS, &[&name.entity, &name.period]).await?;
-    let totals = &rows[0];
-    let totals = Totals {
-        rows: totals.get("rows"),
-        sum: totals.get("sum"),
-        absent: totals.get("absent"),
-        present_sum: totals.get("present_sum"),
-        of_no_run: totals.get("of_no_run"),
-    };
+    let totals = totals(tx, &name.entity, &name.period).await?;
     let Some(current) = &snapshot.current else {
         if totals.rows > 0 {
             let detail = format!("{} rows stand in gl_accounts, and no run has loaded the slice", totals.rows);

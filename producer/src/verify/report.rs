@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::Serialize;
 
 use super::{
-    finding::{Code, Finding},
+    finding::{CHAIN, Code, Finding},
     slice::Checked,
 };
 use crate::{
@@ -17,32 +17,65 @@ use crate::{
 const SHOWN: usize = 100;
 
 /// What has been committed and not yet delivered.
-#[derive(Debug, Serialize)]
-pub(super) struct OnTheWay {
-    pub(super) audit_events: i64,
-    pub(super) metadata: i64,
-    pub(super) parquet_files: i64,
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct OnTheWay {
+    pub(crate) audit_events: i64,
+    pub(crate) metadata: i64,
+    pub(crate) parquet_files: i64,
     /// How long the oldest of it has waited.
-    pub(super) oldest_seconds: Option<i64>,
+    pub(crate) oldest_seconds: Option<i64>,
 }
 
 /// What `verify` answers.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
-    pub(super) checked: Checked,
-    pub(super) findings: Vec<Finding>,
-    pub(super) on_the_way: OnTheWay,
+pub(crate) struct Report {
+    pub(crate) checked: Checked,
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) on_the_way: OnTheWay,
     /// What could not be looked at, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) unseen: Option<String>,
+    pub(crate) unseen: Option<String>,
 }
 
 impl Report {
-    pub(super) fn exit_status(&self) -> ExitStatus {
+    pub(crate) fn exit_status(&self) -> ExitStatus {
         match (self.findings.is_empty(), &self.unseen) {
             (true, None) => ExitStatus::Done,
             (true, Some(_)) => ExitStatus::Undone,
             (false, _) => ExitStatus::Failed,
+        }
+    }
+
+    /// What was looked at, and what is on its way, in a line each.
+    pub(crate) fn looked_at(&self) -> Vec<String> {
+        let Checked { slices, rows, runs, audit_events, metadata, parquet_files, dead_letters } = &self.checked;
+        let mut lines = vec![format!(
+            "checked {slices} slices: {rows} rows, {runs} runs, {audit_events} audit events, {metadata} metadata, \
+             {parquet_files} Parquet files, {dead_letters} dead letters"
+        )];
+        let way = &self.on_the_way;
+        if let Some(seconds) = way.oldest_seconds {
+            let is_overdue = |finding: &Finding| matches!(finding.code, Code::CacheOverdue | Code::OutboxOverdue);
+            let told = if self.findings.iter().any(is_overdue) { "on the way" } else { "on the way, no finding" };
+            lines.push(format!(
+                "{told}: {} audit events, {} metadata, {} Parquet files, the oldest for {seconds} s",
+                way.audit_events, way.metadata, way.parquet_files
+            ));
+        }
+        lines
+    }
+
+    /// Whether no audit event was changed, removed, added or reordered; none if that was not seen.
+    pub(crate) fn chain_is_whole(&self) -> Option<bool> {
+        let is_of_chain = |finding: &Finding| CHAIN.contains(&finding.code);
+        self.unseen.is_none().then(|| !self.findings.iter().any(is_of_chain))
+    }
+
+    /// What it means that there is no finding.
+    pub(crate) fn nothing_found(&self) -> &'static str {
+        match self.unseen {
+            Some(_) => "nothing found in what was looked at",
+            None => "nothing found: the three stores agree",
         }
     }
 
@@ -71,30 +104,12 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Checked { slices, rows, runs, audit_events, metadata, parquet_files, dead_letters } = &self.checked;
-        writeln!(
-            f,
-            "checked {slices} slices: {rows} rows, {runs} runs, {audit_events} audit events, {metadata} metadata, \
-             {parquet_files} Parquet files, {dead_letters} dead letters"
-        )?;
-        let way = &self.on_the_way;
-        if let Some(seconds) = way.oldest_seconds {
-            let is_overdue = |finding: &Finding| matches!(finding.code, Code::CacheOverdue | Code::OutboxOverdue);
-            let told = if self.findings.iter().any(is_overdue) { "on the way" } else { "on the way, no finding" };
-            writeln!(
-                f,
-                "{told}: {} audit events, {} metadata, {} Parquet files, the oldest for {seconds} s",
-                way.audit_events, way.metadata, way.parquet_files
-            )?;
-        }
+        self.looked_at().iter().try_for_each(|line| writeln!(f, "{line}"))?;
         if let Some(unseen) = &self.unseen {
             writeln!(f, "{}", shortened(unseen, 1_000))?;
         }
-        if self.findings.is_empty() && self.unseen.is_some() {
-            return writeln!(f, "nothing found in what was looked at");
-        }
         if self.findings.is_empty() {
-            return writeln!(f, "nothing found: the three stores agree");
+            return writeln!(f, "{}", self.nothing_found());
         }
         let repaired = self.findings.iter().filter(|finding| finding.repaired).count();
         writeln!(f, "{}, {repaired} repaired\n", count(self.findings.len(), "finding"))?;

@@ -30,14 +30,14 @@ const FILE: [Code; 6] = [
 
 /// How much was looked at.
 #[derive(Debug, Default, Clone, Copy, Serialize)]
-pub(super) struct Checked {
-    pub(super) slices: u64,
-    pub(super) rows: u64,
-    pub(super) runs: u64,
-    pub(super) audit_events: u64,
-    pub(super) metadata: u64,
-    pub(super) parquet_files: u64,
-    pub(super) dead_letters: u64,
+pub(crate) struct Checked {
+    pub(crate) slices: u64,
+    pub(crate) rows: u64,
+    pub(crate) runs: u64,
+    pub(crate) audit_events: u64,
+    pub(crate) metadata: u64,
+    pub(crate) parquet_files: u64,
+    pub(crate) dead_letters: u64,
 }
 
 impl AddAssign for Checked {

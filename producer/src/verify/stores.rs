@@ -22,7 +22,7 @@ use crate::errors::CommandError;
 /// Slices that are looked at side by side.
 pub(super) const PARALLEL: usize = 4;
 /// How long one statement may take: the rows of one slice.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3600);
+pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3600);
 /// How long MongoDB may take for the next documents.
 const STALLED: Duration = Duration::from_secs(60);
 /// Documents that are fetched, and that wait, at a time.
@@ -30,7 +30,7 @@ const BATCH: u32 = 256;
 
 /// A store did not answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum StoreError {
+pub(crate) enum StoreError {
     #[error(transparent)]
     Postgres(#[from] PostgresError),
     #[error(transparent)]
@@ -51,13 +51,13 @@ impl AsConflict for StoreError {
 
 impl StoreError {
     /// Says which cache it is that cannot be read.
-    pub(super) fn of_cache<E: Into<Box<dyn Error + Send + Sync>>>(cache: &CacheStore) -> impl Fn(E) -> Self {
+    pub(crate) fn of_cache<E: Into<Box<dyn Error + Send + Sync>>>(cache: &CacheStore) -> impl Fn(E) -> Self {
         let cache = cache.to_string();
         move |source| Self::Cache { cache: cache.clone(), source: std::io::Error::other(source) }
     }
 
     /// Says where the store is that failed.
-    pub(super) fn at(self, settings: &Settings) -> CommandError {
+    pub(crate) fn at(self, settings: &Settings) -> CommandError {
         match self {
             Self::Postgres(source) => CommandError::postgres(settings)(source),
             Self::Mongo(source) => CommandError::mongo(settings)(source),
@@ -75,17 +75,10 @@ pub(super) struct Stores<'a> {
 }
 
 impl<'a> Stores<'a> {
-    /// Opens them and makes sure that both servers answer.
-    pub(super) async fn open(settings: &'a Settings) -> Result<Self, CommandError> {
-        let base = std::env::current_dir().map_err(|error| {
-            CommandError::Input(format!("the current folder is not there ({error}); change to one that is"))
-        })?;
-        let cache = CacheStore::open(&settings.cache_url, &base, &settings.stores).map_err(CommandError::Input)?;
-        let options = PoolOptions {
-            size: PARALLEL + 2,
-            statement_timeout: STATEMENT_TIMEOUT,
-            lifetime: settings.postgres_lifetime,
-        };
+    /// Opens them, for statements that take so long at most, and makes sure that both servers answer.
+    pub(super) async fn open(settings: &'a Settings, statement_timeout: Duration) -> Result<Self, CommandError> {
+        let cache = open_cache(settings)?;
+        let options = PoolOptions { size: PARALLEL + 2, statement_timeout, lifetime: settings.postgres_lifetime };
         let pool = pool(&settings.postgres_url, "aura-producer", options).map_err(CommandError::postgres(settings))?;
         shared::stores::postgres::check_schema(&pool).await.map_err(CommandError::postgres(settings))?;
         let mongo = Mongo::open(&settings.mongodb_url, "aura-producer").await.map_err(CommandError::mongo(settings))?;
@@ -95,6 +88,17 @@ impl<'a> Stores<'a> {
         }
         Ok(Self { settings, pool, mongo, cache })
     }
+}
+
+/// The cache; nothing is asked of it yet.
+///
+/// # Errors
+/// If the settings do not suffice to reach it.
+pub(crate) fn open_cache(settings: &Settings) -> Result<CacheStore, CommandError> {
+    let base = std::env::current_dir().map_err(|error| {
+        CommandError::Input(format!("the current folder is not there ({error}); change to one that is"))
+    })?;
+    CacheStore::open(&settings.cache_url, &base, &settings.stores).map_err(CommandError::Input)
 }
 
 /// Runs a query on a connection or in a transaction.

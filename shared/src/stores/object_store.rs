@@ -6,8 +6,10 @@ pub mod object_url;
 
 use std::{cmp::Ordering, error::Error, fmt, sync::Arc};
 
+use bytes::Bytes;
+use futures_util::{TryStreamExt, stream::BoxStream};
 use object_store::{
-    ObjectStore, ObjectStoreExt,
+    GetOptions, ObjectStore, ObjectStoreExt,
     client::{HttpError, HttpErrorKind},
     path::Path,
 };
@@ -16,6 +18,9 @@ use self::{access::StoreAccess, object_url::ObjectUrl};
 
 /// What a probe asks for. It need not be there: any answer tells that the store is.
 const PROBE: &str = ".aura-probe";
+
+/// The bytes of an object, on their way.
+pub type ObjectBytes = BoxStream<'static, Result<Bytes, ObjectError>>;
 
 /// A place in an object store below which objects are read or written, and the client that does so.
 #[derive(Clone)]
@@ -84,6 +89,16 @@ impl Store {
         let listed = self.client.list_with_delimiter(prefix.as_ref()).await?;
         let names = listed.objects.iter().filter_map(|object| object.location.filename());
         Ok(names.map(str::to_owned).collect())
+    }
+
+    /// An object as it is at one moment: how many bytes it has, and these as they come.
+    ///
+    /// # Errors
+    /// If the store does not hand it out; what breaks off later is an error among the bytes.
+    pub async fn read(&self, object: &ObjectUrl) -> Result<(u64, ObjectBytes), ObjectError> {
+        let found = self.client.get_opts(&path_of(object)?, GetOptions::default()).await?;
+        let size = found.meta.size;
+        Ok((size, Box::pin(found.into_stream().map_err(ObjectError::from))))
     }
 
     /// Asks whether the store answers; a refusal is an answer.
