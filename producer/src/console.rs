@@ -18,6 +18,7 @@ mod router;
 mod server;
 mod sessions;
 mod sign_in;
+mod slices;
 mod watch;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -25,7 +26,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use deadpool_postgres::Pool;
 use serde::Serialize;
 use shared::settings::Settings;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use self::{acts::Acts, layout::Scripts, people::People, sessions::Sessions, watch::Watch};
@@ -37,6 +38,8 @@ use crate::{
 
 /// Connections to PostgreSQL: few, since each statement is short.
 const CONNECTIONS: usize = 6;
+/// Slices that are verified at a time: each takes connections of its own.
+const VERIFIED: usize = 2;
 /// How long one statement of a page may take.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -65,6 +68,8 @@ pub(crate) struct Console {
     acts: Acts,
     watch: Watch,
     scripts: Scripts,
+    /// Slices that may be verified at a time.
+    verifying: Semaphore,
     stop: CancellationToken,
 }
 
@@ -112,6 +117,7 @@ pub(crate) async fn run(args: &Args, settings: &Settings, json: bool) -> Result<
         acts: Acts::new(watch.changes()),
         watch,
         scripts,
+        verifying: Semaphore::new(VERIFIED),
         stop: stop.clone(),
     });
     output::remark(&format!("the console is at http://{address}/ {}", console.people.words()));

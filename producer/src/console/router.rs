@@ -13,7 +13,7 @@ use axum::{
 use shared::broker::topology::Topology;
 use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
 
-use super::{Console, dead, entrance, live, now, periods, problem::Problem, sign_in};
+use super::{Console, dead, entrance, live, now, periods, problem::Problem, sign_in, slices};
 
 /// How long an answer may take.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -36,6 +36,12 @@ pub(crate) fn router(console: &Arc<Console>) -> Router {
         .route("/periods", get(periods::page))
         .route("/periods/lock", post(periods::lock))
         .route("/periods/unlock", post(periods::unlock))
+        .route("/slices", get(slices::page))
+        .route("/slices/{entity}/{period}", get(slices::one))
+        .route("/slices/{entity}/{period}/verify", get(slices::verified))
+        .route("/slices/{entity}/{period}/accounts.csv", get(slices::accounts_csv))
+        .route("/slices/{entity}/{period}/changes.csv", get(slices::changes_csv))
+        .route("/slices/{entity}/{period}/accounts.parquet", get(slices::parquet))
         .route("/events", get(live::events))
         .route("/sign-in", get(sign_in::form).post(sign_in::sign_in))
         .route("/sign-out", post(sign_in::sign_out))
