@@ -22,6 +22,7 @@ mod arguments;
 mod columns;
 mod console;
 mod console_night;
+mod console_slices;
 mod controls;
 mod crowd;
 mod dead;

@@ -56,7 +56,7 @@ const LETTER: &str = r#"'[{"letter_id": "5b1de0e1-3a5b-4c3f-8d0a-0a3f5a5c7f10", 
     "attempts": 1, "replays": 0, "body_hash": "h", "properties": {}, "headers": {}, "bad_rows_total": 0, "copies": 1}]'"#;
 
 /// Values where those of [`value`] would not do: by file, and by the number of the parameter.
-const VALUES: [(&str, usize, &str); 20] = [
+const VALUES: [(&str, usize, &str); 34] = [
     ("shared/src/stores/dead_letters/groups.sql", 1, r#"'[{"group_id": "g", "code": "c", "text": "t"}]'"#),
     ("shared/src/stores/dead_letters/record.sql", 1, LETTER),
     ("producer/src/dead/operation/begin.sql", 2, "'replay'"),
@@ -77,6 +77,20 @@ const VALUES: [(&str, usize, &str); 20] = [
     ("producer/src/status/runs.sql", 2, "md5('batch 100')::uuid"),
     ("producer/src/status/runs.sql", 3, "ARRAY['running', 'retrying', 'success', 'failed', 'skipped']"),
     ("producer/src/status/runs.sql", 4, "100"),
+    ("producer/src/console/slices/entities.sql", 1, "''"),
+    ("producer/src/console/slices/entities.sql", 2, "''"),
+    ("producer/src/console/slices/loaded.sql", 2, "'9999-99'"),
+    ("producer/src/console/slices/periods.sql", 2, "'9999-99'"),
+    ("producer/src/console/slices/cells.sql", 3, "'0'"),
+    ("producer/src/console/slices/is_balanced.sql", 1, "'0.01'"),
+    ("producer/src/console/slices/is_balanced.sql", 2, "'0'"),
+    ("producer/src/console/slices/accounts.sql", 3, "''"),
+    ("producer/src/console/slices/accounts.sql", 4, "''"),
+    ("producer/src/console/slices/changes.sql", 3, "NULL"),
+    ("producer/src/console/slices/changes.sql", 4, "''"),
+    ("producer/src/console/slices/changes.sql", 5, "''"),
+    ("producer/src/history/as_of.sql", 5, "''"),
+    ("producer/src/history/as_of.sql", 6, "''"),
 ];
 
 #[tokio::test]
