@@ -159,3 +159,49 @@ async fn a_page_whose_session_is_over_shows_the_form_by_itself_and_nothing_more_
     let wide = phone.run("return document.documentElement.scrollWidth", Vec::new()).await;
     assert!(wide.as_u64().unwrap() <= 400, "the page is {wide} wide");
 }
+
+#[tokio::test]
+async fn every_page_can_be_used_by_everybody_on_a_wide_and_a_narrow_screen_by_day_and_by_night() {
+    let Some(browser) = Browser::start().await else { return };
+    let (world, _worker) = World::with_worker().await;
+    let console = world.console(&[]).await;
+    let good = world.write("ABEX.csv", csv("ABEX", "2022-06", &[("10", "5"), ("20", "-5")]));
+    let loaded = world.ends("success", job(&good, "ABEX", "2022-06")).await;
+    let again = world.write("ABEX2.csv", csv("ABEX", "2022-06", &[("10", "6"), ("20", "-5"), ("30", "1")]));
+    world.ends("success", job(&again, "ABEX", "2022-06")).await;
+    let bad = world.write("BRAV.csv", csv("BRAV", "2022-06", &[("10", "12O4.50")]));
+    let failed = world.ends("failed", job(&bad, "BRAV", "2022-06")).await;
+    world.broker.dead(1).await;
+    world.settled().await;
+    let of = |receipt: &serde_json::Value, name: &str| receipt[name].as_str().unwrap_or_default().to_owned();
+    let pages = [
+        "/".to_owned(),
+        "/jobs".to_owned(),
+        format!("/jobs/{}", of(&loaded, "job_id")),
+        format!("/jobs/{}", of(&failed, "job_id")),
+        "/batches".to_owned(),
+        format!("/batches/{}", of(&loaded, "batch_id")),
+        "/slices".to_owned(),
+        "/slices/ABEX/2022-06".to_owned(),
+        "/slices/BRAV/2022-06".to_owned(),
+        "/slices/ABEX/2022-06/verify".to_owned(),
+        "/dead".to_owned(),
+        format!("/dead/letters/{}", of(&failed, "job_id")),
+        "/dead/operations".to_owned(),
+        "/periods".to_owned(),
+        "/sources".to_owned(),
+        "/sources/default".to_owned(),
+    ];
+    for (width, dark) in [(1280, false), (400, true)] {
+        let page = browser.session(width, 900, dark).await;
+        for place in &pages {
+            page.open(&format!("{}{place}", console.url())).await;
+            let heading = page.text("h1").await;
+            assert!(!heading.starts_with(|c: char| c.is_ascii_digit()), "{place}: {heading}");
+            is_sound(&page, place).await;
+            let wide = page.run("return document.documentElement.scrollWidth", Vec::new()).await;
+            assert!(wide.as_u64().is_some_and(|wide| wide <= u64::from(width)), "{place} is {wide} wide on {width}");
+            picture(&page, &format!("page{}-{width}", place.replace('/', "-"))).await;
+        }
+    }
+}
