@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use chrono::{DateTime, Utc};
+use deadpool_postgres::Pool;
 use serde::Serialize;
 use shared::{
     message::event::EventType,
@@ -33,14 +34,15 @@ const COUNT_JOBS: &str = "SELECT status, count(*) FROM ingestion_runs WHERE batc
 #[command(after_help = "Example:\n  aura-producer cancel 01981f6e-0000-7000-8000-000000000000 --reason 'wrong month'")]
 pub(crate) struct Args {
     /// The batch, as `publish` told it
-    batch: Uuid,
+    pub(crate) batch: Uuid,
     /// Why, for the audit trail
     #[arg(long)]
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
+/// A cancelled batch.
 #[derive(Serialize)]
-struct Cancelled {
+pub(crate) struct Cancelled {
     batch_id: Uuid,
     cancelled_at: DateTime<Utc>,
     cancelled_by: Option<String>,
@@ -70,12 +72,22 @@ impl fmt::Display for Cancelled {
 /// Cancels the batch, once.
 pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
     let pool = db::connect(settings).await?;
+    let cancelled = cancel(&pool, &args, settings).await.map_err(CommandError::postgres(settings))?;
+    output::print(json, &cancelled)?;
+    Ok(ExitStatus::Done)
+}
+
+/// Cancels the batch, once, in the name of the settings' actor.
+///
+/// # Errors
+/// If PostgreSQL fails.
+pub(crate) async fn cancel(pool: &Pool, args: &Args, settings: &Settings) -> Result<Cancelled, PostgresError> {
     let (batch, reason) = (args.batch, args.reason.as_deref());
     let mut event = actor_event::event(EventType::BatchCancelled, settings);
     event.batch_id = Some(batch);
     let event = event.with("reason", reason);
     let event = &event;
-    let cancelled = transaction(&pool, "cancel_batch", move |transaction, _| {
+    let cancelled = transaction(pool, "cancel_batch", move |transaction, _| {
         Box::pin(async move {
             // A worker that commits a job of the batch shares this lock until it has committed, and looks the
             // batch up after it got it.
@@ -98,10 +110,9 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<E
             })
         })
     });
-    let cancelled = cancelled.await.map_err(CommandError::postgres(settings))?;
+    let cancelled = cancelled.await?;
     if !cancelled.already_cancelled {
         actor_event::note(event);
     }
-    output::print(json, &cancelled)?;
-    Ok(ExitStatus::Done)
+    Ok(cancelled)
 }

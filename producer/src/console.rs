@@ -5,8 +5,10 @@
 
 mod acts;
 mod answer;
+mod batches;
 mod dead;
 mod entrance;
+mod jobs;
 mod layout;
 mod live;
 mod markup;

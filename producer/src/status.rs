@@ -1,37 +1,33 @@
 //! `status`: what PostgreSQL knows of jobs and batches.
 
+pub(crate) mod batch;
+pub(crate) mod fate;
+pub(crate) mod place;
 pub(crate) mod run;
 
 use std::{collections::BTreeMap, fmt};
 
-use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use serde::Serialize;
 use shared::{settings::Settings, stores::postgres::PostgresError};
-use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::{
     db,
     errors::{CommandError, ExitStatus},
-    output::{self, count, or_dash, time},
+    output,
 };
+use batch::Batch;
 use run::Run;
 
-const BATCHES: &str = include_str!("status/batches.sql");
-const NEWEST_BATCHES: &str = include_str!("status/newest_batches.sql");
 const RUNS: &str = include_str!("status/runs.sql");
-const CANCELLED: &str = "SELECT cancelled_at FROM batches WHERE batch_id = $1 AND cancelled_at IS NOT NULL";
 const COUNTS: &str = include_str!("status/counts.sql");
 /// Jobs of a status that the overview counts; of more it only says that there are more.
 const COUNTED: i64 = 100_000;
-/// Batches that the overview lists, and jobs of batches that it looks at to find them.
+/// Batches that the overview lists.
 const NEWEST: i64 = 20;
-const LOOKED_AT: i64 = 10_000;
 /// Jobs that the overview lists.
 const RECENT: i64 = 20;
-/// Jobs of a batch that people are shown.
-const SHOWN: usize = 100;
 
 /// Tells what has become of jobs and batches
 ///
@@ -45,61 +41,6 @@ pub(crate) struct Args {
     /// A job's identity, or else a batch's
     #[arg(value_name = "BATCH|JOB")]
     id: Option<Uuid>,
-}
-
-/// How many jobs of a batch stand where.
-#[derive(Serialize)]
-struct Batch {
-    batch_id: Uuid,
-    jobs: i64,
-    success: i64,
-    failed: i64,
-    skipped: i64,
-    superseded: i64,
-    cancelled: i64,
-    running: i64,
-    retrying: i64,
-    started_at: Option<DateTime<Utc>>,
-    finished_at: Option<DateTime<Utc>>,
-    cancelled_at: Option<DateTime<Utc>>,
-}
-
-impl From<&Row> for Batch {
-    fn from(row: &Row) -> Self {
-        Self {
-            batch_id: row.get("batch_id"),
-            jobs: row.get("jobs"),
-            success: row.get("success"),
-            failed: row.get("failed"),
-            skipped: row.get("skipped"),
-            superseded: row.get("superseded"),
-            cancelled: row.get("cancelled"),
-            running: row.get("running"),
-            retrying: row.get("retrying"),
-            started_at: row.get("started_at"),
-            finished_at: row.get("finished_at"),
-            cancelled_at: row.get("cancelled_at"),
-        }
-    }
-}
-
-impl Batch {
-    fn unseen(batch_id: Uuid, cancelled_at: DateTime<Utc>) -> Self {
-        Self {
-            batch_id,
-            jobs: 0,
-            success: 0,
-            failed: 0,
-            skipped: 0,
-            superseded: 0,
-            cancelled: 0,
-            running: 0,
-            retrying: 0,
-            started_at: None,
-            finished_at: None,
-            cancelled_at: Some(cancelled_at),
-        }
-    }
 }
 
 #[derive(Serialize)]
@@ -127,12 +68,12 @@ impl fmt::Display for Overview {
         writeln!(f, "jobs: {}", jobs.join(", "))?;
         if !self.batches.is_empty() {
             let note = if self.batches_are_of_newest_jobs {
-                format!(" (those of the newest {LOOKED_AT} jobs)")
+                format!(" (those of the newest {} jobs)", batch::LOOKED_AT)
             } else {
                 String::new()
             };
             writeln!(f, "\nnewest batches{note}")?;
-            writeln!(f, "{}", batch_table(&self.batches))?;
+            writeln!(f, "{}", batch::table(&self.batches))?;
         }
         if !self.active.is_empty() {
             writeln!(f, "\nunder way")?;
@@ -141,61 +82,6 @@ impl fmt::Display for Overview {
         if !self.recent.is_empty() {
             writeln!(f, "\nnewest jobs")?;
             writeln!(f, "{}", run::table(&self.recent).trim_fmt())?;
-        }
-        Ok(())
-    }
-}
-
-fn batch_table(batches: &[Batch]) -> String {
-    let mut table = output::table([
-        "batch",
-        "jobs",
-        "success",
-        "failed",
-        "skipped",
-        "superseded",
-        "cancelled",
-        "under way",
-        "started",
-        "finished",
-    ]);
-    for batch in batches {
-        let under_way = batch.running + batch.retrying;
-        table.add_row([
-            batch.batch_id.to_string(),
-            batch.jobs.to_string(),
-            batch.success.to_string(),
-            batch.failed.to_string(),
-            batch.skipped.to_string(),
-            batch.superseded.to_string(),
-            batch.cancelled.to_string(),
-            under_way.to_string(),
-            or_dash(batch.started_at.map(time)),
-            or_dash(batch.finished_at.filter(|_| under_way == 0).map(time)),
-        ]);
-    }
-    table.trim_fmt()
-}
-
-#[derive(Serialize)]
-struct BatchPage {
-    #[serde(flatten)]
-    batch: Batch,
-    results: Vec<Run>,
-}
-
-impl fmt::Display for BatchPage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", batch_table(std::slice::from_ref(&self.batch)))?;
-        if let Some(at) = self.batch.cancelled_at {
-            writeln!(f, "cancelled at {}: none of its jobs has loaded since", time(at))?;
-        }
-        let shown = &self.results[..self.results.len().min(SHOWN)];
-        if !shown.is_empty() {
-            writeln!(f, "{}", run::table(shown).trim_fmt())?;
-        }
-        if self.results.len() > SHOWN {
-            writeln!(f, "and {} more, with --json", count(self.results.len() - SHOWN, "job"))?;
         }
         Ok(())
     }
@@ -213,13 +99,17 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<E
         output::print(json, &run)?;
         return Ok(ExitStatus::Done);
     }
-    if let Some(page) = batch(&pool, id).await.map_err(failed)? {
-        output::print(json, &page)?;
+    if let Some(standing) = batch::look(&pool, id).await.map_err(failed)? {
+        let results = runs(&pool, None, Some(id), None, 100_000).await.map_err(failed)?;
+        output::print(json, &batch::Page { standing, results })?;
         return Ok(ExitStatus::Done);
     }
-    Err(CommandError::Unknown(format!(
-        "no worker has seen a job or batch {id}; if it was published just now, it waits in the queue"
-    )))
+    Err(CommandError::Unknown(unseen(&format!("job or batch {id}"))))
+}
+
+/// What to say of what is not there.
+pub(crate) fn unseen(what: &str) -> String {
+    format!("no worker has seen a {what}; if it was published just now, it waits in the queue")
 }
 
 async fn overview(pool: &Pool) -> Result<Overview, PostgresError> {
@@ -227,31 +117,16 @@ async fn overview(pool: &Pool) -> Result<Overview, PostgresError> {
     let jobs = db::query(pool, "count the jobs", COUNTS, &[&(COUNTED + 1)]).await?;
     let jobs: BTreeMap<String, i64> = jobs.iter().map(|row| (row.get("status"), row.get("jobs"))).collect();
     let more = jobs.iter().filter(|(_, number)| **number > COUNTED).map(|(status, _)| status.clone());
-    let newest = db::query(pool, "find the newest batches", NEWEST_BATCHES, &[&LOOKED_AT, &NEWEST]).await?;
-    let looked_at = newest.first().map_or(0, |row| row.get::<_, i64>("looked_at"));
-    let ids: Vec<Uuid> = newest.iter().map(|row| row.get("batch_id")).collect();
-    let batches = db::query(pool, "list the batches", BATCHES, &[&ids]).await?;
+    let newest = batch::newest(pool, None, NEWEST).await?;
     Ok(Overview {
         more_than_counted: more.collect(),
         jobs: jobs.into_iter().map(|(status, number)| (status, number.min(COUNTED))).collect(),
-        batches_are_of_newest_jobs: looked_at == LOOKED_AT && (ids.len() as i64) < NEWEST,
-        batches: batches.iter().map(Batch::from).collect(),
+        batches_are_of_newest_jobs: newest.looked_at == batch::LOOKED_AT && (newest.batches.len() as i64) < NEWEST,
+        batches: newest.batches,
         active: runs(pool, None, None, Some(&["running", "retrying"]), 1000).await?,
         recent: runs(pool, None, None, Some(&["success", "failed", "skipped", "superseded", "cancelled"]), RECENT)
             .await?,
     })
-}
-
-async fn batch(pool: &Pool, id: Uuid) -> Result<Option<BatchPage>, PostgresError> {
-    let rows = db::query(pool, "find the batch", BATCHES, &[&[id].as_slice()]).await?;
-    let batch = match rows.first() {
-        Some(row) => Batch::from(row),
-        None => match db::query(pool, "find the batch", CANCELLED, &[&id]).await?.first() {
-            Some(row) => Batch::unseen(id, row.get(0)),
-            None => return Ok(None),
-        },
-    };
-    Ok(Some(BatchPage { batch, results: runs(pool, None, Some(id), None, 100_000).await? }))
 }
 
 /// Runs of a job, of a batch, or the newest of some statuses.
@@ -266,5 +141,14 @@ pub(crate) async fn runs(
     limit: i64,
 ) -> Result<Vec<Run>, PostgresError> {
     let rows = db::query(pool, "list the runs", RUNS, &[&job, &batch, &statuses, &limit]).await?;
-    Ok(rows.iter().map(Run::from).collect())
+    let mut runs: Vec<Run> = rows.iter().map(Run::from).collect();
+    let unloaded = runs.iter().filter(|run| matches!(run.status.as_str(), "failed" | "cancelled"));
+    let unloaded: Vec<Uuid> = unloaded.map(|run| run.job_id).collect();
+    if !unloaded.is_empty() {
+        let mut fates = fate::of_jobs(pool, &unloaded).await?;
+        for run in &mut runs {
+            run.fate = fates.remove(&run.job_id);
+        }
+    }
+    Ok(runs)
 }

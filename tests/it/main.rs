@@ -21,6 +21,7 @@ mod any_erp;
 mod arguments;
 mod columns;
 mod console;
+mod console_jobs;
 mod console_night;
 mod console_slices;
 mod controls;

@@ -26,8 +26,11 @@ const SMALL: [&str; 6] = [
 const FEW: i64 = 4_000;
 
 /// Statements that read more, and why they may.
-const READS: [(&str, i64, &str); 21] = [
+const READS: [(&str, i64, &str); 24] = [
     ("producer/src/console/watch/backlog.sql", 40_000, "what waits, up to 10,000 of each kind"),
+    ("producer/src/status/newest_batches.sql", 40_000, "ten thousand jobs of batches, and those batches"),
+    ("producer/src/console/jobs/events_waiting.sql", 40_000, "the events of a chain"),
+    ("producer/src/console/jobs/of_entity.sql", 10_000, "the newest jobs of each period of an entity"),
     ("producer/src/dead/written/messages.sql", 60_000, "the letters in the queue"),
     ("worker/src/ingest/dry_run/moved.sql", 40_000, "the changes of a slice"),
     ("worker/src/ingest/dry_run/largest.sql", 40_000, "the changes of a slice"),
@@ -56,7 +59,13 @@ const LETTER: &str = r#"'[{"letter_id": "5b1de0e1-3a5b-4c3f-8d0a-0a3f5a5c7f10", 
     "attempts": 1, "replays": 0, "body_hash": "h", "properties": {}, "headers": {}, "bad_rows_total": 0, "copies": 1}]'"#;
 
 /// Values where those of [`value`] would not do: by file, and by the number of the parameter.
-const VALUES: [(&str, usize, &str); 34] = [
+const VALUES: [(&str, usize, &str); 40] = [
+    ("producer/src/status/fates.sql", 2, "md5('batch 100')::uuid"),
+    ("producer/src/status/fates.sql", 3, "10001"),
+    ("producer/src/status/newest_batches.sql", 1, "10000"),
+    ("producer/src/status/newest_batches.sql", 2, "21"),
+    ("producer/src/console/jobs/by_status.sql", 1, "ARRAY['running', 'retrying', 'success', 'failed', 'skipped']"),
+    ("producer/src/console/jobs/of_batch.sql", 1, "md5('batch 100')::uuid"),
     ("shared/src/stores/dead_letters/groups.sql", 1, r#"'[{"group_id": "g", "code": "c", "text": "t"}]'"#),
     ("shared/src/stores/dead_letters/record.sql", 1, LETTER),
     ("producer/src/dead/operation/begin.sql", 2, "'replay'"),

@@ -7,7 +7,7 @@ mod tried;
 
 pub(crate) use self::{
     act::{discard, dry_run, replay, write_down},
-    letter::letter,
+    letter::{bad_rows, letter},
     operations::{operation_page, operations, want},
 };
 

@@ -13,7 +13,7 @@ use axum::{
 use shared::broker::topology::Topology;
 use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
 
-use super::{Console, dead, entrance, live, now, periods, problem::Problem, sign_in, slices};
+use super::{Console, batches, dead, entrance, jobs, live, now, periods, problem::Problem, sign_in, slices};
 
 /// How long an answer may take.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -24,6 +24,11 @@ const BODY: usize = 64 << 10;
 pub(crate) fn router(console: &Arc<Console>) -> Router {
     Router::new()
         .route("/", get(now::page))
+        .route("/jobs", get(jobs::page))
+        .route("/jobs/{id}", get(jobs::one))
+        .route("/batches", get(batches::page))
+        .route("/batches/{id}", get(batches::one))
+        .route("/batches/{id}/cancel", post(batches::cancel))
         .route("/dead", get(dead::page))
         .route("/dead/letters/{job}", get(dead::letter))
         .route("/dead/operations", get(dead::operations))

@@ -40,7 +40,10 @@ pub(crate) const COUNTED: i64 = 10_000;
 const LIMIT: Duration = Duration::from_secs(5);
 /// Pages that are kept live at a time.
 const READERS: usize = 200;
-const STATUSES: [&str; 7] = ["success", "failed", "skipped", "superseded", "cancelled", "running", "retrying"];
+/// Every status of a job.
+/// Every status of a job.
+pub(crate) const STATUSES: [&str; 7] =
+    ["success", "failed", "skipped", "superseded", "cancelled", "running", "retrying"];
 
 /// A queue as RabbitMQ counts it.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use shared::{message::failure::BadRow, printable::line, settings::Settings};
@@ -50,13 +51,25 @@ impl fmt::Display for Letters {
 
 /// What became of a letter.
 pub(crate) fn fate(whole: &Whole) -> String {
-    let by = || format!("by {} at {}", or_dash(whole.settled_by.as_ref()), or_dash(whole.settled_at.map(time)));
-    match (whole.listed.state.as_str(), whole.new_job_id) {
+    let (state, by, reason) = (&whole.listed.state, whole.settled_by.as_deref(), whole.reason.as_deref());
+    settled(state, by, whole.settled_at, reason, whole.new_job_id)
+}
+
+/// What a letter of this state is: where it lies, or who did what with it.
+pub(crate) fn settled(
+    state: &str,
+    by: Option<&str>,
+    at: Option<DateTime<Utc>>,
+    reason: Option<&str>,
+    new_job_id: Option<Uuid>,
+) -> String {
+    let by = || format!("by {} at {}", or_dash(by), or_dash(at.map(time)));
+    match (state, new_job_id) {
         ("waiting", _) => "waiting in the queue".to_owned(),
         ("replaying" | "discarding", _) => "in hand, or left when a command was cut off: it is in the queue".to_owned(),
         ("replayed", Some(job)) => format!("replaced {} by job {job}", by()),
         ("replayed", None) => format!("replayed {}", by()),
-        ("discarded", _) => format!("discarded {}: {}", by(), or_dash(whole.reason.as_ref())),
+        ("discarded", _) => format!("discarded {}: {}", by(), or_dash(reason)),
         _ => format!("gone from the queue, as verify found {}", by()),
     }
 }

@@ -1,6 +1,6 @@
 -- Batches, those whose jobs workers saw last first; each is looked up by itself.
 SELECT given.batch_id, jobs, success, failed, skipped, superseded, cancelled, running, retrying, started_at, finished_at,
-       batches.cancelled_at
+       batches.cancelled_at, batches.cancelled_by, batches.reason
 FROM unnest($1::uuid[]) AS given (batch_id)
 CROSS JOIN LATERAL (
     SELECT count(*) AS jobs,
@@ -19,6 +19,6 @@ CROSS JOIN LATERAL (
     HAVING count(*) > 0
 ) AS counted
 LEFT JOIN LATERAL (
-    SELECT cancelled_at FROM batches AS batch WHERE batch.batch_id = given.batch_id LIMIT 1
+    SELECT cancelled_at, cancelled_by, reason FROM batches AS batch WHERE batch.batch_id = given.batch_id LIMIT 1
 ) AS batches ON true
 ORDER BY last_started_at DESC

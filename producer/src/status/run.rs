@@ -9,6 +9,7 @@ use shared::{message::failure::Failure, printable::line};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::fate::{Became, Fate};
 use crate::output::{self, or_dash, shortened, time};
 
 /// Bad rows that people are shown.
@@ -42,9 +43,21 @@ pub(crate) struct Run {
     pub(crate) finished_at: Option<DateTime<Utc>>,
     pub(crate) duration_seconds: Option<f64>,
     pub(crate) worker: Option<String>,
-    published_by: Option<String>,
+    pub(crate) published_by: Option<String>,
     pub(crate) broker_user: Option<String>,
+    /// When somebody had it loaded although a newer export had been seen.
+    pub(crate) forced_at: Option<DateTime<Utc>>,
+    /// When its rows were committed.
+    pub(crate) applied_at: Option<DateTime<Utc>>,
+    /// Rows and sum of the slice afterwards, the sum a decimal.
+    pub(crate) slice_rows: Option<i64>,
+    pub(crate) slice_sum: Option<String>,
+    /// The attempts of its round that failed.
+    pub(crate) tries: Option<Value>,
     pub(crate) result: Option<Value>,
+    /// What has become of it since, if it ended without loading.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fate: Option<Fate>,
 }
 
 impl From<&Row> for Run {
@@ -77,7 +90,13 @@ impl From<&Row> for Run {
             worker: row.get("claimed_by"),
             published_by: row.get("published_by"),
             broker_user: row.get("broker_user"),
+            forced_at: row.get("forced_at"),
+            applied_at: row.get("applied_at"),
+            slice_rows: row.get("slice_rows"),
+            slice_sum: row.get("slice_sum"),
+            tries: row.get("tries"),
             result: row.get("result"),
+            fate: None,
         }
     }
 }
@@ -88,12 +107,14 @@ impl Run {
         self.result.as_ref()?.get("error")?.get("message")?.as_str()
     }
 
+    /// Why it failed, with the bad rows that are kept.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        serde_json::from_value(self.result.as_ref()?.get("error")?.clone()).ok()
+    }
+
     /// The first bad rows, as lines of text, and how many there are.
     fn bad_rows(&self) -> (Vec<String>, u64) {
-        let error = self.result.as_ref().and_then(|result| result.get("error"));
-        let Some(error) = error.and_then(|error| serde_json::from_value::<Failure>(error.clone()).ok()) else {
-            return (Vec::new(), 0);
-        };
+        let Some(error) = self.failure() else { return (Vec::new(), 0) };
         let lines = error.rows.iter().take(SHOWN).map(|row| shortened(&row.with_text(), 300));
         (lines.collect(), error.rows_total)
     }
@@ -139,8 +160,10 @@ impl fmt::Display for Run {
         if total > lines.len() as u64 && !lines.is_empty() {
             writeln!(f, "           and {} more; the first 1,000 are in --json", total - lines.len() as u64)?;
         }
-        if self.status == "failed" {
-            writeln!(f, "see: aura-producer dead show {}", self.job_id)?;
+        match &self.fate {
+            Some(fate) if fate.became != Became::Missing => writeln!(f, "since      {}", line(&fate.words()))?,
+            Some(_) | None if self.status == "failed" => writeln!(f, "see: aura-producer dead show {}", self.job_id)?,
+            Some(_) | None => {}
         }
         Ok(())
     }

@@ -2,7 +2,8 @@
 -- not asked for is null; each of the three is a look-up of its own.
 SELECT job_id, batch_id, entity, period, file, fingerprint, source, mode, exported_at, status, error_code,
        attempts, replays, rows, inserted, updated, unchanged, deleted, absent, failed,
-       balance_sum::text AS balance_sum, started_at, finished_at, duration_seconds, claimed_by, published_by, broker_user, result
+       balance_sum::text AS balance_sum, slice_rows, trim_scale(slice_sum)::text AS slice_sum, started_at, applied_at, finished_at,
+       duration_seconds, claimed_by, published_by, broker_user, forced_at, tries, result
 FROM (
     SELECT * FROM ingestion_runs WHERE job_id = $1
     UNION ALL

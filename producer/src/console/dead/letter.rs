@@ -72,6 +72,8 @@ pub(crate) async fn letter(
 
 fn whole(letter: &Whole) -> Markup {
     let listed = &letter.listed;
+    let rows = letter.bad_rows.as_ref().and_then(|rows| serde_json::from_value(rows.clone()).ok());
+    let rows: Vec<BadRow> = rows.unwrap_or_default();
     html! {
         p class="bad" { strong { (listed.code) } @if let Some(stage) = &listed.stage { " in " (stage) } }
         @for part in listed.message.iter().flat_map(|message| message.lines()) { p { (part) } }
@@ -93,7 +95,7 @@ fn whole(letter: &Whole) -> Markup {
             ("group", html! { a href=(format!("/dead?group={}", listed.group_id)) { (listed.group_id) } }),
         ]))
         (tries(letter.tries.as_ref()))
-        (bad_rows(letter.bad_rows.as_ref(), listed.bad_rows_total))
+        (bad_rows(&rows, listed.bad_rows_total))
         details { summary { "Message" } pre { (format!("{:#}", letter.body)) } }
         details { summary { "Headers" } pre { (format!("{:#}", letter.headers)) } }
     }
@@ -118,13 +120,12 @@ pub(crate) fn tries(tries: Option<&Value>) -> Markup {
     }
 }
 
-/// The bad rows that are kept.
-pub(crate) fn bad_rows(rows: Option<&Value>, total: i64) -> Markup {
-    let rows: Vec<BadRow> = rows.and_then(|rows| serde_json::from_value(rows.clone()).ok()).unwrap_or_default();
+/// The bad rows that are kept, of so many.
+pub(crate) fn bad_rows(rows: &[BadRow], total: i64) -> Markup {
     html! {
         @if !rows.is_empty() {
             (table("Bad rows", &["line", "column", "what stands there", "reason"], &html! {
-                @for row in &rows {
+                @for row in rows {
                     tr {
                         td class="number" { (row.line) }
                         td { (or_dash(row.column.as_deref())) }
