@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{
     message::event::EventType,
@@ -39,8 +40,8 @@ pub(crate) struct Args {
     reason: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Cancelled {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Cancelled {
     batch_id: Uuid,
     cancelled_at: DateTime<Utc>,
     cancelled_by: Option<String>,

@@ -11,6 +11,7 @@ mod layout;
 mod live;
 mod markup;
 mod now;
+mod openapi;
 mod people;
 mod periods;
 mod problem;
@@ -18,6 +19,7 @@ mod router;
 mod server;
 mod sessions;
 mod sign_in;
+mod sources;
 mod watch;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -28,7 +30,7 @@ use shared::settings::Settings;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use self::{acts::Acts, layout::Scripts, people::People, sessions::Sessions, watch::Watch};
+use self::{acts::Acts, layout::Scripts, people::People, sessions::Sessions, sources::Checks, watch::Watch};
 use crate::{
     db,
     errors::{CommandError, ExitStatus},
@@ -63,6 +65,7 @@ pub(crate) struct Console {
     people: People,
     sessions: Sessions,
     acts: Acts,
+    checks: Checks,
     watch: Watch,
     scripts: Scripts,
     stop: CancellationToken,
@@ -110,6 +113,7 @@ pub(crate) async fn run(args: &Args, settings: &Settings, json: bool) -> Result<
         people,
         sessions: Sessions::new(settings.console.session),
         acts: Acts::new(watch.changes()),
+        checks: Checks::new(),
         watch,
         scripts,
         stop: stop.clone(),

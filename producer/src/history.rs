@@ -1,7 +1,7 @@
 //! `history`: what happened to a slice, and what it held at a moment.
 
 mod moment;
-mod report;
+pub(crate) mod report;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;

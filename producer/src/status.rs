@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, fmt};
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{settings::Settings, stores::postgres::PostgresError};
 use tokio_postgres::Row;
@@ -48,8 +49,8 @@ pub(crate) struct Args {
 }
 
 /// How many jobs of a batch stand where.
-#[derive(Serialize)]
-struct Batch {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Batch {
     batch_id: Uuid,
     jobs: i64,
     success: i64,
@@ -102,8 +103,8 @@ impl Batch {
     }
 }
 
-#[derive(Serialize)]
-struct Overview {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Overview {
     /// Jobs by status.
     jobs: BTreeMap<String, i64>,
     /// Statuses that more jobs have than were counted.
@@ -177,8 +178,9 @@ fn batch_table(batches: &[Batch]) -> String {
     table.trim_fmt()
 }
 
-#[derive(Serialize)]
-struct BatchPage {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BatchWithJobs")]
+pub(crate) struct BatchPage {
     #[serde(flatten)]
     batch: Batch,
     results: Vec<Run>,

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use lapin::Connection;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{
     broker::{amqp, topology::Topology},
@@ -22,8 +23,8 @@ use crate::{
 #[command(after_help = "Example:\n  aura-producer topology --namespace aura")]
 pub(crate) struct Args {}
 
-#[derive(Serialize)]
-struct Declared {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Declared {
     exchanges: Vec<String>,
     queues: Vec<String>,
 }

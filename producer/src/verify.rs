@@ -9,7 +9,7 @@ mod overdue;
 mod part;
 mod repair;
 mod repaired;
-mod report;
+pub(crate) mod report;
 mod row;
 mod runs;
 mod scope;

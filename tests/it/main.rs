@@ -20,6 +20,7 @@ mod world;
 mod any_erp;
 mod arguments;
 mod columns;
+mod console_sources;
 mod controls;
 mod crowd;
 mod dead;

@@ -13,7 +13,7 @@ use axum::{
 use shared::broker::topology::Topology;
 use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
 
-use super::{Console, dead, entrance, live, now, periods, problem::Problem, sign_in};
+use super::{Console, dead, entrance, live, now, openapi, periods, problem::Problem, sign_in, sources};
 
 /// How long an answer may take.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -36,6 +36,10 @@ pub(crate) fn router(console: &Arc<Console>) -> Router {
         .route("/periods", get(periods::page))
         .route("/periods/lock", post(periods::lock))
         .route("/periods/unlock", post(periods::unlock))
+        .route("/sources", get(sources::page))
+        .route("/sources/check", get(sources::one_called_check).post(sources::check).layer(sources::body(console)))
+        .route("/sources/{name}", get(sources::one))
+        .route("/openapi.json", get(openapi::document))
         .route("/events", get(live::events))
         .route("/sign-in", get(sign_in::form).post(sign_in::sign_in))
         .route("/sign-out", post(sign_in::sign_out))

@@ -5,6 +5,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use lapin::{Connection, options::QueueDeclareOptions, types::FieldTable};
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{
     broker::{
@@ -42,7 +43,7 @@ const READERS: usize = 200;
 const STATUSES: [&str; 7] = ["success", "failed", "skipped", "superseded", "cancelled", "running", "retrying"];
 
 /// A queue as RabbitMQ counts it.
-#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+#[derive(Debug, Clone, Serialize, JsonSchema, PartialEq, Eq)]
 pub(crate) struct Queue {
     pub(crate) name: String,
     /// Messages that nobody has in hand.
@@ -53,7 +54,7 @@ pub(crate) struct Queue {
 }
 
 /// What waits for a sink.
-#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+#[derive(Debug, Clone, Serialize, JsonSchema, PartialEq, Eq)]
 pub(crate) struct Waiting {
     pub(crate) what: &'static str,
     /// At most 10,000 are counted.
@@ -62,7 +63,7 @@ pub(crate) struct Waiting {
 }
 
 /// Jobs that began in the last ten minutes.
-#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+#[derive(Debug, Clone, Serialize, JsonSchema, PartialEq, Eq)]
 pub(crate) struct Pace {
     pub(crate) status: String,
     /// At most 10,000 are counted.
@@ -72,7 +73,7 @@ pub(crate) struct Pace {
 }
 
 /// What was last seen.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub(crate) struct Sample {
     pub(crate) at: DateTime<Utc>,
     pub(crate) queues: Vec<Queue>,

@@ -2,13 +2,15 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::slice::Slice;
 use uuid::Uuid;
 
 /// The entity and period of a chain or slice, as the stores have them: they may be no valid codes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub(super) struct Name {
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[schemars(rename = "FindingSlice")]
+pub(crate) struct Name {
     pub(super) entity: String,
     pub(super) period: String,
 }
@@ -29,8 +31,9 @@ impl From<&Slice> for Name {
 macro_rules! codes {
     ($($code:ident = $name:literal, $remedy:literal;)*) => {
         /// What is wrong.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-        pub(super) enum Code {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[schemars(rename = "FindingCode")]
+        pub(crate) enum Code {
             $(#[serde(rename = $name)] $code,)*
         }
 
@@ -118,8 +121,8 @@ impl fmt::Display for Code {
 }
 
 /// Something that is not as it should be.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Finding {
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct Finding {
     pub(super) code: Code,
     #[serde(flatten)]
     pub(super) name: Name,

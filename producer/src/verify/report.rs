@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -17,8 +18,8 @@ use crate::{
 const SHOWN: usize = 100;
 
 /// What has been committed and not yet delivered.
-#[derive(Debug, Serialize)]
-pub(super) struct OnTheWay {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct OnTheWay {
     pub(super) audit_events: i64,
     pub(super) metadata: i64,
     pub(super) parquet_files: i64,
@@ -27,8 +28,9 @@ pub(super) struct OnTheWay {
 }
 
 /// What `verify` answers.
-#[derive(Debug, Serialize)]
-pub(super) struct Report {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Verification")]
+pub(crate) struct Report {
     pub(super) checked: Checked,
     pub(super) findings: Vec<Finding>,
     pub(super) on_the_way: OnTheWay,

@@ -3,6 +3,7 @@
 use std::{ops::AddAssign, time::Duration};
 
 use deadpool_postgres::Pool;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::stores::postgres::PostgresError;
 use tokio_postgres::IsolationLevel;
@@ -29,8 +30,9 @@ const FILE: [Code; 6] = [
 ];
 
 /// How much was looked at.
-#[derive(Debug, Default, Clone, Copy, Serialize)]
-pub(super) struct Checked {
+#[derive(Debug, Default, Clone, Copy, Serialize, JsonSchema)]
+#[schemars(rename = "Verified")]
+pub(crate) struct Checked {
     pub(super) slices: u64,
     pub(super) rows: u64,
     pub(super) runs: u64,
