@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{
     message::event::EventType,
@@ -41,7 +42,7 @@ pub(crate) struct Args {
 }
 
 /// A cancelled batch.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct Cancelled {
     batch_id: Uuid,
     cancelled_at: DateTime<Utc>,

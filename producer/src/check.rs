@@ -9,7 +9,7 @@ mod preview;
 mod report;
 mod suggest;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use shared::{
     amount::Amount,
@@ -29,10 +29,16 @@ use shared::{
 };
 
 use self::{
-    file::{FileFacts, facts, open},
-    fit::Fit,
+    file::{FileAt, FileFacts},
     preview::Preview,
-    report::{Asked, Checked, CheckedRows},
+    report::Asked,
+};
+pub(crate) use self::{
+    fit::Fit,
+    other_amounts::OtherAmounts,
+    preview::Figures,
+    report::{Checked, CheckedRows},
+    suggest::Draft,
 };
 use crate::{
     errors::{CommandError, ExitStatus},
@@ -43,93 +49,139 @@ use crate::{
 ///
 /// Nothing is published and no service is needed: every row of every slice is judged by the worker's own code.
 /// Where two profiles fit and give different figures, none is taken. Exit code 1 if any row would fail.
-#[derive(clap::Args)]
+#[derive(Default, clap::Args)]
 #[command(after_help = "Examples:
   aura-producer check export.txt --source sap-bseg --entity DE01
   aura-producer check unknown.csv --suggest > deploy/sources/my-erp.toml")]
 pub(crate) struct Args {
     /// The file
-    file: PathBuf,
+    pub(crate) file: PathBuf,
     /// The mapping profile; otherwise the one that fits best
     #[arg(long)]
-    source: Option<SourceName>,
+    pub(crate) source: Option<SourceName>,
     /// This entity only; needed if the profile takes it from the job
     #[arg(long)]
-    entity: Option<Entity>,
+    pub(crate) entity: Option<Entity>,
     /// This period only; needed if the profile takes it from the job
     #[arg(long)]
-    period: Option<Period>,
+    pub(crate) period: Option<Period>,
     /// `abort` or `quarantine`; otherwise abort
     #[arg(long)]
-    on_error: Option<OnError>,
+    pub(crate) on_error: Option<OnError>,
     /// Lists every account with its balance
     #[arg(long)]
-    accounts: bool,
+    pub(crate) accounts: bool,
     /// Every slice must sum to nil
     #[arg(long)]
-    require_balanced: bool,
+    pub(crate) require_balanced: bool,
     /// How many rows each slice must have
     #[arg(long, value_name = "N")]
-    control_rows: Option<u64>,
+    pub(crate) control_rows: Option<u64>,
     /// What each slice's balances must sum to
     #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
-    control_balance_sum: Option<Amount>,
+    pub(crate) control_balance_sum: Option<Amount>,
     /// Writes a draft of a mapping profile for the file instead
     #[arg(long, conflicts_with = "source")]
-    suggest: bool,
+    pub(crate) suggest: bool,
+}
+
+/// What is known of a file.
+pub(crate) struct Looked {
+    /// How all profiles fit, the best first; empty if one was named.
+    pub(crate) fits: Vec<Fit>,
+    pub(crate) told: Told,
+}
+
+/// What is told of it.
+pub(crate) enum Told {
+    /// What the worker would make of it.
+    Checked(Box<Checked>),
+    /// A profile that nobody has written yet.
+    Draft(Draft),
+    /// No profile was taken, since a person has to say which, or more.
+    Undecided(CommandError),
 }
 
 /// Checks a file, or drafts a profile for it.
 pub(crate) fn run(args: &Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
+    match examine(args, &FileAt::new(&args.file), settings)?.told {
+        Told::Draft(draft) => {
+            output::print(json, &draft)?;
+            Ok(ExitStatus::Done)
+        }
+        Told::Checked(checked) => {
+            output::print(json, &*checked)?;
+            Ok(if checked.is_sound() { ExitStatus::Done } else { ExitStatus::Failed })
+        }
+        Told::Undecided(error) => Err(error),
+    }
+}
+
+/// Looks at a file, wherever it lies, as the arguments say.
+///
+/// # Errors
+/// If the file cannot be read, or what is asked does not go together.
+pub(crate) fn examine(args: &Args, file: &FileAt, settings: &Settings) -> Result<Looked, CommandError> {
     let sources = Sources::new(&settings.sources_dir);
     let limits = FileLimits::from(settings);
-    let facts = facts(&args.file, settings.max_file_bytes)?;
+    let facts = file.facts(settings.max_file_bytes)?;
+    let message = placeholder(args.entity.as_ref(), args.period.as_ref())?;
+    let (fits, profile) = match &args.source {
+        Some(name) => (Vec::new(), Ok(sources.named(name).map_err(|error| CommandError::Input(error.to_string()))?)),
+        None => {
+            let judged = fit::all(file, &sources, limits, &message, settings)?;
+            (judged.iter().map(|(fit, _)| fit.clone()).collect(), fit::best(judged))
+        }
+    };
     if args.suggest {
-        let message = placeholder(args.entity.as_ref(), args.period.as_ref())?;
-        let fitting = match fit::best(&args.file, &sources, limits, &message, settings) {
-            Ok((profile, _)) if profile.is_default() => {
-                vec!["the built-in profile reads this file as it is".to_owned()]
-            }
-            Ok((profile, _)) => vec![format!("the profile {} reads this file", profile.name)],
+        let fitting = match profile {
+            Ok(profile) if profile.is_default() => vec!["the built-in profile reads this file as it is".to_owned()],
+            Ok(profile) => vec![format!("the profile {} reads this file", profile.name)],
             Err(CommandError::Faults { what, faults }) => {
                 let faults = faults.into_iter().filter(|fault| !fault.starts_with("--suggest"));
                 std::iter::once(what).chain(faults).collect()
             }
             Err(error) => return Err(error),
         };
-        let draft = suggest::draft(&args.file, limits, &fitting);
+        let draft = suggest::draft(file, limits, &fitting);
         let draft = draft.map_err(|failure| CommandError::Input(failure.to_string()))?;
-        output::print(json, &draft)?;
-        return Ok(ExitStatus::Done);
+        return Ok(Looked { fits, told: Told::Draft(draft) });
     }
-    let message = placeholder(args.entity.as_ref(), args.period.as_ref())?;
-    let (profile, fits) = match &args.source {
-        Some(name) => (sources.named(name).map_err(|error| CommandError::Input(error.to_string()))?, Vec::new()),
-        None => fit::best(&args.file, &sources, limits, &message, settings)?,
+    let undecided = |fits, error| Ok(Looked { fits, told: Told::Undecided(error) });
+    let profile = match profile {
+        Ok(profile) => profile,
+        Err(error) => return undecided(fits, error),
     };
-    let asked = [
-        (FromMessage::Entity, args.entity.is_some(), "--entity"),
-        (FromMessage::Period, args.period.is_some(), "--period"),
-    ];
-    let open: Vec<&str> =
-        asked.into_iter().filter(|(from, given, _)| profile.asks_for(*from) && !given).map(|(.., flag)| flag).collect();
-    if !open.is_empty() {
-        let what = open.iter().map(|flag| flag.trim_start_matches('-')).collect::<Vec<_>>().join(" and ");
-        let (name, flags) = (&profile.name, open.join(" and "));
-        let how = match fits.first() {
-            Some(fit) => format!("the mapping profile {name} fits best: it {}; it takes", fit.reason),
-            None => format!("the mapping profile {name} takes"),
-        };
-        return Err(CommandError::Input(format!("{how} the {what} from the job; say which with {flags}")));
+    if let Some(open) = left_open(args, &profile, fits.first()) {
+        return undecided(fits, CommandError::Input(open));
     }
     if args.on_error == Some(OnError::Quarantine) && profile.mode == Mode::Replace {
         let reason =
             format!("the mapping profile {} has mode replace, with which quarantine does not go", profile.name);
         return Err(CommandError::Input(reason));
     }
-    let checked = look(args, profile, fits, facts, &message, limits, settings)?;
-    output::print(json, &checked)?;
-    Ok(if checked.is_sound() { ExitStatus::Done } else { ExitStatus::Failed })
+    let checked = look(args, file, profile, fits.clone(), facts, &message, limits, settings)?;
+    Ok(Looked { fits, told: Told::Checked(Box::new(checked)) })
+}
+
+/// What the profile takes from the job and was not given.
+fn left_open(args: &Args, profile: &MappingProfile, best: Option<&Fit>) -> Option<String> {
+    let asked = [
+        (FromMessage::Entity, args.entity.is_some(), "--entity"),
+        (FromMessage::Period, args.period.is_some(), "--period"),
+    ];
+    let open: Vec<&str> =
+        asked.into_iter().filter(|(from, given, _)| profile.asks_for(*from) && !given).map(|(.., flag)| flag).collect();
+    if open.is_empty() {
+        return None;
+    }
+    let what = open.iter().map(|flag| flag.trim_start_matches('-')).collect::<Vec<_>>().join(" and ");
+    let (name, flags) = (&profile.name, open.join(" and "));
+    let how = match best {
+        Some(fit) => format!("the mapping profile {name} fits best: it {}; it takes", fit.reason),
+        None => format!("the mapping profile {name} takes"),
+    };
+    Some(format!("{how} the {what} from the job; say which with {flags}"))
 }
 
 /// A slice that stands for what is not given.
@@ -142,17 +194,19 @@ fn placeholder(entity: Option<&Entity>, period: Option<&Period>) -> Result<Slice
 }
 
 /// Surveys the file and looks at its slices, one after the other.
+#[expect(clippy::too_many_arguments, reason = "what was found out on the way here")]
 fn look(
     args: &Args,
+    file: &FileAt,
     profile: MappingProfile,
     fits: Vec<Fit>,
-    file: FileFacts,
+    facts: FileFacts,
     message: &Slice,
     limits: FileLimits,
     settings: &Settings,
 ) -> Result<Checked, CommandError> {
-    let surveyed = survey(|| open(&args.file), &profile, limits, message, u64::MAX)?;
-    let mut checked = Checked::new(file, &profile, fits);
+    let surveyed = survey(|| file.open(), &profile, limits, message, u64::MAX)?;
+    let mut checked = Checked::new(facts, &profile, fits);
     let surveyed = match surveyed {
         Ok(surveyed) => surveyed,
         Err(failure) => {
@@ -167,8 +221,8 @@ fn look(
         accounts: args.accounts,
     };
     for slice in wanted {
-        let read = rows(&args.file, &profile, &slice, limits, settings)?;
-        let unmet = unmet(args, &profile, &slice, limits, settings)?;
+        let read = rows(file, &profile, &slice, limits, settings)?;
+        let unmet = unmet(args, file, &profile, &slice, limits, settings)?;
         checked.add(CheckedRows::new(&slice, read, unmet, asked));
     }
     Ok(checked)
@@ -214,18 +268,19 @@ type Read = Result<(CheckedSlice, Preview), Failure>;
 
 /// Looks at the rows of one slice. Bad rows are told beside what is known of the good ones.
 fn rows(
-    path: &Path,
+    file: &FileAt,
     profile: &MappingProfile,
     slice: &Slice,
     limits: FileLimits,
     settings: &Settings,
 ) -> Result<Read, CommandError> {
-    read_with(path, &request(profile, slice, limits, settings))
+    read_with(file, &request(profile, slice, limits, settings))
 }
 
 /// Why a slice does not come up to what is asked of it beside its rows, as the worker tells it.
 fn unmet(
     args: &Args,
+    file: &FileAt,
     profile: &MappingProfile,
     slice: &Slice,
     limits: FileLimits,
@@ -237,7 +292,7 @@ fn unmet(
     }
     let asked =
         Request { control, require_balanced: args.require_balanced, ..request(profile, slice, limits, settings) };
-    let failed = read_with(&args.file, &asked)?.err();
+    let failed = read_with(file, &asked)?.err();
     Ok(failed.filter(|failure| matches!(failure.code, ErrorCode::ControlTotalMismatch | ErrorCode::OutOfBalance)))
 }
 
@@ -254,11 +309,11 @@ fn request<'a>(profile: &'a MappingProfile, slice: &'a Slice, limits: FileLimits
     }
 }
 
-fn read_with(path: &Path, request: &Request<'_>) -> Result<Read, CommandError> {
+fn read_with(file: &FileAt, request: &Request<'_>) -> Result<Read, CommandError> {
     let mut unreadable = None;
     let read = read_until_settled(|assumptions: Assumptions| {
         let mut preview = Preview::new(request.profile);
-        let input = open(path).map_err(|error| {
+        let input = file.open().map_err(|error| {
             let reason = error.to_string();
             unreadable = Some(error);
             Stopped::from(Failure::new(ErrorCode::StorageUnavailable, Stage::Load, reason))

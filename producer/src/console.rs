@@ -13,6 +13,7 @@ mod layout;
 mod live;
 mod markup;
 mod now;
+mod openapi;
 mod people;
 mod periods;
 mod problem;
@@ -21,6 +22,7 @@ mod server;
 mod sessions;
 mod sign_in;
 mod slices;
+mod sources;
 mod watch;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -31,7 +33,7 @@ use shared::settings::Settings;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use self::{acts::Acts, layout::Scripts, people::People, sessions::Sessions, watch::Watch};
+use self::{acts::Acts, layout::Scripts, people::People, sessions::Sessions, sources::Checks, watch::Watch};
 use crate::{
     db,
     errors::{CommandError, ExitStatus},
@@ -68,6 +70,7 @@ pub(crate) struct Console {
     people: People,
     sessions: Sessions,
     acts: Acts,
+    checks: Checks,
     watch: Watch,
     scripts: Scripts,
     /// Slices that may be verified at a time.
@@ -117,6 +120,7 @@ pub(crate) async fn run(args: &Args, settings: &Settings, json: bool) -> Result<
         people,
         sessions: Sessions::new(settings.console.session),
         acts: Acts::new(watch.changes()),
+        checks: Checks::new(),
         watch,
         scripts,
         verifying: Semaphore::new(VERIFIED),

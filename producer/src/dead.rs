@@ -3,9 +3,9 @@
 pub(crate) mod advice;
 pub(crate) mod discard;
 pub(crate) mod filter;
-mod list;
+pub(crate) mod list;
 pub(crate) mod operation;
-mod operations;
+pub(crate) mod operations;
 mod outgoing;
 mod queue;
 pub(crate) mod reconcile;

@@ -1,7 +1,9 @@
 //! Why a command could not do what it was asked, and the exit code that says so.
 
-use std::{net::SocketAddr, process::ExitCode, time::Duration};
+use std::{fmt, net::SocketAddr, process::ExitCode, time::Duration};
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use shared::{
     broker::{amqp::AmqpError, topology::TopologyError},
     settings::{ServiceUrl, Settings, SettingsError},
@@ -128,6 +130,33 @@ pub(crate) enum CommandError {
         /// Why not.
         source: std::io::Error,
     },
+}
+
+/// That something could not be done, as programs are told it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ErrorAnswer {
+    pub(crate) error: ErrorTold,
+}
+
+/// What was wrong.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ErrorTold {
+    /// What failed, where, why and what to do, in one line.
+    pub(crate) message: String,
+    /// The single faults, where there are several.
+    pub(crate) faults: Vec<String>,
+}
+
+impl ErrorAnswer {
+    pub(crate) fn new(message: impl Into<String>, faults: &[String]) -> Self {
+        Self { error: ErrorTold { message: message.into(), faults: faults.to_vec() } }
+    }
+}
+
+impl fmt::Display for ErrorAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.error.message)
+    }
 }
 
 impl CommandError {

@@ -26,14 +26,13 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use serde_json::json;
 use shared::{
     file_modes,
     settings::{Settings, from_flags, read_command_line},
     telemetry::{self, Console},
 };
 
-use crate::errors::{CommandError, ExitStatus};
+use crate::errors::{CommandError, ErrorAnswer, ExitStatus};
 
 /// Publishes trial-balance files as jobs, follows them, and tends what became of them.
 #[derive(Parser)]
@@ -117,7 +116,7 @@ fn print_error(error: &CommandError, json: bool) {
         output::remark(&format!("  {fault}"));
     }
     if json {
-        let document = json!({"error": {"message": error.line(), "faults": error.faults()}});
+        let document = ErrorAnswer::new(error.line(), error.faults());
         // The exit code tells that there is an error even if nobody reads which.
         let _ = output::print(true, &document);
     }

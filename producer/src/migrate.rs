@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{settings::Settings, stores::postgres};
 
@@ -21,8 +22,8 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3600);
 #[command(after_help = "Example:\n  aura-producer migrate --postgres-url postgres://aura@db.example/aura")]
 pub(crate) struct Args {}
 
-#[derive(Serialize)]
-struct Migrated {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Migrated {
     applied: Vec<String>,
 }
 

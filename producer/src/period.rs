@@ -4,6 +4,7 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{
     message::event::{Event, EventType},
@@ -60,7 +61,8 @@ pub(crate) struct Args {
 }
 
 /// A closed period.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PeriodLock")]
 pub(crate) struct Lock {
     /// The entity; `*` for all.
     pub(crate) entity: String,
@@ -91,7 +93,8 @@ impl fmt::Display for Lock {
 }
 
 /// What locking or unlocking did, and the locks that hold for the entity now.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PeriodChanged")]
 pub(crate) struct Changed {
     entity: String,
     period: String,
@@ -119,7 +122,8 @@ impl fmt::Display for Changed {
 }
 
 /// The closed periods.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PeriodLocks")]
 pub(crate) struct Locks {
     pub(crate) locks: Vec<Lock>,
 }

@@ -5,7 +5,7 @@ mod dry;
 mod fields;
 mod manifest;
 pub(crate) mod message;
-mod report;
+pub(crate) mod report;
 mod scan;
 pub(crate) mod send;
 mod split;

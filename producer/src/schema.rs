@@ -1,27 +1,33 @@
-//! `schema`: the JSON Schemas of message and receipt, made from the types.
+//! `schema`: the JSON Schemas of message, receipt and answers, made from the types.
 
 use std::fmt;
 
 use clap::ValueEnum;
-use schemars::{Schema, schema_for};
+use schemars::{JsonSchema, Schema, generate::SchemaSettings, schema_for};
 use serde::Serialize;
 use serde_json::json;
 use shared::message::{job::JobMessage, receipt::Receipt};
 
 use crate::{
-    errors::{CommandError, ExitStatus},
-    output,
+    cancel, check, dead, dry_run,
+    errors::{CommandError, ErrorAnswer, ExitStatus},
+    history, migrate, output, period, publish, sources, status, topology, verify,
 };
 
-/// Prints the JSON Schemas of job and receipt
+/// Prints the JSON Schemas of job and receipt, and of what commands answer with --json
 ///
-/// They are made from the types that the programs use. The same are checked in below shared/schema,
+/// They are made from the types that the programs use. Those of job and receipt are checked in below shared/schema,
 /// beside an AsyncAPI document of the channels.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  aura-producer schema job > job.schema.json")]
+#[command(after_help = "Examples:
+  aura-producer schema job > job.schema.json
+  aura-producer schema --of dead-list")]
 pub(crate) struct Args {
     /// Which one; otherwise both, in one object
     which: Option<Which>,
+    /// What this command answers with --json, or `error`: what each answers if it cannot do what it was asked
+    #[arg(long, value_name = "COMMAND", conflicts_with = "which")]
+    of: Option<Answer>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -30,6 +36,36 @@ enum Which {
     Job,
     /// The body of a message from the events exchange
     Receipt,
+}
+
+/// Commands, as they stand on the command line.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Answer {
+    Error,
+    Publish,
+    PublishDryRun,
+    Check,
+    CheckSuggest,
+    SourcesList,
+    SourcesShow,
+    Status,
+    StatusJob,
+    StatusBatch,
+    Cancel,
+    DeadList,
+    DeadShow,
+    DeadReplay,
+    DeadReplayDryRun,
+    DeadDiscard,
+    DeadOperations,
+    DeadOperation,
+    PeriodList,
+    PeriodLock,
+    PeriodUnlock,
+    History,
+    Verify,
+    Migrate,
+    Topology,
 }
 
 #[derive(Serialize)]
@@ -51,11 +87,46 @@ impl Which {
     }
 }
 
+impl Answer {
+    fn schema(self) -> Schema {
+        match self {
+            Self::Error => of::<ErrorAnswer>(),
+            Self::Publish => of::<publish::report::Published>(),
+            Self::PublishDryRun | Self::DeadReplayDryRun => of::<dry_run::report::Report>(),
+            Self::Check => of::<check::Checked>(),
+            Self::CheckSuggest => of::<check::Draft>(),
+            Self::SourcesList => of::<sources::List>(),
+            Self::SourcesShow => of::<sources::Shown>(),
+            Self::Status => of::<status::Overview>(),
+            Self::StatusJob => of::<status::run::Run>(),
+            Self::StatusBatch => of::<status::batch::Page>(),
+            Self::Cancel => of::<cancel::Cancelled>(),
+            Self::DeadList => of::<dead::list::List>(),
+            Self::DeadShow => of::<dead::show::Letters>(),
+            Self::DeadReplay | Self::DeadDiscard => of::<dead::settled::Report>(),
+            Self::DeadOperations => of::<dead::operations::List>(),
+            Self::DeadOperation => of::<dead::operation::Seen>(),
+            Self::PeriodList => of::<period::Locks>(),
+            Self::PeriodLock | Self::PeriodUnlock => of::<period::Changed>(),
+            Self::History => of::<history::report::Report>(),
+            Self::Verify => of::<verify::report::Report>(),
+            Self::Migrate => of::<migrate::Migrated>(),
+            Self::Topology => of::<topology::Declared>(),
+        }
+    }
+}
+
+/// The schema of an answer as it is written.
+fn of<T: JsonSchema>() -> Schema {
+    SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>()
+}
+
 /// Prints a schema; it is JSON whether or not that is asked for.
 pub(crate) fn run(args: &Args, json: bool) -> Result<ExitStatus, CommandError> {
-    let printed = match args.which {
-        Some(which) => json!(which.schema()),
-        None => json!({"job": Which::Job.schema(), "receipt": Which::Receipt.schema()}),
+    let printed = match (args.which, args.of) {
+        (Some(which), _) => json!(which.schema()),
+        (None, Some(answer)) => json!(answer.schema()),
+        (None, None) => json!({"job": Which::Job.schema(), "receipt": Which::Receipt.schema()}),
     };
     output::print(json, &Printed(printed))?;
     Ok(ExitStatus::Done)

@@ -3,12 +3,13 @@
 use std::fmt;
 
 use clap::Subcommand;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{
     file::{layout::expected_names, mapping_profile::MappingProfile},
     message::job::{Mode, SourceName},
     settings::Settings,
-    sources::Sources,
+    sources::{ProfileError, Sources},
 };
 
 use crate::{
@@ -33,29 +34,38 @@ pub(crate) enum Verb {
     },
 }
 
-#[derive(Serialize)]
-struct List {
-    folder: String,
-    sources: Vec<Listed>,
+/// The profiles that there are.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SourceList")]
+pub(crate) struct List {
+    pub(crate) folder: String,
+    pub(crate) sources: Vec<Listed>,
 }
 
-#[derive(Serialize)]
-struct Listed {
-    name: SourceName,
-    description: Option<String>,
-    mode: Option<Mode>,
-    mapping_hash: Option<String>,
-    error: Option<String>,
+/// A profile, valid or not.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Source")]
+pub(crate) struct Listed {
+    pub(crate) name: SourceName,
+    pub(crate) description: Option<String>,
+    pub(crate) mode: Option<Mode>,
+    pub(crate) mapping_hash: Option<String>,
+    /// Why it cannot be used.
+    pub(crate) error: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Shown {
-    name: SourceName,
-    description: String,
-    mapping_hash: String,
-    columns_looked_for: Vec<String>,
-    toml: Option<String>,
-    profile: MappingProfile,
+/// A profile as it is understood.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SourceShown")]
+pub(crate) struct Shown {
+    pub(crate) name: SourceName,
+    pub(crate) description: String,
+    pub(crate) mapping_hash: String,
+    pub(crate) columns_looked_for: Vec<String>,
+    /// Its text; none if it is built in.
+    pub(crate) toml: Option<String>,
+    #[schemars(with = "serde_json::Value")]
+    pub(crate) profile: MappingProfile,
 }
 
 /// Lists or shows profiles.
@@ -63,25 +73,39 @@ pub(crate) fn run(verb: &Verb, settings: &Settings, json: bool) -> Result<ExitSt
     let sources = Sources::new(&settings.sources_dir);
     match verb {
         Verb::List => {
-            let listed: Vec<Listed> = sources.names().into_iter().map(|name| listed(&sources, name)).collect();
-            let faulty = listed.iter().any(|source| source.error.is_some());
-            output::print(json, &List { folder: sources.folder().display().to_string(), sources: listed })?;
+            let list = list(&sources);
+            output::print(json, &list)?;
+            let faulty = list.sources.iter().any(|source| source.error.is_some());
             Ok(if faulty { ExitStatus::Failed } else { ExitStatus::Done })
         }
         Verb::Show { name } => {
-            let profile = sources.named(name).map_err(|error| CommandError::Input(error.to_string()))?;
-            let shown = Shown {
-                name: name.clone(),
-                description: profile.description.clone(),
-                mapping_hash: profile.hash().to_string(),
-                columns_looked_for: expected_names(&profile),
-                toml: sources.text(name).map_err(|error| CommandError::Input(error.to_string()))?,
-                profile,
-            };
+            let shown = show(&sources, name).map_err(|error| CommandError::Input(error.to_string()))?;
             output::print(json, &shown)?;
             Ok(ExitStatus::Done)
         }
     }
+}
+
+/// All profiles.
+pub(crate) fn list(sources: &Sources) -> List {
+    let listed = sources.names().into_iter().map(|name| listed(sources, name)).collect();
+    List { folder: sources.folder().display().to_string(), sources: listed }
+}
+
+/// One profile.
+///
+/// # Errors
+/// If there is none, or it cannot be used.
+pub(crate) fn show(sources: &Sources, name: &SourceName) -> Result<Shown, ProfileError> {
+    let profile = sources.named(name)?;
+    Ok(Shown {
+        name: name.clone(),
+        description: profile.description.clone(),
+        mapping_hash: profile.hash().to_string(),
+        columns_looked_for: expected_names(&profile),
+        toml: sources.text(name)?,
+        profile,
+    })
 }
 
 fn listed(sources: &Sources, name: SourceName) -> Listed {

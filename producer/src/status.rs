@@ -8,6 +8,7 @@ pub(crate) mod run;
 use std::{collections::BTreeMap, fmt};
 
 use deadpool_postgres::Pool;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{settings::Settings, stores::postgres::PostgresError};
 use uuid::Uuid;
@@ -43,8 +44,9 @@ pub(crate) struct Args {
     id: Option<Uuid>,
 }
 
-#[derive(Serialize)]
-struct Overview {
+/// Jobs by status, the newest batches, and what is under way.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Overview {
     /// Jobs by status.
     jobs: BTreeMap<String, i64>,
     /// Statuses that more jobs have than were counted.

@@ -3,6 +3,7 @@
 use std::{fmt, time::Duration};
 
 use lapin::{Channel, Connection};
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{
     broker::{
@@ -30,8 +31,8 @@ const CLOSE: Duration = Duration::from_secs(5);
 #[command(after_help = "Example:\n  aura-producer topology --namespace aura")]
 pub(crate) struct Args {}
 
-#[derive(Serialize)]
-struct Declared {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Declared {
     exchanges: Vec<String>,
     queues: Vec<String>,
 }

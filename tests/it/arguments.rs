@@ -108,6 +108,35 @@ fn with_value(template: &[&str], value: &str) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_command_line_that_cannot_be_used_is_told_to_programs_as_json_and_to_people_as_before() {
+    let world = World::new().await;
+    for arguments in [
+        vec!["status", "nonsense"],
+        vec!["status", "--nonsense"],
+        vec!["nonsense"],
+        vec!["publish", "--file"],
+        vec!["period", "lock"],
+        vec!["history"],
+        vec!["check"],
+    ] {
+        let plain = world.producer(&arguments).await.expect(2);
+        assert_eq!(plain.stdout, "", "{arguments:?}");
+        let said = world.producer(&[&["--json"], arguments.as_slice()].concat()).await.expect(2);
+        let error = &said.json()["error"];
+        let message = error["message"].as_str().expect("a message");
+        assert!(!message.is_empty() && !message.starts_with("error: "), "{arguments:?}: {error}");
+        assert!(error["faults"].is_array() && plain.stderr.contains(message), "{arguments:?}: {error}");
+        assert_eq!(said.stderr, plain.stderr, "{arguments:?}");
+    }
+    let missing = world.producer(&["history", "--json"]).await.expect(2).json();
+    let faults: Vec<&str> =
+        missing["error"]["faults"].as_array().unwrap().iter().filter_map(|fault| fault.as_str()).collect();
+    assert!(faults.iter().any(|fault| fault.contains("--entity")), "{missing}");
+    let hostile = world.producer(&["status", "\u{202e}\u{1b}[31m", "--json"]).await.expect(2);
+    assert!(!hostile.stdout.contains(['\u{202e}', '\u{1b}']) && hostile.json()["error"]["message"].is_string());
+}
+
+#[tokio::test]
 async fn no_value_of_an_argument_makes_a_command_panic() {
     let world = World::new().await;
     std::fs::write(world.path().join("a.csv"), csv("A", "2022-06", &[("10", "1")])).unwrap();

@@ -24,6 +24,7 @@ mod console;
 mod console_jobs;
 mod console_night;
 mod console_slices;
+mod console_sources;
 mod controls;
 mod crowd;
 mod dead;

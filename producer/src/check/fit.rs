@@ -1,8 +1,7 @@
 //! Which mapping profile fits a file: one under which its rows load. Where two do and give different figures, a
 //! person decides.
 
-use std::path::Path;
-
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{
     amount::Amount,
@@ -19,7 +18,7 @@ use shared::{
     sources::Sources,
 };
 
-use super::{file::open, other_amounts::OtherAmounts, rows};
+use super::{file::FileAt, other_amounts::OtherAmounts, rows};
 use crate::errors::CommandError;
 
 /// Rows by which a profile's slices are found.
@@ -31,30 +30,30 @@ const NAMED_PERCENT: u64 = 50;
 const NAMED: usize = 8;
 
 /// How a profile fits a file.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Fit {
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct Fit {
     /// The profile.
-    pub(super) source: SourceName,
+    pub(crate) source: SourceName,
     /// Whether it can be used.
-    pub(super) fits: bool,
+    pub(crate) fits: bool,
     /// Columns that it names and the file has.
-    pub(super) columns_found: usize,
+    pub(crate) columns_found: usize,
     /// Columns of the file.
-    pub(super) columns: usize,
+    pub(crate) columns: usize,
     /// Good and bad rows of the slice by which it was judged.
-    pub(super) good: u64,
-    pub(super) bad: u64,
+    pub(crate) good: u64,
+    pub(crate) bad: u64,
     /// What the good ones come to.
-    pub(super) balance_sum: Option<Amount>,
+    pub(crate) balance_sum: Option<Amount>,
     /// Where the balance is read from, and columns with other amounts that the profile does not name.
-    pub(super) balance_from: Vec<String>,
-    pub(super) other_amounts: Vec<OtherAmounts>,
+    pub(crate) balance_from: Vec<String>,
+    pub(crate) other_amounts: Vec<OtherAmounts>,
     /// Columns that tell rows of one account apart, which it adds up all the same.
-    pub(super) added_up_across: Vec<String>,
+    pub(crate) added_up_across: Vec<String>,
     /// Whether its decimal mark may be that of thousands.
-    pub(super) is_scale_in_doubt: bool,
+    pub(crate) is_scale_in_doubt: bool,
     /// Why it fits or does not.
-    pub(super) reason: String,
+    pub(crate) reason: String,
 }
 
 impl Fit {
@@ -87,28 +86,36 @@ impl Fit {
     }
 }
 
-/// The profile that fits best, and how all of them fit, the best first.
+/// How every profile fits a file, the best first, and those that can be used.
 ///
 /// # Errors
-/// If none fits, or two fit and give different figures.
-pub(super) fn best(
-    path: &Path,
+/// If the file cannot be read.
+pub(super) fn all(
+    file: &FileAt,
     sources: &Sources,
     limits: FileLimits,
     message: &Slice,
     settings: &Settings,
-) -> Result<(MappingProfile, Vec<Fit>), CommandError> {
+) -> Result<Vec<(Fit, Option<MappingProfile>)>, CommandError> {
     let mut judged = Vec::new();
     for name in sources.names() {
         match sources.named(&name) {
             Ok(profile) => {
-                let fit = judge(path, &profile, limits, message, settings)?;
+                let fit = judge(file, &profile, limits, message, settings)?;
                 judged.push((fit, Some(profile)));
             }
             Err(error) => judged.push((Fit::none(name, error.to_string()), None)),
         }
     }
     judged.sort_by_key(|(fit, _)| (!fit.fits, std::cmp::Reverse(fit.columns_found), fit.bad));
+    Ok(judged)
+}
+
+/// The profile that fits best.
+///
+/// # Errors
+/// If none fits, or two fit and give different figures.
+pub(super) fn best(judged: Vec<(Fit, Option<MappingProfile>)>) -> Result<MappingProfile, CommandError> {
     let fits: Vec<Fit> = judged.iter().map(|(fit, _)| fit.clone()).collect();
     let fitting: Vec<&Fit> = fits.iter().filter(|fit| fit.fits).collect();
     let differs =
@@ -121,7 +128,7 @@ pub(super) fn best(
     }
     match judged.into_iter().next() {
         // Aura's own names say which column is the balance; a profile that nobody named says it of another file.
-        Some((fit, Some(profile))) if fit.fits && (profile.is_default() || fit.is_clear()) => Ok((profile, fits)),
+        Some((fit, Some(profile))) if fit.fits && (profile.is_default() || fit.is_clear()) => Ok(profile),
         Some((fit, Some(_))) if fit.fits => {
             let from = fit.balance_from.join(" and ");
             let mut faults = vec![format!("{}, read from {from}", fit.figures())];
@@ -155,14 +162,14 @@ pub(super) fn best(
 }
 
 fn judge(
-    path: &Path,
+    file: &FileAt,
     profile: &MappingProfile,
     limits: FileLimits,
     message: &Slice,
     settings: &Settings,
 ) -> Result<Fit, CommandError> {
     let unfit = |reason: String| Fit::none(profile.name.clone(), reason);
-    let surveyed = match survey(|| open(path), profile, limits, message, ROWS)? {
+    let surveyed = match survey(|| file.open(), profile, limits, message, ROWS)? {
         Ok(surveyed) => surveyed,
         Err(failure) => return Ok(unfit(failure.message)),
     };
@@ -178,7 +185,7 @@ fn judge(
     let Some(slice) = largest(&surveyed, message) else {
         return Ok(counted(unfit("no row is of an entity and a period".to_owned())));
     };
-    let (checked, preview) = match rows(path, profile, &slice, limits, settings)? {
+    let (checked, preview) = match rows(file, profile, &slice, limits, settings)? {
         Ok(read) => read,
         Err(failure) => return Ok(counted(unfit(failure.message))),
     };

@@ -1,5 +1,6 @@
 //! Columns of a file that hold amounts which are not loaded.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{
     amount::{Amount, Sum},
@@ -27,12 +28,12 @@ pub(super) struct OtherColumn {
 }
 
 /// A column of the file that holds amounts and is not loaded.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct OtherAmounts {
-    pub(super) column: String,
-    pub(super) amounts: u64,
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub(crate) struct OtherAmounts {
+    pub(crate) column: String,
+    pub(crate) amounts: u64,
     /// None if the profile cannot read all of them, or it is past what an amount can be.
-    pub(super) sum: Option<Amount>,
+    pub(crate) sum: Option<Amount>,
 }
 
 impl OtherColumn {
@@ -73,7 +74,7 @@ impl OtherColumn {
 
 impl OtherAmounts {
     /// What a person is told of it.
-    pub(super) fn told(&self) -> String {
+    pub(crate) fn told(&self) -> String {
         match self.sum {
             Some(sum) => format!("{:?}: {} amounts that sum to {sum}", self.column, self.amounts),
             None => format!("{:?}: {} amounts, of which the profile cannot tell the sum", self.column, self.amounts),

@@ -1,8 +1,9 @@
 //! The rows that would be loaded: the first of them, the accounts that they come to, the keys that stand twice, and
 //! what else of the file looks like amounts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{
     amount::{Amount, Sum},
@@ -60,21 +61,21 @@ pub(super) struct Preview {
 }
 
 /// A cell of the file that makes a row bad.
-#[derive(Debug, Serialize)]
-pub(super) struct BadCell {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct BadCell {
     /// The file's own name of the column.
-    pub(super) column: String,
-    pub(super) text: String,
+    pub(crate) column: String,
+    pub(crate) text: String,
 }
 
 /// A row as it would be loaded.
-#[derive(Debug, Serialize)]
-pub(super) struct ShownRow {
-    pub(super) line: u64,
-    pub(super) company_code: String,
-    pub(super) account_code: String,
-    pub(super) account_name: Option<String>,
-    pub(super) balance: String,
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ShownRow {
+    pub(crate) line: u64,
+    pub(crate) company_code: String,
+    pub(crate) account_code: String,
+    pub(crate) account_name: Option<String>,
+    pub(crate) balance: String,
 }
 
 /// An account as the ledger would hold it.
@@ -90,28 +91,28 @@ struct Account {
 }
 
 /// An account as the ledger would hold it, its rows added up.
-#[derive(Debug, Serialize)]
-pub(super) struct ListedAccount {
-    pub(super) company_code: String,
-    pub(super) account_code: String,
-    pub(super) account_name: Option<String>,
-    pub(super) bs_pl: Option<String>,
-    pub(super) status: Option<String>,
-    pub(super) rows: u64,
-    pub(super) balance: Option<Amount>,
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ListedAccount {
+    pub(crate) company_code: String,
+    pub(crate) account_code: String,
+    pub(crate) account_name: Option<String>,
+    pub(crate) bs_pl: Option<String>,
+    pub(crate) status: Option<String>,
+    pub(crate) rows: u64,
+    pub(crate) balance: Option<Amount>,
 }
 
 /// The figures of a slice as the ledger would hold them: an amount is absent if it is past 18 integer digits.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct Figures {
-    pub(super) balance_sum: Option<Amount>,
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub(crate) struct Figures {
+    pub(crate) balance_sum: Option<Amount>,
     /// The sum of the accounts that are in debit.
-    pub(super) debit: Option<Amount>,
+    pub(crate) debit: Option<Amount>,
     /// The sum of the accounts that are in credit, below zero.
-    pub(super) credit: Option<Amount>,
+    pub(crate) credit: Option<Amount>,
     /// The sums by class; the blank one has an empty name.
-    pub(super) by_bs_pl: BTreeMap<String, Option<Amount>>,
-    pub(super) by_status: BTreeMap<String, Option<Amount>>,
+    pub(crate) by_bs_pl: BTreeMap<String, Option<Amount>>,
+    pub(crate) by_status: BTreeMap<String, Option<Amount>>,
 }
 
 impl Preview {
@@ -146,9 +147,19 @@ impl Preview {
 
     /// The figures of all accounts.
     pub(super) fn figures(&self) -> Figures {
+        self.figures_of(|_, _| true)
+    }
+
+    /// The figures without the accounts that are the sum of others, if there are such.
+    pub(super) fn figures_without_groups(&self) -> Option<Figures> {
+        let groups: BTreeSet<(&str, &str)> = self.group_keys().into_iter().collect();
+        (!groups.is_empty()).then(|| self.figures_of(|company, code| !groups.contains(&(company, code))))
+    }
+
+    fn figures_of(&self, counts: impl Fn(&str, &str) -> bool) -> Figures {
         let (mut sum, mut debit, mut credit) = (Sum::default(), Sum::default(), Sum::default());
         let (mut by_bs_pl, mut by_status): (BTreeMap<String, Sum>, BTreeMap<String, Sum>) = Default::default();
-        for account in self.accounts.values() {
+        for (_, account) in self.accounts.iter().filter(|((company, code), _)| counts(company, code)) {
             let Some(balance) = account.balance.total() else { return Figures::default() };
             sum.add(balance);
             if balance < Amount::ZERO {
@@ -195,13 +206,19 @@ impl Preview {
 
     /// Accounts that are the sum of others, in the order of the file.
     pub(super) fn groups(&self) -> Vec<&str> {
+        self.group_keys().into_iter().map(|(_, code)| code).collect()
+    }
+
+    /// Their companies and codes.
+    fn group_keys(&self) -> Vec<(&str, &str)> {
         let mut accounts: Vec<_> = self.accounts.iter().collect();
         accounts.sort_by_key(|(_, account)| account.line);
         let entries = accounts
             .into_iter()
             .filter_map(|((company, code), account)| Some(Entry { company, code, balance: account.balance.total()? }));
         let entries: Vec<Entry<'_>> = entries.collect();
-        groups(&entries).into_iter().filter_map(|place| entries.get(place)).map(|entry| entry.code).collect()
+        let found = groups(&entries).into_iter().filter_map(|place| entries.get(place));
+        found.map(|entry| (entry.company, entry.code)).collect()
     }
 
     /// All accounts, by their codes.

@@ -4,6 +4,7 @@ mod shown;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{
     amount::Amount,
@@ -29,46 +30,50 @@ use super::{
 };
 
 /// What the worker would make of a file.
-#[derive(Debug, Serialize)]
-pub(super) struct Checked {
-    file: FileFacts,
-    source: SourceName,
-    mapping_hash: String,
-    mode: Mode,
-    repeated_keys: RepeatedKeys,
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CheckReport")]
+pub(crate) struct Checked {
+    pub(crate) file: FileFacts,
+    pub(crate) source: SourceName,
+    pub(crate) mapping_hash: String,
+    pub(crate) mode: Mode,
+    #[schemars(with = "String")]
+    pub(crate) repeated_keys: RepeatedKeys,
     /// How all profiles fit, the best first; empty if one was named.
-    fits: Vec<Fit>,
-    dialect: Option<Dialect>,
-    columns: Vec<String>,
-    extra_columns: Vec<String>,
-    filled_columns: Vec<&'static str>,
-    rows: u64,
+    pub(crate) fits: Vec<Fit>,
+    #[schemars(with = "Option<serde_json::Value>")]
+    pub(crate) dialect: Option<Dialect>,
+    pub(crate) columns: Vec<String>,
+    pub(crate) extra_columns: Vec<String>,
+    pub(crate) filled_columns: Vec<&'static str>,
+    pub(crate) rows: u64,
     /// The columns of the file from which each column of the ledger comes.
-    origins: BTreeMap<&'static str, Vec<String>>,
+    pub(crate) origins: BTreeMap<&'static str, Vec<String>>,
     /// The first row whose entity or period cannot be read.
-    unclear: Option<String>,
+    pub(crate) unclear: Option<String>,
     /// What stands in the columns of entity and period and is none.
-    strangers: Vec<String>,
+    pub(crate) strangers: Vec<String>,
     /// Rows that each rule of the profile leaves out of the file.
-    left_out: Vec<(String, u64)>,
+    pub(crate) left_out: Vec<(String, u64)>,
     /// The figures of all slices together.
-    totals: Totals,
-    pub(super) slices: Vec<CheckedRows>,
+    pub(crate) totals: Totals,
+    pub(crate) slices: Vec<CheckedRows>,
     /// Why the file cannot be read at all.
-    pub(super) failure: Option<Failure>,
+    pub(crate) failure: Option<Failure>,
 }
 
 /// The figures of all slices together. An amount is absent if a slice would fail or has none.
-#[derive(Debug, Default, Serialize)]
-struct Totals {
-    slices: usize,
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "CheckedTotals")]
+pub(crate) struct Totals {
+    pub(crate) slices: usize,
     /// Slices that would fail.
-    failing: usize,
-    rows: u64,
-    accounts: usize,
-    balance_sum: Option<Amount>,
-    debit: Option<Amount>,
-    credit: Option<Amount>,
+    pub(crate) failing: usize,
+    pub(crate) rows: u64,
+    pub(crate) accounts: usize,
+    pub(crate) balance_sum: Option<Amount>,
+    pub(crate) debit: Option<Amount>,
+    pub(crate) credit: Option<Amount>,
 }
 
 /// What is asked beside the rows.
@@ -81,45 +86,51 @@ pub(super) struct Asked {
 }
 
 /// What the worker would make of one slice.
-#[derive(Debug, Serialize)]
-pub(super) struct CheckedRows {
-    entity: String,
-    period: String,
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CheckedSlice")]
+pub(crate) struct CheckedRows {
+    pub(crate) entity: String,
+    pub(crate) period: String,
     /// Whether a job would succeed.
-    loads: bool,
-    rows: u64,
-    accounts: usize,
-    failed: u64,
-    rows_other_slices: u64,
-    left_out: u64,
-    without_key: u64,
-    left_out_by: Vec<LeftOut>,
-    balance_sum: Option<String>,
+    pub(crate) loads: bool,
+    pub(crate) rows: u64,
+    pub(crate) accounts: usize,
+    pub(crate) failed: u64,
+    pub(crate) rows_other_slices: u64,
+    pub(crate) left_out: u64,
+    pub(crate) without_key: u64,
+    #[schemars(with = "Vec<serde_json::Value>")]
+    pub(crate) left_out_by: Vec<LeftOut>,
+    pub(crate) balance_sum: Option<String>,
     /// What the ledger would hold, equal accounts added up.
-    ledger: Figures,
-    decimal_mark: Option<&'static str>,
-    warnings: Vec<String>,
-    bad_rows: Vec<BadRow>,
+    pub(crate) ledger: Figures,
+    /// The same without the accounts that are the sum of others, if there are such.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) without_groups: Option<Figures>,
+    pub(crate) decimal_mark: Option<&'static str>,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) bad_rows: Vec<BadRow>,
     /// The first of them as they stand in the file, by their lines.
-    bad_lines: BTreeMap<u64, String>,
+    pub(crate) bad_lines: BTreeMap<u64, String>,
     /// The cells of the file that make them bad, by their lines.
-    bad_cells: BTreeMap<u64, Vec<BadCell>>,
+    pub(crate) bad_cells: BTreeMap<u64, Vec<BadCell>>,
     /// Columns with amounts that no rule of the profile names.
-    other_amounts: Vec<OtherAmounts>,
+    pub(crate) other_amounts: Vec<OtherAmounts>,
     /// Accounts that are the sum of those whose codes begin with theirs.
-    groups: Vec<String>,
+    pub(crate) groups: Vec<String>,
     /// Accounts that call themselves a total.
-    totals: Vec<String>,
+    pub(crate) totals: Vec<String>,
     /// Columns that tell rows of one account apart, which are added up all the same.
-    added_up_across: Vec<String>,
-    repeated_keys: Vec<BadRow>,
-    repeated_keys_total: u64,
+    pub(crate) added_up_across: Vec<String>,
+    pub(crate) repeated_keys: Vec<BadRow>,
+    pub(crate) repeated_keys_total: u64,
     /// Every account, if they are asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    listed_accounts: Vec<ListedAccount>,
-    first_rows: Vec<ShownRow>,
-    data_profile: Option<DataProfile>,
-    failure: Option<Failure>,
+    pub(crate) listed_accounts: Vec<ListedAccount>,
+    pub(crate) first_rows: Vec<ShownRow>,
+    #[schemars(with = "Option<serde_json::Value>")]
+    pub(crate) data_profile: Option<DataProfile>,
+    pub(crate) failure: Option<Failure>,
 }
 
 impl Checked {
@@ -177,7 +188,7 @@ impl Checked {
     }
 
     /// Whether every slice would load.
-    pub(super) fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         self.failure.is_none()
             && self.unclear.is_none()
             && self.strangers.is_empty()
@@ -219,6 +230,7 @@ impl CheckedRows {
                 without_key: checked.without_key,
                 left_out_by: checked.left_out_by,
                 ledger: preview.figures(),
+                without_groups: preview.figures_without_groups(),
                 balance_sum: Some(checked.balance_sum.to_string()),
                 decimal_mark: Some(checked.decimal.name()),
                 warnings: checked.warnings,
@@ -248,6 +260,7 @@ impl CheckedRows {
                 without_key: 0,
                 left_out_by: Vec::new(),
                 ledger: Figures::default(),
+                without_groups: None,
                 balance_sum: None,
                 decimal_mark: None,
                 warnings: Vec::new(),

@@ -15,11 +15,9 @@ mod sides;
 mod table;
 mod tiers;
 
-use std::{
-    fmt::{self, Write},
-    path::Path,
-};
+use std::fmt::{self, Write};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{
     file::{dialect::FileLimits, mapping_profile::MappingProfile},
@@ -34,11 +32,26 @@ pub(super) use self::{
     headings::{names_amount, names_code},
     table::CURRENCY,
 };
+use super::file::FileAt;
 
 /// A draft, as TOML.
-#[derive(Serialize)]
-pub(super) struct Draft {
-    toml: String,
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Draft {
+    pub(crate) toml: String,
+    /// The readings of amounts that the file allows, the likeliest first. Of several that give different figures none
+    /// is taken.
+    pub(crate) readings: Vec<ReadingOf>,
+}
+
+/// One way to read the balance of a file, and what it comes to over all rows that the draft rests on.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ReadingOf {
+    /// What the profile would say.
+    pub(crate) balance: String,
+    pub(crate) amounts: usize,
+    pub(crate) sum: String,
+    /// The sum of those above zero.
+    pub(crate) debit: String,
 }
 
 impl fmt::Display for Draft {
@@ -51,8 +64,8 @@ impl fmt::Display for Draft {
 ///
 /// # Errors
 /// If the file cannot be read.
-pub(super) fn draft(path: &Path, limits: FileLimits, fitting: &[String]) -> Result<Draft, Failure> {
-    let cells = cells(path, limits)?;
+pub(super) fn draft(file: &FileAt, limits: FileLimits, fitting: &[String]) -> Result<Draft, Failure> {
+    let cells = cells(file, limits)?;
     let table = Table::new(&cells);
     let amounts = Amounts::new(&table);
     let mut toml: String = fitting.iter().map(|line| format!("# {}\n", line.replace(char::is_control, " "))).collect();
@@ -62,7 +75,7 @@ pub(super) fn draft(path: &Path, limits: FileLimits, fitting: &[String]) -> Resu
     // What is left open is no value yet, so that only the rest of it can be tried; some parts need one.
     let settled: String = toml.lines().filter_map(settled).map(|line| format!("{line}\n")).collect();
     match MappingProfile::parse(SourceName::default(), &settled) {
-        Ok(_) => Ok(Draft { toml }),
+        Ok(_) => Ok(Draft { toml, readings: amounts.readings(&table) }),
         Err(error) => {
             Err(invalid(format!("no draft can be made of the file's headings ({error}); write the profile by hand")))
         }

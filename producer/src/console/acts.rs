@@ -11,6 +11,7 @@ use std::{
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use tokio::{runtime::Handle, sync::broadcast, task::spawn_blocking, time::timeout};
 use uuid::Uuid;
@@ -33,7 +34,8 @@ const KEPT: usize = 50;
 const END: Duration = Duration::from_secs(10);
 
 /// What an act came to.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ActOutcome")]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Outcome {
     /// What would happen.
@@ -43,7 +45,7 @@ pub(crate) enum Outcome {
 }
 
 /// An act of this console.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct Act {
     pub(crate) operation_id: Uuid,
     /// `dry run`, `replay` or `discard`.
@@ -55,6 +57,7 @@ pub(crate) struct Act {
     pub(crate) ended_at: Option<DateTime<Utc>>,
     /// What it came to, once it has ended.
     #[serde(serialize_with = "shared_outcome")]
+    #[schemars(with = "Option<Outcome>")]
     pub(crate) outcome: Option<Arc<Outcome>>,
     /// Why it could not be done.
     pub(crate) error: Option<String>,

@@ -15,6 +15,7 @@ use super::{
     layout,
     problem::Problem,
 };
+use crate::errors::ErrorAnswer;
 
 /// A page, or its value as JSON.
 pub(crate) fn page<T: Serialize>(
@@ -33,7 +34,7 @@ pub(crate) fn page<T: Serialize>(
 /// A problem as a page or as JSON.
 pub(crate) fn problem(problem: &Problem, json: bool, viewer: &Viewer) -> Response {
     if json {
-        let value = json!({"error": {"message": problem.message, "faults": problem.faults}});
+        let value = ErrorAnswer::new(&*problem.message, &problem.faults);
         return document(problem.status, &value);
     }
     let body = html! {

@@ -1,8 +1,8 @@
 //! *Dead letters*: by cause and one by one, what a replay would do to the books, replay, and discard.
 
-mod act;
-mod letter;
-mod operations;
+pub(super) mod act;
+pub(super) mod letter;
+pub(super) mod operations;
 mod tried;
 
 pub(crate) use self::{
@@ -19,6 +19,7 @@ use axum::{
 };
 use chrono::Utc;
 use maud::{Markup, html};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -42,8 +43,9 @@ const PAGE: i64 = 50;
 pub(crate) const FIELDS: [&str; 7] = ["id", "group", "entity", "period", "batch", "code", "source"];
 
 /// What the page tells.
-#[derive(Serialize)]
-struct Letters {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LettersPage")]
+pub(super) struct Letters {
     queue: String,
     /// Letters that are written down as being in the queue, whether selected or not.
     letters: i64,

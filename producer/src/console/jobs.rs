@@ -2,8 +2,8 @@
 
 mod derived;
 mod life;
-mod list;
-mod one;
+pub(crate) mod list;
+pub(crate) mod one;
 
 pub(crate) use self::{list::page, one::one};
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -32,8 +33,8 @@ const GROUPS: usize = 5;
 const OVERDUE: i64 = 300;
 
 /// What the page tells.
-#[derive(Serialize)]
-struct Now {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Now {
     #[serde(flatten)]
     sample: Sample,
     /// What needs somebody, in words.

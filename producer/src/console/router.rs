@@ -13,7 +13,9 @@ use axum::{
 use shared::broker::topology::Topology;
 use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
 
-use super::{Console, batches, dead, entrance, jobs, live, now, periods, problem::Problem, sign_in, slices};
+use super::{
+    Console, batches, dead, entrance, jobs, live, now, openapi, periods, problem::Problem, sign_in, slices, sources,
+};
 
 /// How long an answer may take.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -47,6 +49,10 @@ pub(crate) fn router(console: &Arc<Console>) -> Router {
         .route("/slices/{entity}/{period}/accounts.csv", get(slices::accounts_csv))
         .route("/slices/{entity}/{period}/changes.csv", get(slices::changes_csv))
         .route("/slices/{entity}/{period}/accounts.parquet", get(slices::parquet))
+        .route("/sources", get(sources::page))
+        .route("/sources/check", get(sources::one_called_check).post(sources::check).layer(sources::body(console)))
+        .route("/sources/{name}", get(sources::one))
+        .route("/openapi.json", get(openapi::document))
         .route("/events", get(live::events))
         .route("/sign-in", get(sign_in::form).post(sign_in::sign_in))
         .route("/sign-out", post(sign_in::sign_out))

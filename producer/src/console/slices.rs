@@ -1,14 +1,14 @@
 //! *Slices*: a close at a glance, entity by period, and below it each slice with all that is known of it.
 
 mod accounts;
-mod cells;
+pub(crate) mod cells;
 mod changes;
 mod download;
 mod figures;
 mod heat;
-mod one;
+pub(crate) mod one;
 mod parquet;
-mod verified;
+pub(crate) mod verified;
 
 pub(crate) use self::{
     download::{accounts_csv, changes_csv},

@@ -5,6 +5,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use lapin::{Connection, options::QueueDeclareOptions, types::FieldTable};
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{
     broker::{
@@ -46,7 +47,7 @@ pub(crate) const STATUSES: [&str; 7] =
     ["success", "failed", "skipped", "superseded", "cancelled", "running", "retrying"];
 
 /// A queue as RabbitMQ counts it.
-#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+#[derive(Debug, Clone, Serialize, JsonSchema, PartialEq, Eq)]
 pub(crate) struct Queue {
     pub(crate) name: String,
     /// Messages that nobody has in hand.
@@ -57,7 +58,7 @@ pub(crate) struct Queue {
 }
 
 /// What waits for a sink.
-#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+#[derive(Debug, Clone, Serialize, JsonSchema, PartialEq, Eq)]
 pub(crate) struct Waiting {
     pub(crate) what: &'static str,
     /// At most 10,000 are counted.
@@ -66,7 +67,7 @@ pub(crate) struct Waiting {
 }
 
 /// Jobs that began in the last ten minutes.
-#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+#[derive(Debug, Clone, Serialize, JsonSchema, PartialEq, Eq)]
 pub(crate) struct Pace {
     pub(crate) status: String,
     /// At most 10,000 are counted.
@@ -76,7 +77,7 @@ pub(crate) struct Pace {
 }
 
 /// What was last seen.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub(crate) struct Sample {
     pub(crate) at: DateTime<Utc>,
     pub(crate) queues: Vec<Queue>,

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{printable::line, settings::Settings};
 
@@ -43,15 +44,17 @@ pub(crate) struct Args {
 }
 
 /// A dead job in a list, and how long ago it died.
-#[derive(Serialize)]
-struct Aged {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AgedLetter")]
+pub(crate) struct Aged {
     #[serde(flatten)]
     letter: Listed,
     age_seconds: Option<i64>,
 }
 
-#[derive(Serialize)]
-struct List {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LetterList")]
+pub(crate) struct List {
     queue: String,
     /// Letters in the queue, whether listed or not: as many as RabbitMQ counts, or are written down if that is more.
     letters: usize,

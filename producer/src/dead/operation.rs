@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::stores::postgres::PostgresError;
 use tokio_postgres::{Row, types::ToSql};
@@ -135,7 +136,8 @@ fn counts(progress: Progress) -> [i64; 3] {
 }
 
 /// An operation as anybody sees it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "OperationSeen")]
 pub(crate) struct Seen {
     /// Its identity.
     pub(crate) operation_id: Uuid,

@@ -3,6 +3,7 @@
 use std::{fmt, time::Duration};
 
 use chrono::Utc;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::settings::Settings;
 use uuid::Uuid;
@@ -45,8 +46,9 @@ pub(crate) struct Args {
     cancel: bool,
 }
 
-#[derive(Serialize)]
-struct List {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OperationList")]
+pub(crate) struct List {
     operations: Vec<Seen>,
 }
 

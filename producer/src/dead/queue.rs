@@ -23,6 +23,7 @@ use lapin::{
     },
     types::FieldTable,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{
     broker::{
@@ -70,7 +71,8 @@ pub(crate) struct Held {
 }
 
 /// How much of the queue was looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "LettersSeen")]
 pub(crate) struct Seen {
     /// Letters in the queue when the command began.
     pub(crate) letters: usize,

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{
     message::{letter::Letter, receipt::Status},
@@ -19,7 +20,7 @@ use crate::{
 const SHOWN: usize = 50;
 
 /// A dead job that was dealt with.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Settled {
     pub(crate) job_id: Option<Uuid>,
     pub(crate) batch_id: Option<Uuid>,
@@ -59,14 +60,14 @@ impl Settled {
 }
 
 /// A dead job that a command could not deal with.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Left {
     pub(crate) job: String,
     pub(crate) error: String,
 }
 
 /// How the job went that was replayed before the others of its cause.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Canary {
     pub(crate) group_id: String,
     pub(crate) job_id: Uuid,
@@ -76,7 +77,7 @@ pub(crate) struct Canary {
 }
 
 /// What became of replayed jobs that were waited for.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct Outcomes {
     /// How many ended in which status.
     pub(crate) ended: BTreeMap<&'static str, usize>,
@@ -87,7 +88,8 @@ pub(crate) struct Outcomes {
 }
 
 /// The answer of `replay` and `discard`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SettledReport")]
 pub(crate) struct Report {
     queue: String,
     /// Under which `dead operations` knows it.

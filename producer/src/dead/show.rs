@@ -3,6 +3,7 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use shared::{message::failure::BadRow, printable::line, settings::Settings};
@@ -31,8 +32,9 @@ pub(crate) struct Args {
 }
 
 /// The newest letter of a job, and what became of the others.
-#[derive(Serialize)]
-struct Letters {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LettersOfJob")]
+pub(crate) struct Letters {
     #[serde(flatten)]
     newest: Whole,
     others: Vec<Whole>,

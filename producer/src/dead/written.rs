@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use shared::stores::postgres::PostgresError;
@@ -30,7 +31,8 @@ pub(crate) struct Open {
 }
 
 /// The letters that died of the same cause.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "LetterGroup")]
 pub(crate) struct Group {
     /// Its name, for `--group`.
     pub(crate) group_id: String,
@@ -61,7 +63,8 @@ pub(crate) struct Group {
 }
 
 /// A letter in a list.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "Letter")]
 pub(crate) struct Listed {
     /// Where it stands in the order of the list.
     pub(crate) place: i64,
@@ -116,7 +119,8 @@ pub(crate) struct Listed {
 }
 
 /// A letter with everything that is written down of it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "WholeLetter")]
 pub(crate) struct Whole {
     #[serde(flatten)]
     pub(crate) listed: Listed,

@@ -5,6 +5,7 @@ use std::{
     fmt,
 };
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{
     message::dry_run::{DryRun, Effect, Would},
@@ -21,7 +22,7 @@ use crate::{
 const SHOWN: usize = 20;
 
 /// What the file is to the one that failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FileNow {
     /// It has the same bytes.
@@ -35,7 +36,7 @@ pub(crate) enum FileNow {
 }
 
 /// A job that was tried.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Tried {
     pub(crate) job_id: Option<Uuid>,
     pub(crate) entity: Option<String>,
@@ -57,7 +58,8 @@ pub(crate) struct Tried {
 }
 
 /// What would happen.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DryRunReport")]
 pub(crate) struct Report {
     /// Always true: nothing was changed.
     pub(crate) dry_run: bool,

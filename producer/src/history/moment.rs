@@ -3,6 +3,7 @@
 use bson::{Bson, Document, doc};
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use shared::{
@@ -24,7 +25,8 @@ const TOTALS: &str = include_str!("totals.sql");
 const WAITING: &str = include_str!("waiting.sql");
 
 /// An account at that moment.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "AccountThen")]
 pub(crate) struct Account {
     pub(crate) company_code: String,
     pub(crate) account_code: String,
@@ -49,7 +51,8 @@ impl From<&Row> for Account {
 }
 
 /// Rows and sum of a slice, as somebody has them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "SliceTotals")]
 pub(crate) struct Totals {
     pub(crate) rows: i64,
     /// A decimal.
@@ -57,7 +60,8 @@ pub(crate) struct Totals {
 }
 
 /// What came of holding the rebuilt slice against what was written down then.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "MomentCheck")]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Check {
     /// They are the same.
@@ -71,7 +75,7 @@ pub(crate) enum Check {
 }
 
 /// A slice as it stood at a moment.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Moment {
     pub(crate) at: DateTime<Utc>,
     /// The newest job that had been applied, and when.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::printable::line;
 use tokio_postgres::Row;
@@ -18,7 +19,8 @@ use crate::{
 const SHOWN: usize = 50;
 
 /// A job of the slice.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "JobOfSlice")]
 pub(crate) struct Job {
     pub(crate) job_id: Uuid,
     pub(crate) status: String,
@@ -76,7 +78,7 @@ impl From<&Row> for Job {
 }
 
 /// A balance that a job changed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Change {
     pub(crate) applied_at: Option<DateTime<Utc>>,
     pub(crate) company_code: String,
@@ -124,7 +126,8 @@ impl From<&Row> for Change {
 }
 
 /// What happened to a slice.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "History")]
 pub(crate) struct Report {
     pub(crate) entity: String,
     pub(crate) period: String,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use shared::settings::Settings;
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// A job that the broker has.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct PublishedJob {
     pub(crate) job_id: Uuid,
     entity: String,
@@ -23,7 +24,7 @@ pub(crate) struct PublishedJob {
 }
 
 /// A job that the broker may not have.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct UnpublishedJob {
     #[serde(flatten)]
     job: PublishedJob,
@@ -35,7 +36,7 @@ pub(crate) struct UnpublishedJob {
 }
 
 /// What became of a publish call.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct Published {
     batch_id: Uuid,
     published: usize,

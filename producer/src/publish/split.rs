@@ -15,10 +15,7 @@ use super::{
     draft::{Draft, Drafts},
     fields::set,
 };
-use crate::{
-    check::file::{facts, open},
-    errors::CommandError,
-};
+use crate::{check::file::FileAt, errors::CommandError};
 
 /// Drafts a job for each slice of the file, in the order of entity and period.
 ///
@@ -40,7 +37,7 @@ pub(super) fn read(path: &Path, given: &Map<String, Value>, settings: &Settings)
         entity: entity.parse().map_err(|error| input(format!("entity: {error}")))?,
         period: period.parse().map_err(|error| input(format!("period: {error}")))?,
     };
-    let found = survey(|| open(path), &profile, FileLimits::from(settings), &message, u64::MAX)?
+    let found = survey(|| FileAt::new(path).open(), &profile, FileLimits::from(settings), &message, u64::MAX)?
         .map_err(|failure| input(failure.to_string()))?;
     let mut faults: Vec<String> =
         found.unclear.iter().map(|(line, reason)| format!("line {line}: the {reason}")).collect();
@@ -48,7 +45,7 @@ pub(super) fn read(path: &Path, given: &Map<String, Value>, settings: &Settings)
         faults.push("more than 100000 pairs of entity and period; is the right column named?".to_owned());
     }
     // The slices are those of these bytes: a file that grows meanwhile must not lose its new ones.
-    let facts = facts(path, settings.max_file_bytes)?;
+    let facts = FileAt::new(path).facts(settings.max_file_bytes)?;
     let mut drafts = Vec::new();
     for ((of_entity, of_period), rows) in &found.slices {
         let slice = of_entity.parse::<Entity>().map_err(|error| error.to_string()).and_then(|entity| {

@@ -3,6 +3,7 @@
 use std::{cell::RefCell, collections::HashMap, fmt, ops::ControlFlow, time::Duration};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::message::receipt::{Receipt, Status};
 use uuid::Uuid;
@@ -17,7 +18,7 @@ use crate::{
 const SHOWN: usize = 20;
 
 /// What became of the jobs of a batch.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct Summary {
     #[serde(skip)]
     batch_id: Uuid,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{printable::line, stores::postgres::PostgresError};
 use tokio_postgres::Row;
@@ -29,7 +30,7 @@ pub(super) const LOOKED_AT: i64 = 10_000;
 const SHOWN: usize = 100;
 
 /// How many jobs of a batch stand where.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Batch {
     pub(crate) batch_id: Uuid,
     pub(crate) jobs: i64,
@@ -153,7 +154,7 @@ pub(super) fn table(batches: &[Batch]) -> String {
 }
 
 /// A batch, and what is missing of it still.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Standing {
     #[serde(flatten)]
     pub(crate) batch: Batch,
@@ -178,8 +179,8 @@ impl Standing {
 }
 
 /// A batch with its jobs, as `status` tells it.
-#[derive(Serialize)]
-pub(super) struct Page {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Page {
     #[serde(flatten)]
     pub(super) standing: Standing,
     pub(super) results: Vec<Run>,
@@ -235,7 +236,7 @@ pub(crate) async fn look(pool: &Pool, id: Uuid) -> Result<Option<Standing>, Post
 }
 
 /// Some batches, those first whose jobs workers saw last.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Batches {
     pub(crate) batches: Vec<Batch>,
     /// How many jobs were looked at to find them.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::stores::postgres::PostgresError;
 use tokio_postgres::Row;
@@ -22,7 +23,7 @@ pub(crate) const MOST: i64 = 10_000;
 const NAMED: usize = 20;
 
 /// What has become of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Became {
     /// Nobody has done anything about it, or what was done has not helped yet.
@@ -40,7 +41,7 @@ pub(crate) enum Became {
 }
 
 /// What has become of a job that did not load, by whom, when and why.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct Fate {
     pub(crate) became: Became,
     /// Whether what it was to load is in no ledger still, and nobody has given it up.
@@ -129,7 +130,7 @@ impl Fate {
 }
 
 /// A job that ended without loading its rows.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Unloaded {
     pub(crate) job_id: Uuid,
     pub(crate) entity: String,

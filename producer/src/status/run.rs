@@ -3,6 +3,7 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use shared::{message::failure::Failure, printable::line};
@@ -16,7 +17,7 @@ use crate::output::{self, or_dash, shortened, time};
 const SHOWN: usize = 20;
 
 /// What PostgreSQL knows of a job.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct Run {
     pub(crate) job_id: Uuid,
     pub(crate) batch_id: Option<Uuid>,

@@ -2,12 +2,14 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::slice::Slice;
 use uuid::Uuid;
 
 /// The entity and period of a chain or slice, as the stores have them: they may be no valid codes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[schemars(rename = "FindingSlice")]
 pub(crate) struct Name {
     pub(crate) entity: String,
     pub(crate) period: String,
@@ -29,7 +31,8 @@ impl From<&Slice> for Name {
 macro_rules! codes {
     ($($code:ident = $name:literal, $remedy:literal;)*) => {
         /// What is wrong.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[schemars(rename = "FindingCode")]
         pub(crate) enum Code {
             $(#[serde(rename = $name)] $code,)*
         }
@@ -118,7 +121,7 @@ impl fmt::Display for Code {
 }
 
 /// Something that is not as it should be.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct Finding {
     pub(crate) code: Code,
     #[serde(flatten)]

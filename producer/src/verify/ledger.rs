@@ -4,6 +4,7 @@ use std::pin::pin;
 
 use deadpool_postgres::{GenericClient, Transaction};
 use futures_util::TryStreamExt;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{
     slice::Slice,
@@ -24,7 +25,7 @@ const TOTALS: &str = include_str!("totals.sql");
 const ROWS: &str = include_str!("rows.sql");
 
 /// What the ledger holds of a slice.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Totals {
     pub(crate) rows: i64,
     /// A decimal.

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -17,7 +18,7 @@ use crate::{
 const SHOWN: usize = 100;
 
 /// What has been committed and not yet delivered.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct OnTheWay {
     pub(crate) audit_events: i64,
     pub(crate) metadata: i64,
@@ -27,7 +28,8 @@ pub(crate) struct OnTheWay {
 }
 
 /// What `verify` answers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Verification")]
 pub(crate) struct Report {
     pub(crate) checked: Checked,
     pub(crate) findings: Vec<Finding>,

@@ -3,6 +3,7 @@
 use std::{ops::AddAssign, time::Duration};
 
 use deadpool_postgres::Pool;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::stores::postgres::PostgresError;
 use tokio_postgres::IsolationLevel;
@@ -29,7 +30,8 @@ const FILE: [Code; 6] = [
 ];
 
 /// How much was looked at.
-#[derive(Debug, Default, Clone, Copy, Serialize)]
+#[derive(Debug, Default, Clone, Copy, Serialize, JsonSchema)]
+#[schemars(rename = "Verified")]
 pub(crate) struct Checked {
     pub(crate) slices: u64,
     pub(crate) rows: u64,

@@ -1,6 +1,6 @@
 //! Settings on the command line: a flag for each, and the page that lists them.
 
-use std::io::Write;
+use std::{ffi::OsString, io::Write};
 
 use clap::{Arg, ArgMatches, Command};
 
@@ -9,6 +9,8 @@ use crate::printable;
 
 /// The page of the settings, below `help`, of a program that has several commands.
 const PAGE: &str = "settings";
+/// The flag of programs that answer with JSON.
+const JSON: &str = "json";
 /// The width of the page: that of the narrowest terminal that people use.
 const WIDTH: usize = 80;
 /// What a default begins with.
@@ -23,13 +25,19 @@ const KEPT: &str = "[default:\u{a0}";
 /// options, so that they have a page of their own, to which every help points.
 pub fn read_command_line(command: Command) -> ArgMatches {
     let page = command.has_subcommands().then(|| page(command.get_name()));
+    let is_json =
+        command.get_arguments().any(|argument| argument.get_id() == JSON) && asks_for_json(std::env::args_os());
     let matches = with_settings(command).try_get_matches().unwrap_or_else(|error| {
         if !error.use_stderr() {
             error.exit();
         }
         let text = error.render().to_string();
         // Nobody may be listening; the exit code says the same.
-        let _ = write!(std::io::stderr(), "{}", printable::lines(&printable::without_passwords(&text)));
+        let text = printable::without_passwords(&text);
+        let _ = write!(std::io::stderr(), "{}", printable::lines(&text));
+        if is_json {
+            let _ = writeln!(std::io::stdout(), "{}", printable::lines(&format!("{:#}", as_json(&text))));
+        }
         std::process::exit(error.exit_code())
     });
     if let Some(page) = page.filter(|_| matches.subcommand_name() == Some(PAGE)) {
@@ -38,6 +46,25 @@ pub fn read_command_line(command: Command) -> ArgMatches {
         std::process::exit(0);
     }
     matches
+}
+
+/// Whether a program asks, which reads what is wrong from standard output.
+fn asks_for_json(mut arguments: impl Iterator<Item = OsString>) -> bool {
+    // What follows two dashes is no flag.
+    arguments.find(|argument| argument == "--json" || argument == "--").is_some_and(|argument| argument == "--json")
+}
+
+/// What is wrong with a command line, as commands tell programs what is wrong: the message without its usage, and
+/// what it lists below its first line.
+fn as_json(text: &str) -> serde_json::Value {
+    let mut lines = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"));
+    let message = lines.next().unwrap_or_default();
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let faults: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    serde_json::json!({"error": {"message": message, "faults": faults}})
 }
 
 /// The settings that were given as flags.
@@ -127,6 +154,15 @@ fn wrapped(text: &str, indent: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_command_line_is_told_to_programs_without_its_usage() {
+        let given = |arguments: &[&str]| asks_for_json(arguments.iter().map(OsString::from));
+        assert!(given(&["x", "status", "--json"]) && !given(&["x", "check", "--", "--json"]) && !given(&["x"]));
+        let text = "error: these are missing:\n  --entity <E>\n\n  tip: look\n\nUsage: x y\n\nFor more information\n";
+        let told = serde_json::json!({"message": "these are missing:", "faults": ["--entity <E>", "tip: look"]});
+        assert_eq!(as_json(text)["error"], told);
+    }
 
     #[test]
     fn the_page_has_every_setting_once_with_its_names_default_and_meaning() {

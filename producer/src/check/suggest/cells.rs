@@ -1,6 +1,6 @@
 //! The cells of a file that no profile describes yet: its encoding, delimiter and quotes are found out.
 
-use std::{fmt, io::Read, path::Path};
+use std::{fmt, io::Read};
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{WINDOWS_1250, WINDOWS_1252};
@@ -16,7 +16,7 @@ use shared::{
     message::failure::{ErrorCode, Failure, Stage},
 };
 
-use super::headings;
+use super::{super::file::FileAt, headings};
 
 /// Bytes of the file that a draft rests on.
 const SAMPLE: usize = 4 << 20;
@@ -61,11 +61,11 @@ pub(super) struct SheetFound {
 ///
 /// # Errors
 /// If the file cannot be read.
-pub(super) fn cells(path: &Path, limits: FileLimits) -> Result<Cells, Failure> {
+pub(super) fn cells(file: &FileAt, limits: FileLimits) -> Result<Cells, Failure> {
     let unreadable = |error: &dyn fmt::Display| {
         Failure::new(ErrorCode::StorageUnavailable, Stage::Load, format!("the file cannot be read: {error}"))
     };
-    let open = || super::super::file::open(path).map_err(|error| unreadable(&error));
+    let open = || file.open().map_err(|error| unreadable(&error));
     let (packing, mut input) = unpack(open()?, limits.expansion)?;
     if packing == Packing::Zip {
         drop(input);

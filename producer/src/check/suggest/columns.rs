@@ -8,7 +8,8 @@ use shared::{
 };
 
 use super::{
-    amounts::{Amounts, Reading},
+    ReadingOf,
+    amounts::{Amounts, Candidate, Reading},
     headings::Heading,
     quoted,
     table::Table,
@@ -157,6 +158,27 @@ fn balance(toml: &mut String, table: &Table, amounts: &Amounts, has_doubts: bool
 }
 
 impl Amounts {
+    /// The readings that a file allows, and what each comes to.
+    pub(super) fn readings(&self, table: &Table) -> Vec<ReadingOf> {
+        let told = |candidate: &Candidate| match candidate.reading {
+            Reading::Column(place) => table.name(place),
+            Reading::Indicated { column, indicator } => {
+                let indicator = self.indicators.get(indicator).map(|indicator| indicator.lines(table).join(", "));
+                format!("[balance] column = {}, {}", table.name(column), indicator.unwrap_or_default())
+            }
+            Reading::Sides { debit, credit } => {
+                format!("[balance] debit = {}, credit = {}", table.name(debit), table.name(credit))
+            }
+        };
+        let reading = |candidate: &Candidate| ReadingOf {
+            balance: told(candidate),
+            amounts: candidate.count(),
+            sum: candidate.sum(),
+            debit: candidate.debit(),
+        };
+        self.candidates.iter().map(reading).collect()
+    }
+
     /// Writes the readings that a file allows, as comments.
     pub(super) fn write_candidates(&self, toml: &mut String, table: &Table, has_doubts: bool) -> fmt::Result {
         if self.candidates.is_empty() {
@@ -179,24 +201,9 @@ impl Amounts {
             toml,
             "# These columns hold amounts: which is the balance to load (closing), and which are movements?"
         )?;
-        for candidate in &self.candidates {
-            let told = match candidate.reading {
-                Reading::Column(place) => table.name(place),
-                Reading::Indicated { column, indicator } => {
-                    let indicator = self.indicators.get(indicator).map(|indicator| indicator.lines(table).join(", "));
-                    format!("[balance] column = {}, {}", table.name(column), indicator.unwrap_or_default())
-                }
-                Reading::Sides { debit, credit } => {
-                    format!("[balance] debit = {}, credit = {}", table.name(debit), table.name(credit))
-                }
-            };
-            writeln!(
-                toml,
-                "#   {told}: {} amounts that sum to {}, debit {}",
-                candidate.count(),
-                candidate.sum(),
-                candidate.debit()
-            )?;
+        for reading in self.readings(table) {
+            let ReadingOf { balance, amounts, sum, debit } = reading;
+            writeln!(toml, "#   {balance}: {amounts} amounts that sum to {sum}, debit {debit}")?;
         }
         match self.more {
             0 => Ok(()),

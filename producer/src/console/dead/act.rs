@@ -8,7 +8,8 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Redirect, Response},
 };
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 use shared::{message::job::SourceName, settings::Settings};
 use uuid::Uuid;
 
@@ -23,6 +24,20 @@ use crate::{
     },
     dead::{self, discard::Args as Discard, filter::Filter, reconcile, replay::Args as Replay},
 };
+
+/// That an act has begun.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::console) struct Begun {
+    /// Under which `/dead/operations` shows it.
+    operation_id: Uuid,
+}
+
+/// What was written down.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::console) struct Found {
+    /// Letters that were only in the queue until now.
+    found: u64,
+}
 
 type Fields = Form<BTreeMap<String, String>>;
 
@@ -46,7 +61,7 @@ fn begun(asked: &Asked, id: Uuid) -> Response {
     if !asked.wants_json {
         return Redirect::to(&place).into_response();
     }
-    let mut response = answer::document(StatusCode::ACCEPTED, &json!({"operation_id": id}));
+    let mut response = answer::document(StatusCode::ACCEPTED, &Begun { operation_id: id });
     if let Ok(place) = HeaderValue::from_str(&place) {
         response.headers_mut().insert(header::LOCATION, place);
     }
@@ -137,7 +152,7 @@ pub(crate) async fn write_down(
     let compared = reconcile::compare(&console.pool, &of(&console, &person)).await?;
     tracing::info!(actor = person.name, found = compared.found, "letters that were only in the queue are written down");
     if asked.wants_json {
-        return Ok(answer::document(StatusCode::OK, &json!({"found": compared.found})));
+        return Ok(answer::document(StatusCode::OK, &Found { found: compared.found }));
     }
     Ok(Redirect::to("/dead").into_response())
 }

@@ -7,6 +7,7 @@ use axum::{
     response::Response,
 };
 use maud::{Markup, html};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use shared::message::failure::BadRow;
@@ -30,8 +31,9 @@ use crate::{
 };
 
 /// What the page tells: the letters of a job, the one that waits or the newest first.
-#[derive(Serialize)]
-struct Letters {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LetterPage")]
+pub(in crate::console) struct Letters {
     letters: Vec<Whole>,
 }
 

@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use maud::{Markup, html};
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -30,16 +31,18 @@ use crate::{
 /// Operations that are listed.
 const LISTED: i64 = 50;
 
-#[derive(Serialize)]
-struct Operations {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OperationsPage")]
+pub(in crate::console) struct Operations {
     /// Replays and discards, by whomever and wherever, the newest first.
     operations: Vec<Seen>,
     /// What this console was asked for, dry runs included.
     of_this_console: Vec<Act>,
 }
 
-#[derive(Serialize)]
-struct Operation {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OperationPage")]
+pub(in crate::console) struct Operation {
     operation: Option<Seen>,
     act: Option<Act>,
 }

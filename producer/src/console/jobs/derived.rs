@@ -5,6 +5,7 @@ use std::time::Duration;
 use bson::{Document, doc};
 use deadpool_postgres::Pool;
 use futures_util::TryStreamExt;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use shared::{
@@ -29,8 +30,8 @@ const LIMIT: Duration = Duration::from_secs(3);
 const EVENTS: i64 = 1_000;
 
 /// What the audit trail and `gl_metadata` have of a job.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct Derived {
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub(crate) struct Derived {
     /// The audit events in the order of their chain; those without a `seq` are on their way to it.
     pub(super) events: Vec<Map<String, Value>>,
     /// Why the events and the profile that MongoDB has could not be looked at.

@@ -1,6 +1,7 @@
 //! The life of a job as a time line, from its run and its letters.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use shared::{
@@ -16,8 +17,8 @@ use crate::{
 };
 
 /// Something that happened to a job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Moment {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub(crate) struct Moment {
     pub(super) at: Option<DateTime<Utc>>,
     pub(super) what: &'static str,
     /// Who did it: a worker, or somebody.

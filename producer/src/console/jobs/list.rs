@@ -9,6 +9,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use maud::{Markup, html};
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{
     slice::{Entity, Period},
@@ -45,8 +46,8 @@ const LOOKS: usize = 8;
 const OF_BATCH_LOOKED_AT: i64 = 10_000;
 
 /// Which jobs.
-#[derive(Debug, Default, Serialize)]
-struct Filter {
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub(crate) struct Filter {
     status: Option<&'static str>,
     entity: Option<Entity>,
     period: Option<Period>,
@@ -54,8 +55,8 @@ struct Filter {
 }
 
 /// A job in the list.
-#[derive(Debug, Serialize)]
-pub(super) struct Listed {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Listed {
     pub(super) job_id: Uuid,
     pub(super) batch_id: Option<Uuid>,
     pub(super) entity: String,
@@ -102,8 +103,8 @@ impl From<&Row> for Listed {
 }
 
 /// What the page tells.
-#[derive(Serialize)]
-struct Jobs {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Jobs {
     filter: Filter,
     /// `started_at` or `exported_at`: what the list is ordered by, the newest first.
     ordered_by: &'static str,

@@ -8,6 +8,7 @@ use axum::{
 };
 use deadpool_postgres::Pool;
 use maud::{Markup, html};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use shared::stores::postgres::PostgresError;
@@ -41,8 +42,8 @@ const REJECTED_SHOWN: i64 = 1_000;
 const OTHERS: i64 = 20;
 
 /// A bad row that the job put aside, as it stood in the file.
-#[derive(Debug, Serialize)]
-struct Rejected {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Rejected {
     line: i64,
     column: Option<String>,
     reason: String,
@@ -61,8 +62,8 @@ impl From<&Row> for Rejected {
 }
 
 /// What the page tells.
-#[derive(Serialize)]
-struct Job {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Job {
     job_id: Uuid,
     /// None of a message that was refused before it became a job.
     run: Option<Run>,

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use maud::{Markup, html};
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{slice::Slice, stores::postgres::PostgresError};
 use tokio_postgres::{Row, types::ToSql};
@@ -22,8 +23,8 @@ use crate::{
 const ACCOUNTS: &str = include_str!("accounts.sql");
 
 /// An account, and where it comes from. Of a moment in the past the job, file and line are not known.
-#[derive(Debug, Serialize)]
-pub(super) struct Account {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Account {
     #[serde(flatten)]
     pub(super) account: moment::Account,
     /// The job that last wrote it, with its file and line.

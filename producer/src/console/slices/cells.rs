@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use deadpool_postgres::Pool;
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{settings::Settings, slice::Slice, stores::postgres::PostgresError};
 use tokio_postgres::Row;
@@ -19,9 +20,9 @@ pub(super) const COUNTED: i64 = 1_000;
 const LETTERS: i64 = 3;
 
 /// How a slice stands; what needs somebody goes before what does not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum State {
+pub(crate) enum State {
     /// A job is under way.
     Running,
     /// Its newest job failed or is among the dead letters, and it has not been loaded since.
@@ -93,8 +94,8 @@ impl State {
 }
 
 /// A slice among others.
-#[derive(Debug, Serialize)]
-pub(super) struct Cell {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Cell {
     pub(super) period: String,
     pub(super) state: State,
     pub(super) loaded: bool,
@@ -163,22 +164,22 @@ impl Cell {
 }
 
 /// An entity, and its slices in the order of the columns.
-#[derive(Debug, Serialize)]
-pub(super) struct Line {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Line {
     pub(super) entity: String,
     pub(super) slices: Vec<Cell>,
 }
 
 /// How many entities have loaded a period.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Column {
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct Column {
     pub(super) period: String,
     pub(super) loaded: i64,
 }
 
 /// A part of a close.
-#[derive(Debug, Serialize)]
-pub(super) struct Close {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Close {
     /// The newest first.
     pub(super) periods: Vec<Column>,
     /// The entities among which `loaded` is counted: all, or the first 1,000.
@@ -190,7 +191,7 @@ pub(super) struct Close {
 }
 
 /// Which part of a close is asked for.
-pub(super) struct Wanted<'a> {
+pub(crate) struct Wanted<'a> {
     /// How the entities begin.
     pub(super) prefix: &'a str,
     /// The entity behind which they begin.

@@ -20,7 +20,7 @@ const CHANGES: &str = include_str!("changes.sql");
 
 /// A change behind which a page begins.
 #[derive(Debug, Clone, Default)]
-pub(super) struct After {
+pub(crate) struct After {
     pub(super) company: String,
     pub(super) account: String,
     pub(super) job: Uuid,

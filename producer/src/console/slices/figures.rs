@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use maud::{Markup, html};
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::{settings::Settings, slice::Slice, stores::postgres::PostgresError};
 use tokio_postgres::Row;
@@ -20,8 +21,8 @@ const IS_BALANCED: &str = include_str!("is_balanced.sql");
 const KNOWN: &str = include_str!("known.sql");
 
 /// The export that a slice's rows come from, and what its job left.
-#[derive(Debug, Serialize)]
-pub(super) struct Loaded {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Loaded {
     pub(super) job_id: Uuid,
     file: Option<String>,
     fingerprint: Option<String>,
@@ -36,8 +37,8 @@ pub(super) struct Loaded {
 }
 
 /// What is known of a slice as a whole.
-#[derive(Serialize)]
-pub(super) struct Figures {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Figures {
     /// None if no job has loaded it.
     pub(super) loaded: Option<Loaded>,
     /// The time of the newest export that it has seen, loaded or not.

@@ -7,6 +7,7 @@ use axum::{
     response::Response,
 };
 use maud::{Markup, html};
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::slice::Slice;
 
@@ -42,8 +43,8 @@ const CHANGES: i64 = 50;
 const ACCOUNTS: i64 = 100;
 
 /// What the page tells.
-#[derive(Serialize)]
-struct One {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct One {
     entity: String,
     period: String,
     state: Cell,

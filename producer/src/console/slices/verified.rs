@@ -8,6 +8,7 @@ use axum::{
     response::Response,
 };
 use maud::{Markup, html};
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::slice::Slice;
 
@@ -27,8 +28,8 @@ use crate::{
 const LIMIT: Duration = Duration::from_secs(25);
 
 /// What the page tells.
-#[derive(Serialize)]
-struct Verified {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Verified {
     entity: String,
     period: String,
     /// Whether no audit event was changed, removed, added or reordered; none if that was not seen.
