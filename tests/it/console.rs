@@ -275,7 +275,10 @@ async fn a_hostile_text_is_shown_as_the_text_that_it_is() {
     world.ends("failed", message).await;
     // And one that is no job at all.
     world.send(json!({"job_id": Uuid::from_u128(8), "entity": hostile, "period": hostile, "file": hostile})).await;
-    world.broker.dead(2).await;
+    until("both are written down", SOON, async || {
+        (world.one::<i64>("SELECT count(*) FROM dead_letters", &[]).await == 2).then_some(())
+    })
+    .await;
     let cookie = console.sign_in("olga").await;
     let (seven, eight) = (Uuid::from_u128(7), Uuid::from_u128(8));
     for place in [

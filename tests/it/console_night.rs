@@ -6,10 +6,11 @@ use tests::{
     browser::{Browser, ENTER, Session, TAB},
     console::{token, users},
 };
+use uuid::Uuid;
 
 use crate::{
     wait::{SOON, until},
-    world::{World, csv, job},
+    world::{World, csv, job, with},
 };
 
 /// A picture for whoever asked for pictures.
@@ -166,7 +167,8 @@ async fn every_page_can_be_used_by_everybody_on_a_wide_and_a_narrow_screen_by_da
     let (world, _worker) = World::with_worker().await;
     let console = world.console(&[]).await;
     let good = world.write("ABEX.csv", csv("ABEX", "2022-06", &[("10", "5"), ("20", "-5")]));
-    let loaded = world.ends("success", job(&good, "ABEX", "2022-06")).await;
+    let of_batch = with(job(&good, "ABEX", "2022-06"), serde_json::json!({"batch_id": Uuid::from_u128(9)}));
+    let loaded = world.ends("success", of_batch).await;
     let again = world.write("ABEX2.csv", csv("ABEX", "2022-06", &[("10", "6"), ("20", "-5"), ("30", "1")]));
     world.ends("success", job(&again, "ABEX", "2022-06")).await;
     let bad = world.write("BRAV.csv", csv("BRAV", "2022-06", &[("10", "12O4.50")]));

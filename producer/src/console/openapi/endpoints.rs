@@ -88,6 +88,7 @@ fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 
 const CSRF: Field = optional("csrf", "The token of the session's forms; needed with a cookie.");
 const AFTER: Field = optional("after", "The place behind which the page begins: next of the page before.");
+const BEFORE: Field = optional("before", "The place before which the page begins: next of the page before.");
 const LETTERS: [Field; 7] = [
     optional("id", "A job's identity."),
     optional("group", "A group of letters of one cause."),
@@ -157,12 +158,12 @@ pub(super) const ENDPOINTS: [Endpoint; 38] = [
             optional("entity", "Jobs of this entity."),
             optional("period", "Jobs of this period."),
             optional("batch", "Jobs of this batch."),
-            AFTER,
+            BEFORE,
         ],
         ..get("/jobs", "Jobs, the newest first", Shape::Page(of::<jobs::list::Jobs>))
     },
     get("/jobs/{id}", "One job, and its whole life", Shape::Page(of::<jobs::one::Job>)),
-    Endpoint { query: &[AFTER], ..get("/batches", "Batches, the newest first", Shape::Page(of::<Batches>)) },
+    Endpoint { query: &[BEFORE], ..get("/batches", "Batches, the newest first", Shape::Page(of::<Batches>)) },
     get("/batches/{id}", "One batch, and what is still missing of it", Shape::Page(of::<Standing>)),
     post(
         "/batches/{id}/cancel",

@@ -113,7 +113,7 @@ fn table(close: &Close) -> Markup {
 fn mark(entity: &str, cell: &Cell) -> Markup {
     let place = format!("/slices/{}/{}", answer::encoded(entity), answer::encoded(&cell.period));
     let title = cell.title(entity);
-    html! { a class=(format!("mark {}", cell.state.class())) href=(place) title=(title) aria-label=(title) { (cell.state.mark()) } }
+    html! { a class=(format!("mark {}", cell.state.class())) href=(place) title=(title) aria-label=(format!("{}, {title}", cell.state.mark())) { (cell.state.mark()) } }
 }
 
 fn pages(close: &Close, query: &Query) -> Markup {

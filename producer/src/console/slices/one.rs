@@ -119,8 +119,8 @@ fn body(slice: &Slice, page: &One, query: &Query, asked: &Asked) -> Markup {
         }))
         (acts(slice, query))
         @if let Some(moment) = &page.moment { (then(moment)) }
-        section id="accounts" aria-label="Accounts" { (accounts::rows(&page.accounts, page.next_accounts.as_deref())) }
-        section id="changes" aria-label="Changes" { (changes::rows(slice, &page.changes, query, page.next_changes.as_deref())) }
+        section id="accounts" { (accounts::rows(&page.accounts, page.next_accounts.as_deref())) }
+        section id="changes" { (changes::rows(slice, &page.changes, query, page.next_changes.as_deref())) }
     }
 }
 
