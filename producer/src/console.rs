@@ -18,7 +18,6 @@ mod router;
 mod server;
 mod sessions;
 mod sign_in;
-mod watch;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -28,10 +27,11 @@ use shared::settings::Settings;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use self::{acts::Acts, layout::Scripts, people::People, sessions::Sessions, watch::Watch};
+use self::{acts::Acts, layout::Scripts, people::People, sessions::Sessions};
 use crate::{
     db,
     errors::{CommandError, ExitStatus},
+    now::watch::Watch,
     output,
 };
 

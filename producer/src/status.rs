@@ -1,6 +1,7 @@
 //! `status`: what PostgreSQL knows of jobs and batches.
 
 pub(crate) mod run;
+mod watch;
 
 use std::{collections::BTreeMap, fmt};
 
@@ -39,12 +40,15 @@ const SHOWN: usize = 100;
 /// has seen it.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  aura-producer status\n  aura-producer status 01981f6e-0000-7000-8000-000000000000"
+    after_help = "Examples:\n  aura-producer status\n  aura-producer status --watch\n  aura-producer status 01981f6e-0000-7000-8000-000000000000"
 )]
 pub(crate) struct Args {
     /// A job's identity, or else a batch's
     #[arg(value_name = "BATCH|JOB")]
     id: Option<Uuid>,
+    /// Keeps one screen of what is going on live, until q or Ctrl-C
+    #[arg(long, conflicts_with = "id")]
+    watch: bool,
 }
 
 /// How many jobs of a batch stand where.
@@ -159,6 +163,8 @@ fn batch_table(batches: &[Batch]) -> String {
         "started",
         "finished",
     ]);
+    table.identity(0);
+    table.spare(&[5, 4, 6, 9, 8]);
     for batch in batches {
         let under_way = batch.running + batch.retrying;
         table.add_row([
@@ -203,6 +209,9 @@ impl fmt::Display for BatchPage {
 
 /// Looks up what is asked for.
 pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
+    if args.watch {
+        return watch::run(settings, json).await;
+    }
     let pool = db::connect(settings).await?;
     let failed = CommandError::postgres(settings);
     let Some(id) = args.id else {
