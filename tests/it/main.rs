@@ -53,6 +53,7 @@ mod reloads;
 mod retry;
 mod rows;
 mod schema_versions;
+mod screens;
 mod sessions;
 mod slices;
 mod startup;
