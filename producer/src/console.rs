@@ -23,7 +23,6 @@ mod sessions;
 mod sign_in;
 mod slices;
 mod sources;
-mod watch;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -33,10 +32,11 @@ use shared::settings::Settings;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use self::{acts::Acts, layout::Scripts, people::People, sessions::Sessions, sources::Checks, watch::Watch};
+use self::{acts::Acts, layout::Scripts, people::People, sessions::Sessions, sources::Checks};
 use crate::{
     db,
     errors::{CommandError, ExitStatus},
+    now::watch::Watch,
     output,
 };
 

@@ -32,6 +32,17 @@ pub(crate) enum Verb {
     Operations(operations::Args),
 }
 
+impl Verb {
+    /// Returns whether it only looks.
+    pub(crate) fn only_reads(&self) -> bool {
+        match self {
+            Self::List(_) | Self::Show(_) => true,
+            Self::Operations(args) => args.only_reads(),
+            Self::Replay(_) | Self::Discard(_) => false,
+        }
+    }
+}
+
 /// Does what the verb says.
 pub(crate) async fn run(verb: Verb, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
     match verb {

@@ -6,13 +6,16 @@
 mod actor_event;
 mod cancel;
 mod check;
+mod completions;
 mod console;
 mod db;
 mod dead;
 mod dry_run;
 mod errors;
 mod history;
+mod man;
 mod migrate;
+mod now;
 mod output;
 mod period;
 mod publish;
@@ -28,11 +31,14 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use shared::{
     file_modes,
-    settings::{Settings, from_flags, read_command_line},
-    telemetry::{self, Console},
+    settings::{Settings, from_flags, read_command_line, with_settings},
+    telemetry::{self, Console, Telemetry, TelemetryError},
 };
 
 use crate::errors::{CommandError, ErrorAnswer, ExitStatus};
+
+/// The name of this program in logs and traces.
+const SERVICE: &str = "aura-producer";
 
 /// Publishes trial-balance files as jobs, follows them, and tends what became of them.
 #[derive(Parser)]
@@ -69,11 +75,31 @@ enum Verb {
     Migrate(migrate::Args),
     Topology(topology::Args),
     Schema(schema::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+impl Verb {
+    /// Returns whether it changes nothing, so that it may go without a log.
+    fn only_reads(&self) -> bool {
+        match self {
+            Self::Check(_)
+            | Self::Sources(_)
+            | Self::Status(_)
+            | Self::History(_)
+            | Self::Schema(_)
+            | Self::Completions(_)
+            | Self::Man(_) => true,
+            Self::Dead(verb) => verb.only_reads(),
+            Self::Period(verb) => verb.only_reads(),
+            Self::Verify(args) => args.only_reads(),
+            Self::Publish(_) | Self::Cancel(_) | Self::Console(_) | Self::Migrate(_) | Self::Topology(_) => false,
+        }
+    }
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    file_modes::limit();
     let matches = read_command_line(Cli::command());
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match run(cli.verb, cli.json, from_flags(&matches)).await {
@@ -86,11 +112,27 @@ async fn main() -> ExitCode {
 }
 
 async fn run(verb: Verb, json: bool, flags: Vec<(String, String)>) -> Result<ExitStatus, CommandError> {
-    if let Verb::Schema(args) = &verb {
-        return schema::run(args, json);
+    // These need no settings, and what they write is for everybody.
+    match &verb {
+        Verb::Schema(args) => return schema::run(args, json),
+        Verb::Completions(args) => return completions::run(args, with_settings(Cli::command())),
+        Verb::Man(args) => return man::run(args, with_settings(Cli::command())),
+        Verb::Publish(_)
+        | Verb::Check(_)
+        | Verb::Sources(_)
+        | Verb::Status(_)
+        | Verb::Cancel(_)
+        | Verb::Dead(_)
+        | Verb::Period(_)
+        | Verb::History(_)
+        | Verb::Console(_)
+        | Verb::Verify(_)
+        | Verb::Migrate(_)
+        | Verb::Topology(_) => {}
     }
+    file_modes::limit();
     let settings = Settings::read(flags)?;
-    let _telemetry = telemetry::start("aura-producer", &settings.log_dir, &settings.log, Console::Stderr)?;
+    let _telemetry = start_log(&settings, verb.only_reads())?;
     match verb {
         Verb::Publish(args) => publish::run(*args, &settings, json).await,
         Verb::Check(args) => check::run(&args, &settings, json),
@@ -105,6 +147,19 @@ async fn run(verb: Verb, json: bool, flags: Vec<(String, String)>) -> Result<Exi
         Verb::Migrate(_) => migrate::run(&settings, json).await,
         Verb::Topology(_) => topology::run(&settings, json).await,
         Verb::Schema(args) => schema::run(&args, json),
+        Verb::Completions(args) => completions::run(&args, with_settings(Cli::command())),
+        Verb::Man(args) => man::run(&args, with_settings(Cli::command())),
+    }
+}
+
+/// Starts the log. A command that only reads goes on without its file, and says so.
+fn start_log(settings: &Settings, only_reads: bool) -> Result<Telemetry, TelemetryError> {
+    match telemetry::start(SERVICE, &settings.log_dir, &settings.log, Console::Stderr) {
+        Err(error @ TelemetryError::Folder { .. }) if only_reads => {
+            output::remark(&format!("no log is written: {}", telemetry::chain(&error)));
+            telemetry::start_without_file(SERVICE, &settings.log, Console::Stderr)
+        }
+        started => started,
     }
 }
 

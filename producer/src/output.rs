@@ -1,15 +1,19 @@
 //! The answer of a command: one JSON document for programs, text and tables for people.
 
+pub(crate) mod color;
+mod table;
+
 use std::{
-    fmt::{self, Display},
+    fmt::Display,
     io::{self, ErrorKind, IsTerminal, Write},
 };
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use comfy_table::{ColumnConstraint, ContentArrangement, LineStyle, TableStyle};
 use serde::Serialize;
 use shared::printable;
 pub(crate) use shared::printable::shortened;
+
+pub(crate) use self::{color::status, table::Table};
 
 use crate::errors::CommandError;
 
@@ -21,11 +25,24 @@ pub(crate) fn print<T: Serialize + Display>(json: bool, answer: &T) -> Result<()
     } else {
         answer.to_string()
     };
+    let is_colored = !json && color::is_wanted() && !text.contains(color::is_mark);
+    if is_colored {
+        text = color::marked(|| answer.to_string());
+    }
     if !text.ends_with('\n') {
         text.push('\n');
     }
+    let mut harmless = printable::lines(&text);
+    if is_colored {
+        harmless = color::painted(&harmless).into();
+    }
+    write(&harmless)
+}
+
+/// Writes a text of this program's own to stdout as it is.
+pub(crate) fn write(text: &str) -> Result<(), CommandError> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(printable::lines(&text).as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(CommandError::Output(error)),
         _ => Ok(()),
     }
@@ -37,46 +54,22 @@ pub(crate) fn remark(text: &str) {
     let _ = writeln!(io::stderr(), "{}", printable::lines(text));
 }
 
-/// A line below the header and none besides.
-const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+/// The columns of the terminal that stdout is, if it is one.
+pub(crate) fn width() -> Option<usize> {
+    io::stdout().is_terminal().then(|| usize::from(size().0))
+}
 
-/// A table whose cells are one line each, whatever they hold.
-pub(crate) struct Table(comfy_table::Table);
+/// Columns and rows of the terminal; one that does not know them is taken for the smallest that people use.
+pub(crate) fn size() -> (u16, u16) {
+    match crossterm::terminal::size() {
+        Ok((columns, rows)) if columns > 0 && rows > 0 => (columns, rows),
+        Ok(_) | Err(_) => (80, 24),
+    }
+}
 
 /// A table as wide as the terminal, or as its content where that is none.
-pub(crate) fn table<const N: usize>(header: [&str; N]) -> Table {
-    let mut table = comfy_table::Table::new();
-    table.load_style(STYLE).set_header(header);
-    if io::stdout().is_terminal() {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-    }
-    Table(table)
-}
-
-impl Table {
-    /// Never breaks the cells of a column into lines: what people copy stays whole.
-    pub(crate) fn keep_whole(&mut self, column: usize) {
-        if let Some(column) = self.0.column_mut(column) {
-            column.set_constraint(ColumnConstraint::ContentWidth);
-        }
-    }
-
-    /// Adds a row below the others.
-    pub(crate) fn add_row<const N: usize>(&mut self, cells: [impl AsRef<str>; N]) {
-        // Before the widths are measured, and so that no cell looks like further rows.
-        self.0.add_row(cells.each_ref().map(|cell| printable::line(cell.as_ref())));
-    }
-
-    /// The table without spaces at the ends of its lines.
-    pub(crate) fn trim_fmt(&self) -> String {
-        self.0.trim_fmt()
-    }
-}
-
-impl Display for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+pub(crate) fn table<const N: usize>(header: [&'static str; N]) -> Table {
+    Table::new(&header, width())
 }
 
 /// A time as people read it: to the second, in UTC.

@@ -46,6 +46,16 @@ pub(crate) enum Verb {
     List,
 }
 
+impl Verb {
+    /// Returns whether it only looks.
+    pub(crate) fn only_reads(&self) -> bool {
+        match self {
+            Self::List => true,
+            Self::Lock(_) | Self::Unlock(_) => false,
+        }
+    }
+}
+
 /// Which period, and why.
 #[derive(clap::Args)]
 pub(crate) struct Args {

@@ -4,6 +4,7 @@ pub(crate) mod batch;
 pub(crate) mod fate;
 pub(crate) mod place;
 pub(crate) mod run;
+mod watch;
 
 use std::{collections::BTreeMap, fmt};
 
@@ -36,12 +37,15 @@ const RECENT: i64 = 20;
 /// has seen it.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  aura-producer status\n  aura-producer status 01981f6e-0000-7000-8000-000000000000"
+    after_help = "Examples:\n  aura-producer status\n  aura-producer status --watch\n  aura-producer status 01981f6e-0000-7000-8000-000000000000"
 )]
 pub(crate) struct Args {
     /// A job's identity, or else a batch's
     #[arg(value_name = "BATCH|JOB")]
     id: Option<Uuid>,
+    /// Keeps one screen of what is going on live, until q or Ctrl-C
+    #[arg(long, conflicts_with = "id")]
+    watch: bool,
 }
 
 /// Jobs by status, the newest batches, and what is under way.
@@ -91,6 +95,9 @@ impl fmt::Display for Overview {
 
 /// Looks up what is asked for.
 pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
+    if args.watch {
+        return watch::run(settings, json).await;
+    }
     let pool = db::connect(settings).await?;
     let failed = CommandError::postgres(settings);
     let Some(id) = args.id else {

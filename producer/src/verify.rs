@@ -71,6 +71,13 @@ pub(crate) struct Args {
     repair: bool,
 }
 
+impl Args {
+    /// Returns whether nothing is put back.
+    pub(crate) fn only_reads(&self) -> bool {
+        !self.repair
+    }
+}
+
 /// Looks at everything, or at what is asked for.
 pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
     let stores = Stores::open(settings, STATEMENT_TIMEOUT).await?;

@@ -19,5 +19,6 @@ pub mod slice;
 pub mod sources;
 pub mod stores;
 pub mod telemetry;
+pub mod terminal;
 pub mod timestamp;
 pub mod tls;

@@ -29,7 +29,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use crate::printable;
+use crate::{printable, terminal::takes_colors};
 
 use self::log_file::LogFile;
 
@@ -88,6 +88,23 @@ pub fn start(
     filter: &str,
     console: Console,
 ) -> Result<Telemetry, TelemetryError> {
+    start_with(service, Some(folder), filter, console)
+}
+
+/// The same without a file, for a command that has nothing to answer for.
+///
+/// # Errors
+/// If the filter cannot be read, or the exporter not be set up.
+pub fn start_without_file(service: &'static str, filter: &str, console: Console) -> Result<Telemetry, TelemetryError> {
+    start_with(service, None, filter, console)
+}
+
+fn start_with(
+    service: &'static str,
+    folder: Option<&Path>,
+    filter: &str,
+    console: Console,
+) -> Result<Telemetry, TelemetryError> {
     crate::tls::use_ring();
     filter::check(filter).map_err(TelemetryError::UnknownName)?;
     // The broker's library tells of every lost connection itself; the supervisor tells it once. The
@@ -96,14 +113,18 @@ pub fn start(
         "{filter},lapin=off,object_store=off,opentelemetry_sdk=error,opentelemetry-otlp=error,refinery_core=warn"
     );
     let filter = EnvFilter::try_new(quiet).map_err(TelemetryError::Filter)?;
-    let file = LogFile::open(folder)
-        .map_err(|source| TelemetryError::Folder { path: folder.display().to_string(), source })?;
+    let open = |folder: &Path| {
+        LogFile::open(folder).map_err(|source| TelemetryError::Folder { path: folder.display().to_string(), source })
+    };
+    let file = folder.map(open).transpose()?;
     let (on_console, on_terminal) = match console {
-        Console::Stdout if io::stdout().is_terminal() => (None, Some(readable().boxed())),
+        Console::Stdout if io::stdout().is_terminal() => {
+            (None, Some(readable().with_ansi(takes_colors(&io::stdout())).boxed()))
+        }
         Console::Stdout => (Some(JsonLines::to(io::stdout())), None),
         Console::Stderr => {
             let warnings = tracing_subscriber::filter::LevelFilter::WARN;
-            let lines = readable().with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
+            let lines = readable().with_ansi(takes_colors(&io::stderr())).with_writer(io::stderr);
             (None, Some(lines.with_filter(warnings).boxed()))
         }
     };
@@ -113,7 +134,7 @@ pub fn start(
         .with(filter)
         .with(traces)
         .with(SpanFields)
-        .with(JsonLines::to(file))
+        .with(file.map(JsonLines::to))
         .with(on_console)
         .with(on_terminal)
         .init();

@@ -56,6 +56,7 @@ mod reloads;
 mod retry;
 mod rows;
 mod schema_versions;
+mod screens;
 mod sessions;
 mod slices;
 mod startup;

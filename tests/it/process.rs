@@ -11,13 +11,15 @@ pub(crate) use tests::{
     worker::Worker,
 };
 
-/// The same command on a terminal of its own, whose output is the standard output of what this returns.
+/// The same command on a terminal of 80 columns and 24 lines of its own, whose output is the standard output of what this returns.
 pub(crate) fn on_terminal(command: &Command) -> Command {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let quoted: Vec<_> =
         words.map(|word| format!("'{}'", word.to_str().expect("text").replace('\'', r"'\''"))).collect();
     let mut script = Command::new("script");
-    script.args(["-qec", &quoted.join(" "), "/dev/null"]).stdin(Stdio::null());
+    // The shell gives way to it, so that the signals of a test reach it.
+    let sized = format!("stty cols 80 rows 24; exec {}", quoted.join(" "));
+    script.args(["-qec", &sized, "/dev/null"]).stdin(Stdio::null());
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => script.env(name, value),

@@ -5,101 +5,35 @@ use std::sync::Arc;
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
-use schemars::JsonSchema;
-use serde::Serialize;
+use shared::broker::topology::Topology;
 
 use super::{
     Console, answer,
     entrance::Asked,
     markup::{ago, job, live, slice, table},
     problem::Problem,
-    watch::{COUNTED, Pace, Queue, Sample},
 };
 use crate::{
-    dead::{
-        filter::Filter,
-        operation::{self, Seen},
-        written::{self, Group},
+    dead::{operation::Seen, written::Group},
+    now::{
+        Now,
+        watch::{self, Pace, Queue, Sample, counted},
     },
     output::shortened,
-    status::{self, run::Run},
+    status::run::Run,
 };
 
-/// Jobs under way that are shown.
-const SHOWN: i64 = 50;
 /// Groups of dead letters that are shown.
 const GROUPS: usize = 5;
-/// An audit event or file that has waited for so many seconds is told of.
-const OVERDUE: i64 = 300;
-
-/// What the page tells.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct Now {
-    #[serde(flatten)]
-    sample: Sample,
-    /// What needs somebody, in words.
-    needs_attention: Vec<String>,
-    /// Jobs that run or wait for their next attempt, at most 50.
-    under_way: Vec<Run>,
-    /// Replays and discards under way.
-    operations: Vec<Seen>,
-    /// Dead letters by cause.
-    dead_letter_groups: Vec<Group>,
-}
 
 /// The page.
 pub(crate) async fn page(State(console): State<Arc<Console>>, asked: Asked) -> Result<Response, Problem> {
-    let failed = Problem::postgres(&console.settings);
-    let pool = &console.pool;
     let sample = Sample::clone(&*console.watch.sample().await);
-    let under_way = status::runs(pool, None, None, Some(&["running", "retrying"]), SHOWN).await.map_err(failed)?;
-    let groups = written::groups(pool, &Filter::default(), Utc::now()).await.map_err(failed)?;
-    let mut operations = operation::newest(pool, 10).await.map_err(failed)?;
-    operations.retain(Seen::is_under_way);
-    let dead = console.dead_queue();
-    let needs_attention = needs_attention(&sample, &dead, &console.jobs_queue(), &operations);
-    let now = Now { sample, needs_attention, under_way, operations, dead_letter_groups: groups };
+    let topology = Topology::new(&console.settings.namespace);
+    let now = Now::look(&console.pool, &topology, sample).await.map_err(Problem::postgres(&console.settings))?;
     Ok(answer::page(&console, &asked, "Now", &now, || {
         html! { h1 { "Now" } (live("now", &["now"], "/", &body(&now))) }
     }))
-}
-
-/// What stands still, and why.
-fn needs_attention(sample: &Sample, dead: &str, jobs: &str, operations: &[Seen]) -> Vec<String> {
-    let mut told: Vec<String> = sample.rabbitmq_error.iter().chain(&sample.postgres_error).cloned().collect();
-    if let Some(queue) = sample.queues.iter().find(|queue| queue.name == jobs) {
-        if queue.consumers == 0 && queue.messages > 0 {
-            told.push(format!(
-                "no worker takes jobs while {} wait: each worker's /readyz says why, or none runs",
-                queue.messages
-            ));
-        } else if queue.consumers == 0 {
-            told.push("no worker takes jobs: each worker's /readyz says why, or none runs".to_owned());
-        }
-    }
-    let unwritten = sample.unwritten(dead);
-    if unwritten > 0 {
-        told.push(format!(
-            "{unwritten} messages in {dead} are not written down, so this page lacks them; Dead letters can write them down"
-        ));
-    }
-    for waiting in &sample.waiting {
-        let seconds = waiting.oldest.map_or(0, |at| (sample.at - at).num_seconds());
-        if seconds > OVERDUE {
-            told.push(format!("{} have waited for {seconds} s: see that what takes them is well", waiting.what));
-        }
-    }
-    if sample.halted_chains > 0 {
-        told.push(format!(
-            "{} audit chains are halted: MongoDB holds another event at a place; aura-producer verify says which",
-            sample.halted_chains
-        ));
-    }
-    for seen in operations.iter().filter(|seen| seen.wanted == "pause") {
-        let by = seen.wanted_by.as_deref().unwrap_or("somebody");
-        told.push(format!("the {} of {} ({}) is paused by {by}", seen.act, seen.actor, seen.selected));
-    }
-    told
 }
 
 fn body(now: &Now) -> Markup {
@@ -129,10 +63,6 @@ fn body(now: &Now) -> Markup {
         (operations(&now.operations))
         (groups(&now.dead_letter_groups))
     }
-}
-
-fn counted(number: i64) -> String {
-    if number > COUNTED { format!("more than {COUNTED}") } else { number.to_string() }
 }
 
 fn queues(queues: &[Queue]) -> Markup {
@@ -175,8 +105,7 @@ fn trend(counts: &[u32]) -> Markup {
 }
 
 fn pace(pace: &[Pace]) -> Markup {
-    let ended = || pace.iter().filter(|pace| !matches!(pace.status.as_str(), "running" | "retrying"));
-    let (jobs, rows): (i64, i64) = (ended().map(|pace| pace.jobs).sum(), ended().map(|pace| pace.rows).sum());
+    let (jobs, rows) = watch::ended(pace);
     html! {
         p {
             "Of the jobs that began in the last ten minutes " strong { (counted(jobs)) } " have ended, with "

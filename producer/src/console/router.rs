@@ -93,9 +93,4 @@ impl Console {
     pub(crate) fn dead_queue(&self) -> String {
         Topology::new(&self.settings.namespace).dead
     }
-
-    /// The queue of jobs.
-    pub(crate) fn jobs_queue(&self) -> String {
-        Topology::new(&self.settings.namespace).jobs
-    }
 }

@@ -127,7 +127,7 @@ impl fmt::Display for List {
             return Ok(());
         }
         let mut table = output::table(["age", "entity", "period", "cause", "group", "job"]);
-        table.keep_whole(5);
+        table.identity(5);
         for Aged { letter, .. } in &self.jobs {
             let note = match letter.state.as_str() {
                 "waiting" => "",

@@ -46,6 +46,13 @@ pub(crate) struct Args {
     cancel: bool,
 }
 
+impl Args {
+    /// Returns whether nothing is asked of the operation.
+    pub(crate) fn only_reads(&self) -> bool {
+        !(self.pause || self.resume || self.cancel)
+    }
+}
+
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "OperationList")]
 pub(crate) struct List {
@@ -59,11 +66,12 @@ impl fmt::Display for List {
         }
         let now = Utc::now();
         let mut table = output::table(["act", "state", "done", "began", "by", "which", "operation"]);
-        table.keep_whole(6);
+        table.identity(6);
+        table.spare(&[4]);
         for seen in &self.operations {
             table.add_row([
                 seen.act.clone(),
-                seen.state.clone(),
+                output::status(&seen.state),
                 format!("{}/{}", seen.done, seen.total),
                 format!("{} ago", age(seen.started_at, now)),
                 seen.actor.clone(),

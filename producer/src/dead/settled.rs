@@ -182,6 +182,8 @@ impl fmt::Display for Report {
         }
         if !self.jobs.is_empty() {
             let mut table = output::table(["job", "entity", "period", "had died of", "replays", "file"]);
+            table.identity(0);
+            table.spare(&[4]);
             for job in self.jobs.iter().take(SHOWN) {
                 table.add_row([
                     or_dash(job.job_id),

@@ -172,6 +172,8 @@ fn write_effect(f: &mut fmt::Formatter<'_>, effect: &Effect) -> fmt::Result {
         return Ok(());
     }
     let mut table = output::table(["account", "name", "change", "from", "to", "movement"]);
+    table.indent(4);
+    table.spare(&[2, 5]);
     for one in largest {
         table.add_row([
             one.account_code.clone(),

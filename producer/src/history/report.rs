@@ -157,12 +157,13 @@ impl Report {
 
     fn write_jobs(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = output::table(["exported", "status", "new", "changed", "gone", "rows", "sum", "job"]);
-        table.keep_whole(7);
+        table.identity(7);
+        table.spare(&[6, 4, 3, 2]);
         for job in &self.jobs {
             let code = job.error_code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
             table.add_row([
                 time(job.exported_at),
-                format!("{}{code}", job.status),
+                format!("{}{code}", output::status(&job.status)),
                 job.inserted.to_string(),
                 job.updated.to_string(),
                 job.deleted.to_string(),
@@ -177,6 +178,7 @@ impl Report {
 
     fn write_changes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = output::table(["at", "account", "change", "from", "to", "movement", "by", "file and line"]);
+        table.spare(&[5, 6]);
         for change in &self.changes {
             let file = change.file.as_deref().and_then(|file| file.rsplit('/').next()).unwrap_or("-");
             let at = change.source_line.map(|line| format!(":{line}")).unwrap_or_default();

@@ -85,6 +85,7 @@ impl Published {
             self.batch_id
         ));
         let mut table = output::table(["job", "entity", "period", "file", "error"]);
+        table.identity(0);
         for UnpublishedJob { job, error, .. } in self.unpublished.iter().take(20) {
             table.add_row([&job.job_id.to_string(), &job.entity, &job.period, &job.file, error]);
         }

@@ -179,6 +179,7 @@ impl Summary {
             return Ok(());
         }
         let mut table = output::table(["failed job", "entity", "period", "code", "message"]);
+        table.identity(0);
         let failures = self.results.iter().filter(|receipt| receipt.status == Status::Failed);
         for receipt in failures.take(SHOWN) {
             table.add_row([

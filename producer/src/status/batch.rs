@@ -136,6 +136,8 @@ pub(super) fn table(batches: &[Batch]) -> String {
         "started",
         "finished",
     ]);
+    table.identity(0);
+    table.spare(&[5, 4, 6, 9, 8]);
     for batch in batches {
         table.add_row([
             batch.batch_id.to_string(),

@@ -140,7 +140,7 @@ impl fmt::Display for Run {
         let user = self.broker_user.as_ref().map(|user| format!(" (as RabbitMQ's user {user})")).unwrap_or_default();
         writeln!(f, "publisher  {}{user}", or_dash(self.published_by.as_ref()))?;
         let replays = if self.replays > 0 { format!(", replayed {} times", self.replays) } else { String::new() };
-        writeln!(f, "status     {}, attempts {}{replays}", self.status, self.attempts)?;
+        writeln!(f, "status     {}, attempts {}{replays}", output::status(&self.status), self.attempts)?;
         writeln!(f, "started    {}, finished {}", time(self.started_at), or_dash(self.finished_at.map(time)))?;
         writeln!(
             f,
@@ -173,6 +173,8 @@ impl fmt::Display for Run {
 /// Runs below each other.
 pub(crate) fn table(runs: &[Run]) -> output::Table {
     let mut table = output::table(["job", "entity", "period", "status", "attempts", "rows", "started", "error"]);
+    table.identity(0);
+    table.spare(&[4, 6]);
     for run in runs {
         let error = run.error_code.as_ref().map(|code| match run.error_message() {
             Some(message) => format!("{code}: {}", shortened(message, 120)),
@@ -182,7 +184,7 @@ pub(crate) fn table(runs: &[Run]) -> output::Table {
             run.job_id.to_string(),
             run.entity.clone(),
             run.period.clone(),
-            run.status.clone(),
+            output::status(&run.status),
             run.attempts.to_string(),
             run.rows.to_string(),
             time(run.started_at),

@@ -25,9 +25,9 @@ use crate::{
         entrance::Asked,
         markup::{self, ago, job, live, or_dash, slice, table, time},
         problem::Problem,
-        watch::STATUSES,
     },
     db,
+    now::watch::STATUSES,
     output::shortened,
     status::place::Place,
 };

@@ -4,8 +4,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
     cancel::Cancelled,
-    console::{dead, jobs, now, people::Role, slices, sources},
+    console::{dead, jobs, people::Role, slices, sources},
     dead::operation::Seen,
+    now::Now,
     period::{Changed, Locks},
     sources::List,
     status::batch::{Batches, Standing},
@@ -151,7 +152,7 @@ const LOCK: &[Field] = &[
 
 /// All of them.
 pub(super) const ENDPOINTS: [Endpoint; 38] = [
-    get("/", "What runs, what waits, what is dead, and what stands still and why", Shape::Page(of::<now::Now>)),
+    get("/", "What runs, what waits, what is dead, and what stands still and why", Shape::Page(of::<Now>)),
     Endpoint {
         query: &[
             optional("status", "Jobs of this status."),

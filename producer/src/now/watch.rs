@@ -1,4 +1,4 @@
-//! What the console looks at by itself, however many people look at it: queues, backlogs and pace, every few seconds.
+//! What is looked at every few seconds, however many people look at it: queues, backlogs and pace.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -36,7 +36,7 @@ const IDLE: Duration = Duration::from_secs(10);
 /// How many looks the trend of the queues shows.
 const TREND: usize = 60;
 /// Entries that are counted; of more it is said that there are more.
-pub(crate) const COUNTED: i64 = 10_000;
+const COUNTED: i64 = 10_000;
 /// How long the broker may take for one request.
 const LIMIT: Duration = Duration::from_secs(5);
 /// Pages that are kept live at a time.
@@ -74,6 +74,17 @@ pub(crate) struct Pace {
     pub(crate) jobs: i64,
     pub(crate) rows: i64,
     newest: DateTime<Utc>,
+}
+
+/// Jobs of the last ten minutes that have ended, and their rows.
+pub(crate) fn ended(pace: &[Pace]) -> (i64, i64) {
+    let ended = pace.iter().filter(|pace| !matches!(pace.status.as_str(), "running" | "retrying"));
+    ended.fold((0, 0), |(jobs, rows), pace| (jobs + pace.jobs, rows + pace.rows))
+}
+
+/// A number that was counted, or that there are more.
+pub(crate) fn counted(number: i64) -> String {
+    if number > COUNTED { format!("more than {COUNTED}") } else { number.to_string() }
 }
 
 /// What was last seen.
@@ -234,7 +245,7 @@ impl Looking {
     async fn queues(&mut self) -> Result<Vec<(String, u32, u32)>, amqp::AmqpError> {
         let connection = match self.connection.take() {
             Some(connection) if connection.status().connected() => connection,
-            Some(_) | None => amqp::connect(self.settings.amqp_url.expose(), "aura-producer console").await?,
+            Some(_) | None => amqp::connect(self.settings.amqp_url.expose(), "aura-producer watch").await?,
         };
         let mut names = vec![self.topology.jobs.clone()];
         names.extend(self.topology.retries.iter().map(|retry| retry.name.clone()));
