@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     cancel,
-    output::count,
+    output::{count, shortened},
     status::{
         batch::{self, Batch, Batches, Standing},
         fate::Unloaded,
@@ -87,7 +87,11 @@ fn list(page: &Batches) -> Markup {
                         td { (counts(batch)) }
                         td { (or_dash(batch.started_at.map(ago))) }
                         td { (or_dash(batch.ended_at().map(ago))) }
-                        td { (or_dash(batch.cancellation())) }
+                        td {
+                            (or_dash(batch.cancelled_at.map(ago)))
+                            @if let Some(by) = &batch.cancelled_by { " by " (by) }
+                            @if let Some(reason) = &batch.reason { ": " (shortened(reason, 120)) }
+                        }
                     }
                 }
             }))
@@ -108,8 +112,7 @@ fn progress(batch: &Batch) -> Markup {
     html! {
         progress max=(batch.jobs.max(1)) value=(ended) aria-label="Jobs that have ended" {}
         br;
-        (ended) " of " (count_jobs(batch.jobs)) " that workers have seen "
-        @if ended == 1 { "has ended" } @else { "have ended" }
+        (ended) " of " (count_jobs(batch.jobs)) " ended"
     }
 }
 
@@ -149,9 +152,15 @@ fn whole(standing: &Standing) -> Markup {
     let batch = &standing.batch;
     let settled = || standing.not_loaded.iter().filter(|job| !job.fate.is_missing);
     let missing = || standing.not_loaded.iter().filter(|job| job.fate.is_missing);
+    let is_under_way = standing.not_loaded.iter().any(|job| job.fate.is_under_way);
+    let class = match standing.still_missing {
+        0 if is_under_way => "busy",
+        0 => "good",
+        _ => "bad",
+    };
     html! {
         @if let Some(text) = standing.missing() {
-            p class=(if standing.still_missing > 0 { "bad" } else { "good" }) role="status" { (text) "." }
+            p class=(class) role="status" { (text) "." }
         } @else if batch.under_way() == 0 && batch.jobs > 0 {
             p class="good" role="status" { "Nothing is missing of the " (count_jobs(batch.jobs)) " that workers have seen." }
         }

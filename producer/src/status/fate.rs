@@ -46,6 +46,8 @@ pub(crate) struct Fate {
     pub(crate) became: Became,
     /// Whether what it was to load is in no ledger still, and nobody has given it up.
     pub(crate) is_missing: bool,
+    /// Whether it, or the job that took its place, is on its way again.
+    pub(crate) is_under_way: bool,
     /// Who replayed, replaced, discarded or cancelled it.
     by: Option<String>,
     at: Option<DateTime<Utc>>,
@@ -82,6 +84,12 @@ impl From<&Row> for Fate {
                 Became::Replaced => replacement_failed && !row.get::<_, bool>("is_same_batch"),
                 Became::Replayed | Became::LoadedSince | Became::Discarded | Became::Cancelled => false,
             };
+        let is_under_way = loaded_by.is_none()
+            && match became {
+                Became::Replayed => true,
+                Became::Replaced => matches!(new_job_status.as_deref(), None | Some("running" | "retrying")),
+                Became::Missing | Became::LoadedSince | Became::Discarded | Became::Cancelled => false,
+            };
         let (by, at, reason) = match became {
             Became::Cancelled => ("cancelled_by", "cancelled_at", "cancelled_why"),
             Became::Missing | Became::Replayed | Became::Replaced | Became::LoadedSince | Became::Discarded => {
@@ -89,7 +97,19 @@ impl From<&Row> for Fate {
             }
         };
         let (by, at, reason) = (row.get(by), row.get(at), row.get(reason));
-        Self { became, is_missing, by, at, reason, letter, new_job_id, new_job_status, loaded_by, loaded_at }
+        Self {
+            became,
+            is_missing,
+            is_under_way,
+            by,
+            at,
+            reason,
+            letter,
+            new_job_id,
+            new_job_status,
+            loaded_by,
+            loaded_at,
+        }
     }
 }
 
@@ -177,9 +197,11 @@ pub(crate) async fn of_batch(pool: &Pool, batch: Uuid, limit: i64) -> Result<Vec
 /// What a batch lacks still, in one line; none if each of its jobs has loaded.
 pub(crate) fn missing(jobs: &[Unloaded]) -> Option<String> {
     let missing: Vec<&Unloaded> = jobs.iter().filter(|job| job.fate.is_missing).collect();
+    let under_way = jobs.iter().filter(|job| job.fate.is_under_way).count();
+    let under_way = (under_way > 0).then(|| format!("{} sent back to work and not ended yet", count(under_way, "job")));
     if missing.is_empty() {
-        return (!jobs.is_empty())
-            .then(|| "nothing is missing any more of the jobs that ended without loading".to_owned());
+        let nothing = || "nothing is missing any more of the jobs that ended without loading".to_owned();
+        return under_way.or((!jobs.is_empty()).then(nothing));
     }
     let name = |job: &&Unloaded| {
         let code = job.error_code.as_deref().unwrap_or(&job.status);
@@ -188,6 +210,7 @@ pub(crate) fn missing(jobs: &[Unloaded]) -> Option<String> {
     let named: Vec<String> = missing.iter().take(NAMED).map(name).collect();
     let more = missing.len() - named.len();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let under_way = under_way.map(|text| format!("; {text}")).unwrap_or_default();
     let are = if missing.len() == 1 { "is" } else { "are" };
-    Some(format!("{} {are} still missing: {}{more}", count(missing.len(), "job"), named.join(", ")))
+    Some(format!("{} {are} still missing: {}{more}{under_way}", count(missing.len(), "job"), named.join(", ")))
 }

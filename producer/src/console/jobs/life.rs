@@ -138,8 +138,8 @@ fn failed_attempt(tried: &Value, (round, attempt): (i64, i64)) -> Vec<Moment> {
 fn run_of(run: &Run) -> Vec<Moment> {
     let moment = |at, what, text| Moment { at, what, by: run.worker.clone(), text, names: None };
     let mut moments = Vec::new();
-    if let Some(worker) = &run.worker {
-        moments.push(moment(Some(run.started_at), "claimed", format!("by {worker}, the last time")));
+    if run.worker.is_some() {
+        moments.push(moment(Some(run.started_at), "claimed", "by its newest worker".to_owned()));
     }
     if run.applied_at.is_some() {
         let text = format!(

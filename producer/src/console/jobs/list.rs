@@ -42,6 +42,9 @@ const PAGE: usize = 50;
 /// Jobs that are looked at in one go where not all of them need fit, and how often that is done for a page.
 const LOOKED_AT: i64 = 500;
 const LOOKS: usize = 8;
+/// The same of an entity, where as many are read of each of its periods.
+const OF_ENTITY_LOOKED_AT: i64 = 250;
+const OF_ENTITY_LOOKS: usize = 4;
 /// The same of a batch, whose jobs are read all at once.
 const OF_BATCH_LOOKED_AT: i64 = 10_000;
 
@@ -196,13 +199,14 @@ impl Filter {
 
 /// The next jobs of these before a place.
 async fn jobs(pool: &Pool, filter: Filter, before: Option<Place>) -> Result<Jobs, PostgresError> {
-    let limit = match filter.batch {
-        _ if filter.all_fit() => PAGE as i64 + 1,
-        Some(_) => OF_BATCH_LOOKED_AT,
-        None => LOOKED_AT,
+    let (limit, looks) = match (filter.batch, &filter.entity, &filter.period) {
+        _ if filter.all_fit() => (PAGE as i64 + 1, 1),
+        (Some(_), _, _) => (OF_BATCH_LOOKED_AT, LOOKS),
+        (None, Some(_), None) => (OF_ENTITY_LOOKED_AT, OF_ENTITY_LOOKS),
+        (None, _, _) => (LOOKED_AT, LOOKS),
     };
     let (mut found, mut looked_at, mut next) = (Vec::new(), 0, before);
-    for _ in 0..LOOKS {
+    for _ in 0..looks {
         let seen = filter.look(pool, next, limit).await?;
         looked_at += seen.len();
         let is_last = (seen.len() as i64) < limit;
