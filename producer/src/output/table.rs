@@ -17,6 +17,10 @@ const WHOLE: usize = 36;
 const FOLDED: usize = 16;
 /// Spaces beside each cell.
 const PADDING: usize = 2;
+/// What stands between two cells.
+const SEPARATOR: usize = 1;
+/// Spaces before an identity that stands on a line of its own.
+const INDENT: usize = 3;
 /// Begins a row whose identity stands on a line of its own; it has no width.
 const ROW: char = '\u{e0ff4}';
 
@@ -78,7 +82,7 @@ impl Table {
                 let is_left_out = |column: &usize| !shown.contains(column) && apart != Some(*column);
                 let left_out: Vec<_> = (0..self.header.len()).filter(is_left_out).map(|n| self.header[n]).collect();
                 if !left_out.is_empty() {
-                    text.push_str(&format!("\n (no room for {}; --json has them)", left_out.join(", ")));
+                    text.push_str(&format!("\n (no room for {}: --json)", left_out.join(", ")));
                 }
                 text
             }
@@ -98,12 +102,14 @@ impl Table {
     }
 
     fn layout(&self, width: usize) -> Layout {
-        let fits = |shown: &[usize]| shown.iter().map(|column| self.least(*column).0 + PADDING).sum::<usize>() <= width;
+        let fits = |shown: &[usize]| taken(shown.iter().map(|column| self.least(*column).0)) <= width;
         let mut shown: Vec<usize> = (0..self.header.len()).collect();
         if fits(&shown) {
             return Layout::Columns { shown, is_identity_apart: false };
         }
-        let is_identity_apart = self.identity.is_some_and(|column| self.least(column).0 + PADDING * 2 <= width);
+        let is_identity_apart = self
+            .identity
+            .is_some_and(|column| INDENT + self.header[column].width() + SEPARATOR + self.least(column).0 <= width);
         shown.retain(|column| !is_identity_apart || self.identity != Some(*column));
         // What says nothing goes first.
         let says_nothing = |column: &usize| self.rows.iter().all(|row| matches!(row[*column].as_str(), "0" | "-" | ""));
@@ -132,8 +138,7 @@ impl Table {
             table.set_content_arrangement(ContentArrangement::Dynamic).set_width(cells_of(width));
             let least: Vec<(usize, bool)> = shown.iter().map(|column| self.least(*column)).collect();
             let folded = least.iter().filter(|(_, is_folded)| *is_folded).count();
-            let taken: usize = least.iter().map(|(least, _)| least + PADDING).sum();
-            let share = width.saturating_sub(taken) / folded.max(1);
+            let share = width.saturating_sub(taken(least.iter().map(|(least, _)| *least))) / folded.max(1);
             for (number, (least, is_folded)) in least.into_iter().enumerate() {
                 let constraint = match is_folded {
                     true => ColumnConstraint::UpperBoundary(Width::Fixed(cells_of(least + PADDING + share))),
@@ -153,7 +158,8 @@ impl Table {
 
     /// The lines of a table with each row's identity below it.
     fn with_identities(&self, text: &str, identity: usize) -> String {
-        let mut below = self.rows.iter().map(|row| format!("   {} {}", self.header[identity], row[identity]));
+        let mut below =
+            self.rows.iter().map(|row| format!("{:INDENT$}{} {}", "", self.header[identity], row[identity]));
         let mut lines: Vec<String> = Vec::new();
         let mut is_within = false;
         for line in text.lines() {
@@ -178,6 +184,11 @@ impl Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.trim_fmt())
     }
+}
+
+/// How wide columns are side by side.
+fn taken(widths: impl Iterator<Item = usize>) -> usize {
+    widths.map(|width| width + PADDING + SEPARATOR).sum::<usize>().saturating_sub(SEPARATOR)
 }
 
 fn cells_of(width: usize) -> u16 {
@@ -233,7 +244,7 @@ mod tests {
     #[test]
     fn what_says_nothing_is_left_out_first_and_that_is_said() {
         let text = jobs(Some(61), "unlike-anything");
-        assert!(text.contains("no room for absent;") && text.contains("rows"), "{text}");
+        assert!(text.contains("no room for absent:") && text.contains("rows"), "{text}");
         assert_eq!(text.lines().filter(|line| line.trim() == format!("job {ID}")).count(), 2, "{text}");
     }
 
