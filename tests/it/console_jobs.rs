@@ -31,9 +31,11 @@ impl Console {
         let user = |name: &str, role: &str, token: &str| {
             format!("[users.{name}]\nrole = '{role}'\ntoken_sha256 = '{}'\n", sha256(token.as_bytes()))
         };
-        std::fs::write(&users, user("olga", "operator", TOKEN) + &user("vera", "viewer", VIEWER)).unwrap();
-        let mut settings =
-            vec![("AURA_CONSOLE_ADDR", "127.0.0.1:0"), ("AURA_CONSOLE_USERS_PATH", users.to_str().unwrap())];
+        std::fs::write(&users, user("olga", "operator", TOKEN) + &user("vera", "viewer", VIEWER)).expect("it is there");
+        let mut settings = vec![
+            ("AURA_CONSOLE_ADDR", "127.0.0.1:0"),
+            ("AURA_CONSOLE_USERS_PATH", users.to_str().expect("it is there")),
+        ];
         settings.extend(more);
         let mut console = command("aura-producer", world.path(), &world.settings_with(&settings));
         console.arg("console").stdin(Stdio::null());
@@ -57,13 +59,10 @@ impl Console {
         (answer.status().as_u16(), answer.text().await.expect("a text"))
     }
 
-    #[track_caller]
-    fn json(&self, path: &str) -> impl Future<Output = Value> {
-        async move {
-            let (status, text) = self.get(path, "application/json").await;
-            assert_eq!(status, 200, "{path}: {text}");
-            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}: {text}"))
-        }
+    async fn json(&self, path: &str) -> Value {
+        let (status, text) = self.get(path, "application/json").await;
+        assert_eq!(status, 200, "{path}: {text}");
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}: {text}"))
     }
 
     async fn html(&self, path: &str) -> String {
@@ -86,7 +85,11 @@ impl Console {
         let (mut all, mut before) = (Vec::new(), String::new());
         loop {
             let page = self.json(&format!("{path}{before}")).await;
-            let ids = page[list].as_array().unwrap().iter().map(|entry| entry[id].as_str().unwrap().to_owned());
+            let ids = page[list]
+                .as_array()
+                .expect("it is there")
+                .iter()
+                .map(|entry| entry[id].as_str().expect("it is there").to_owned());
             all.extend(ids);
             let Some(next) = page["next"].as_str() else { return all };
             let sign = if path.contains('?') { '&' } else { '?' };
@@ -109,12 +112,15 @@ const HEADER: &str = "entity,period,account_code,account_name,balance,bs_pl,stat
 async fn dies(world: &World, entity: &str, batch: Uuid) -> String {
     let file = world.write(&format!("{entity}.csv"), format!("{HEADER}{entity},2022-06,10,Cash,bad,BS,Assets\n"));
     let message = with(job(&file, entity, "2022-06"), json!({"batch_id": batch}));
-    world.ends("failed", message).await["job_id"].as_str().unwrap().to_owned()
+    world.ends("failed", message).await["job_id"].as_str().expect("it is there").to_owned()
 }
 
 async fn loads(world: &World, entity: &str, more: Value) -> String {
     let file = world.write(&format!("{entity}.csv"), csv(entity, "2022-06", &[("10", "5")]));
-    world.ends("success", with(job(&file, entity, "2022-06"), more)).await["job_id"].as_str().unwrap().to_owned()
+    world.ends("success", with(job(&file, entity, "2022-06"), more)).await["job_id"]
+        .as_str()
+        .expect("it is there")
+        .to_owned()
 }
 
 async fn status(world: &World, id: &str) -> (String, Value) {

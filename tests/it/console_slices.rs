@@ -107,8 +107,20 @@ async fn every_entity_of_a_close_is_on_one_page_of_it() {
 
 async fn cell_of(console: &Console, place: &str, entity: &str, period: &str) -> Value {
     let close = console.json(place, None).await.expect(200).json();
-    let line = close["entities"].as_array().unwrap().iter().find(|line| line["entity"] == entity).unwrap().clone();
-    line["slices"].as_array().unwrap().iter().find(|slice| slice["period"] == period).unwrap().clone()
+    let line = close["entities"]
+        .as_array()
+        .expect("it is there")
+        .iter()
+        .find(|line| line["entity"] == entity)
+        .expect("it is there")
+        .clone();
+    line["slices"]
+        .as_array()
+        .expect("it is there")
+        .iter()
+        .find(|slice| slice["period"] == period)
+        .expect("it is there")
+        .clone()
 }
 
 #[tokio::test]
