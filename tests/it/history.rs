@@ -113,3 +113,24 @@ async fn a_log_that_was_changed_is_told_of() {
     let text = world.run_producer(&["history", "--entity", "A", "--period", "2022-06", "--as-of", &at]).await.stdout;
     assert!(text.contains("IT DIFFERS"), "{text}");
 }
+
+#[tokio::test]
+async fn every_query_of_the_documentation_is_answered_by_the_schema_as_it_is() {
+    let world = World::new().await;
+    world.producer(&["migrate"]).await.expect(0);
+    let text = std::fs::read_to_string(crate::stack::checkout().join("docs/data.md")).unwrap();
+    let queries: Vec<&str> = text.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(queries.len() >= 8, "{}", queries.len());
+    for query in queries {
+        let answered = world.postgres.simple_query(query).await;
+        assert!(answered.is_ok(), "{query}: {answered:?}");
+    }
+    // And each table of the schema stands in it.
+    let tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename";
+    for table in world.rows(tables).await.as_array().unwrap() {
+        let name = table["tablename"].as_str().unwrap();
+        let is_inner =
+            ["refinery_schema_history", "schema_support", "dry_run_guard", "dry_run_nothing", "refused_messages"];
+        assert!(is_inner.contains(&name) || text.contains(&format!("`{name}`")), "docs/data.md lacks {name}");
+    }
+}
