@@ -46,7 +46,8 @@ pub(crate) struct Question {
     pub(crate) message: Outgoing,
 }
 
-/// Has workers try jobs, each for at most so long; none where no worker answered in time.
+/// Has workers try jobs, each for at most so long; none where no worker answered in time. At most so many bad rows are
+/// kept of each.
 ///
 /// # Errors
 /// If the broker fails, or no worker takes dry runs.
@@ -55,6 +56,7 @@ pub(crate) async fn ask(
     topology: &Topology,
     questions: Vec<Question>,
     limit: Duration,
+    bad_rows: usize,
 ) -> Result<Vec<Option<DryRun>>, CommandError> {
     let connection = topology::declare(settings, topology).await?;
     let asked = async {
@@ -63,7 +65,7 @@ pub(crate) async fn ask(
             topology::close(&channel).await;
             return Ok(None);
         }
-        ask_over(&channel, &topology.dry_runs, questions, limit).await.map(Some)
+        ask_over(&channel, &topology.dry_runs, questions, (limit, bad_rows)).await.map(Some)
     };
     let answers: Result<Option<Vec<_>>, AmqpError> = asked.await;
     topology::hang_up(connection).await;
@@ -95,12 +97,12 @@ async fn ask_over(
     channel: &Channel,
     queue: &str,
     questions: Vec<Question>,
-    limit: Duration,
+    kept: (Duration, usize),
 ) -> Result<Vec<Option<DryRun>>, AmqpError> {
     let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
     let consume = channel.basic_consume(ANSWERS.into(), "".into(), options, FieldTable::default());
     let mut answers = within(LIMIT, "take answers", consume).await?;
-    let told = collect(channel, &mut answers, queue, questions, limit).await;
+    let told = collect(channel, &mut answers, queue, questions, kept).await;
     // The consumer goes after its channel: for one that is dropped, lapin has more to say over the channel.
     topology::close(channel).await;
     told
@@ -112,7 +114,7 @@ async fn collect(
     answers: &mut Consumer,
     queue: &str,
     questions: Vec<Question>,
-    limit: Duration,
+    (limit, bad_rows): (Duration, usize),
 ) -> Result<Vec<Option<DryRun>>, AmqpError> {
     let mut told: Vec<Option<DryRun>> = questions.iter().map(|_| None).collect();
     let mut questions = questions.into_iter().enumerate();
@@ -133,8 +135,12 @@ async fn collect(
                 let name = answer.properties.correlation_id().as_ref().map(ToString::to_string).unwrap_or_default();
                 let Some((number, _)) = under_way.remove(&name) else { continue };
                 silence = Silence { until: Instant::now() + SILENCE, nobody_is_left: false };
-                match serde_json::from_slice(&answer.data) {
-                    Ok(answer) => {
+                match serde_json::from_slice::<DryRun>(&answer.data) {
+                    Ok(mut answer) => {
+                        if let Some(error) = &mut answer.error {
+                            error.rows.truncate(bad_rows);
+                            error.rows.shrink_to_fit();
+                        }
                         if let Some(told) = told.get_mut(number) {
                             *told = Some(answer);
                         }

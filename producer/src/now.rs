@@ -45,9 +45,9 @@ impl Now {
     /// # Errors
     /// If PostgreSQL fails.
     pub(crate) async fn look(pool: &Pool, topology: &Topology, sample: Sample) -> Result<Self, PostgresError> {
-        let under_way = status::runs(pool, None, None, Some(&["running", "retrying"]), SHOWN).await?;
+        let under_way = status::runs(pool, None, None, Some(&["running", "retrying"]), SHOWN + 1).await?;
         let dead_letter_groups = written::groups(pool, &Filter::default(), Utc::now()).await?;
-        let mut operations = operation::newest(pool, 10).await?;
+        let mut operations = operation::newest(pool, watch::OPERATIONS).await?;
         operations.retain(Seen::is_under_way);
         let needs_attention = needs_attention(&sample, topology, &operations);
         Ok(Self { sample, needs_attention, under_way, operations, dead_letter_groups })

@@ -191,7 +191,7 @@ async fn check_tells_what_would_be_loaded_and_which_profile_fits() {
     let said = world.producer(&["check", &bad, "--json"]).await.expect(1).json();
     assert_eq!(
         said["slices"][0]["bad_rows"][0],
-        json!({"line": 2, "column": "balance", "reason": "is not a decimal number"})
+        json!({"line": 2, "column": "balance", "reason": "is not a decimal number", "text": "x"})
     );
     assert_eq!(said["slices"][0]["repeated_keys"][0]["line"], 4, "{said:#}");
     let told = world.producer(&["check", &bad]).await.expect(1);

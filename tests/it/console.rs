@@ -133,6 +133,16 @@ async fn nobody_gets_in_without_a_token_and_nobody_acts_but_by_their_role_and_fo
     }
     let opened = console.act("/periods/unlock", "carl", &lock).await.expect(200).json();
     assert_eq!((&opened["changed"], &opened["locks"]), (&json!(true), &json!([])));
+    // A token that is replaced ends the sessions that were begun with it.
+    let carls = console.sign_in("carl").await;
+    let path = world.path().join("users.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let hash = |token: &str| tests::digest::sha256(token.as_bytes());
+    std::fs::write(&path, text.replace(&hash("carlcarl"), &hash("another"))).unwrap();
+    until("carl is out", SOON, async || {
+        (console.ask("/dead", &[("cookie", &carls)]).await.status == 303).then_some(())
+    })
+    .await;
     // Whoever leaves the file is out at once, signed in or not.
     users(&world.path().join("users.toml"), &[("vera", "viewer")]);
     until("olga is out", SOON, async || {
@@ -171,16 +181,25 @@ async fn a_session_ends_when_nobody_does_anything_however_live_the_page_is() {
 async fn whom_a_reverse_proxy_names_is_believed_only_if_that_is_configured() {
     let world = World::new().await;
     world.producer(&["migrate"]).await.expect(0);
-    let console = peopled(&world, &[("AURA_CONSOLE_USER_HEADER", "X-Forwarded-User")]).await;
-    let named = |name| [("x-forwarded-user", name), ("accept", "application/json")];
+    let by_proxy = [("AURA_CONSOLE_USER_HEADER", "X-Forwarded-User"), ("AURA_CONSOLE_PROXY_SECRET", "only ours")];
+    let console = peopled(&world, &by_proxy).await;
+    let named =
+        |name| vec![("x-forwarded-user", name), ("accept", "application/json"), ("x-aura-proxy-secret", "only ours")];
+    for other in [vec![("x-forwarded-user", "vera")], vec![("x-forwarded-user", "vera"), ("x-aura-proxy-secret", "x")]]
+    {
+        console.ask("/", &other).await.expect(403);
+    }
     console.ask("/", &named("vera")).await.expect(200);
     console.ask("/", &named("nobody")).await.expect(403);
     console.ask("/", &[]).await.expect(403);
-    console.ask("/", &[named("vera"), named("carl")].concat()).await.expect(403);
+    console.ask("/", &[named("vera"), vec![("x-forwarded-user", "carl")]].concat()).await.expect(403);
     // Its own token is no way around the proxy.
     console.json("/", Some("carl")).await.expect(403);
     console.send("/periods/lock", &named("carl"), &[("period", "2022-06"), ("reason", "x")]).await.expect(403);
-    let page = console.ask("/periods", &[("x-forwarded-user", "carl")]).await.expect(200);
+    let page = console
+        .ask("/periods", &[("x-forwarded-user", "carl"), ("x-aura-proxy-secret", "only ours")])
+        .await
+        .expect(200);
     let (_, rest) = page.text.split_once("name=\"csrf\" value=\"").expect("a token of forms");
     let csrf = rest.split('"').next().unwrap();
     let lock = [("period", "2022-06"), ("reason", "x"), ("csrf", csrf)];
@@ -207,11 +226,20 @@ async fn what_is_tried_replayed_and_discarded_is_so_in_the_name_of_whoever_did_i
         ("/dead/replay", vec![("all", "1"), ("entity", "A")]),
         ("/dead/replay", vec![("all", "1"), ("rate", "fast")]),
         ("/dead/replay", vec![("all", "1"), ("new_source", "sap-fi")]),
+        ("/dead/replay", vec![("id", &one), ("file", "/in/other.csv")]),
+        ("/dead/replay", vec![("all", "1"), ("as_new", "1"), ("file", "/in/other.csv")]),
         ("/dead/discard", vec![("all", "1")]),
         ("/dead/discard", vec![("all", "1"), ("reason", " ")]),
     ] {
         console.act(path, "olga", &fields).await.expect(400);
     }
+    // What a form acts on is what its page shows, by age, too.
+    let cookie = console.sign_in("olga").await;
+    let page = console.ask("/dead?newer_than=1h", &[("cookie", &cookie)]).await.expect(200);
+    assert!(page.text.contains("name=\"newer_than\" value=\"1h\""), "{}", page.text);
+    let none =
+        console.act("/dead/discard", "olga", &[("older_than", "1h"), ("reason", "old")]).await.expect(202).json();
+    assert_eq!(ended(&console, &none).await["operation"]["total"], 0);
     world.write("A.csv", csv("A", "2022-06", &[("10", "5"), ("20", "-7.25")]));
     let tried = console.act("/dead/dry-run", "olga", &[("all", "1")]).await.expect(202).json();
     let tried = ended(&console, &tried).await["act"]["outcome"]["tried"].clone();

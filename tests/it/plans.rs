@@ -59,7 +59,9 @@ const LETTER: &str = r#"'[{"letter_id": "5b1de0e1-3a5b-4c3f-8d0a-0a3f5a5c7f10", 
     "attempts": 1, "replays": 0, "body_hash": "h", "properties": {}, "headers": {}, "bad_rows_total": 0, "copies": 1}]'"#;
 
 /// Values where those of [`value`] would not do: by file, and by the number of the parameter.
-const VALUES: [(&str, usize, &str); 40] = [
+const VALUES: [(&str, usize, &str); 42] = [
+    ("producer/src/status/refused.sql", 1, "md5('batch 100')::uuid"),
+    ("producer/src/status/refused.sql", 2, "1000"),
     ("producer/src/status/fates.sql", 2, "md5('batch 100')::uuid"),
     ("producer/src/status/fates.sql", 3, "10001"),
     ("producer/src/status/newest_batches.sql", 1, "10000"),

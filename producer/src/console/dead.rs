@@ -40,7 +40,8 @@ use crate::{
 /// Letters of a page.
 const PAGE: i64 = 50;
 /// The fields by which letters are selected, as `dead list` names them.
-pub(crate) const FIELDS: [&str; 7] = ["id", "group", "entity", "period", "batch", "code", "source"];
+pub(crate) const FIELDS: [&str; 9] =
+    ["id", "group", "entity", "period", "batch", "code", "source", "older_than", "newer_than"];
 
 /// What the page tells.
 #[derive(Serialize, JsonSchema)]
@@ -115,7 +116,7 @@ fn filter_form(query: &BTreeMap<String, String>) -> Markup {
     let value = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
     html! {
         form class="filter" method="get" action="/dead" role="search" aria-label="Which letters" {
-            @for (name, label) in [("entity", "Entity"), ("period", "Period"), ("code", "Code"), ("source", "Source"), ("group", "Group"), ("batch", "Batch")] {
+            @for (name, label) in [("entity", "Entity"), ("period", "Period"), ("code", "Code"), ("source", "Source"), ("group", "Group"), ("batch", "Batch"), ("older_than", "Older than"), ("newer_than", "Newer than")] {
                 label { (label) input name=(name) value=(value(name)) autocomplete="off"; }
             }
             button { "Show" }

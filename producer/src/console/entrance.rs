@@ -18,6 +18,8 @@ use super::{
 
 /// The cookie of a session.
 pub(crate) const COOKIE: &str = "aura_console";
+/// The header by which a reverse proxy proves that it is the one.
+const SECRET: &str = "x-aura-proxy-secret";
 /// What a page may do in a browser: nothing that does not come from here, and no script within a page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
@@ -162,6 +164,12 @@ fn check(console: &Console, parts: &Parts) -> Result<Option<Viewer>, Problem> {
         return Ok(Some(Viewer::nobody()));
     }
     if let Some(name) = console.people.header() {
+        // Whoever reaches the console by another way, a page of another site in somebody's browser too, could name
+        // anybody.
+        if !text(headers, SECRET).is_some_and(|given| console.people.is_of_proxy(given)) {
+            let message = format!("the request does not come from the reverse proxy: {SECRET} is missing or wrong");
+            return Err(Problem::new(StatusCode::FORBIDDEN, message));
+        }
         let mut names = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default());
         let (Some(user), None) = (names.next(), names.next()) else {
             let message = format!("the reverse proxy does not say who asks: {name} is missing, or there twice");
@@ -183,7 +191,7 @@ fn check(console: &Console, parts: &Parts) -> Result<Option<Viewer>, Problem> {
     let by_itself = parts.uri.path() == "/events" || text(headers, "x-aura-live").is_some();
     let seen = cookie(headers).and_then(|secret| console.sessions.of_cookie(secret, !by_itself));
     let Some(seen) = seen else { return Ok(None) };
-    let person = console.people.named(&seen.name).map_err(unavailable)?;
+    let person = console.people.with_hash(&seen.name, seen.token.as_deref()).map_err(unavailable)?;
     Ok(person.map(|person| Viewer { person: Some(person), csrf: Some(seen.csrf) }))
 }
 

@@ -37,9 +37,10 @@ pub(crate) async fn events(State(console): State<Arc<Console>>, headers: HeaderM
                 (_, false) => true,
             };
             if !stands {
-                // The page asks once more, and is sent to sign in.
-                let last = Event::default().event("now").data("over");
-                return reader.end().then(|| (Ok::<_, Infallible>(last), (console, reader, secret)));
+                // Whatever the page shows, it asks once more, and is sent to sign in.
+                let topic = reader.last_words()?;
+                let last = Event::default().event(topic).data("over");
+                return Some((Ok::<_, Infallible>(last), (console, reader, secret)));
             }
             let now = Instant::now();
             if now >= until || console.stop.is_cancelled() {

@@ -106,10 +106,11 @@ fn trend(counts: &[u32]) -> Markup {
 
 fn pace(pace: &[Pace]) -> Markup {
     let (jobs, rows) = watch::ended(pace);
+    let least = if pace.iter().any(|pace| pace.jobs > watch::COUNTED) { "at least " } else { "" };
     html! {
         p {
-            "Of the jobs that began in the last ten minutes " strong { (counted(jobs)) } " have ended, with "
-            strong { (rows) } " rows: " (jobs / 10) " jobs and " (rows / 10) " rows a minute."
+            "Of the jobs that began in the last ten minutes " (least) strong { (jobs) } " have ended, with " (least)
+            strong { (rows) } " rows: " (jobs / 10) "." (jobs % 10) " jobs and " (rows / 10) " rows a minute."
         }
         @if !pace.is_empty() {
             p {

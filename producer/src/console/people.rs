@@ -68,6 +68,8 @@ struct Read {
 pub(crate) struct People {
     path: Option<PathBuf>,
     header: Option<String>,
+    /// The hash of what the reverse proxy proves itself with.
+    proxy: Option<String>,
     read: Mutex<Read>,
 }
 
@@ -92,6 +94,11 @@ impl People {
             let what = "AURA_CONSOLE_USER_HEADER needs AURA_CONSOLE_USERS_PATH, which says what each may do";
             return Err(CommandError::Input(what.to_owned()));
         }
+        if console.user_header.is_some() && console.proxy_secret.is_none() {
+            let what = "AURA_CONSOLE_USER_HEADER needs AURA_CONSOLE_PROXY_SECRET, which the reverse proxy sends as \
+                        X-Aura-Proxy-Secret: otherwise whoever reaches the console could name anybody";
+            return Err(CommandError::Input(what.to_owned()));
+        }
         if console.users_path.is_none() && !is_local(console.addr) {
             return Err(CommandError::Input(format!(
                 "at {} anybody who reaches it would read the books: give AURA_CONSOLE_USERS_PATH, or an address of \
@@ -105,7 +112,8 @@ impl People {
         };
         let changed = console.users_path.as_deref().and_then(changed);
         let read = Mutex::new(Read { changed, users: Ok(users) });
-        Ok(Self { path: console.users_path.clone(), header: console.user_header.clone(), read })
+        let proxy = console.proxy_secret.as_ref().map(|secret| hash(secret.expose()));
+        Ok(Self { path: console.users_path.clone(), header: console.user_header.clone(), proxy, read })
     }
 
     /// Whether nobody has to say who they are, and nobody may do more than look.
@@ -116,6 +124,12 @@ impl People {
     /// The header in which a reverse proxy says who asks.
     pub(crate) fn header(&self) -> Option<&str> {
         self.header.as_deref()
+    }
+
+    /// Whether this is what the reverse proxy proves itself with.
+    pub(crate) fn is_of_proxy(&self, secret: &str) -> bool {
+        // Hashes are compared, of which nobody can choose a part.
+        self.proxy.as_ref().is_some_and(|proxy| *proxy == hash(secret))
     }
 
     /// How people get in, in words.
@@ -136,6 +150,16 @@ impl People {
     pub(crate) fn named(&self, name: &str) -> Result<Option<Person>, String> {
         let users = self.users()?;
         Ok(users.users.get(name).map(|user| Person { name: name.to_owned(), role: user.role }))
+    }
+
+    /// The person of a session; none if the file has another token for them by now.
+    ///
+    /// # Errors
+    /// If the file was changed and cannot be used.
+    pub(crate) fn with_hash(&self, name: &str, hash: Option<&str>) -> Result<Option<Person>, String> {
+        let users = self.users()?;
+        let user = users.users.get(name).filter(|user| hash.is_some() && user.token_sha256.as_deref() == hash);
+        Ok(user.map(|user| Person { name: name.to_owned(), role: user.role }))
     }
 
     /// The person whose token this is.

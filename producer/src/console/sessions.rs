@@ -15,6 +15,8 @@ const LONGEST: Duration = Duration::from_secs(12 * 3_600);
 
 struct Session {
     name: String,
+    /// The hash of the token that it was begun with.
+    token: Option<String>,
     csrf: String,
     began: Instant,
     seen: Instant,
@@ -30,6 +32,7 @@ pub(crate) struct Sessions {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) name: String,
+    pub(crate) token: Option<String>,
     pub(crate) csrf: String,
 }
 
@@ -39,9 +42,9 @@ impl Sessions {
     }
 
     /// Begins a session; returns what the cookie is to hold.
-    pub(crate) fn begin(&self, name: &str) -> String {
+    pub(crate) fn begin(&self, name: &str, token: &str) -> String {
         let secret = new_token();
-        self.put(hash(&secret), name);
+        self.put(hash(&secret), name, Some(hash(token)));
         secret
     }
 
@@ -52,8 +55,8 @@ impl Sessions {
         if let Some(seen) = self.look(&key, true) {
             return seen;
         }
-        self.put(key.clone(), name);
-        self.look(&key, true).unwrap_or_else(|| Seen { name: name.to_owned(), csrf: new_token() })
+        self.put(key.clone(), name, None);
+        self.look(&key, true).unwrap_or_else(|| Seen { name: name.to_owned(), token: None, csrf: new_token() })
     }
 
     /// The session of a cookie, unless it is over. Looking keeps it, but for what a page asks by itself.
@@ -81,10 +84,10 @@ impl Sessions {
         if keeps {
             session.seen = now;
         }
-        Some(Seen { name: session.name.clone(), csrf: session.csrf.clone() })
+        Some(Seen { name: session.name.clone(), token: session.token.clone(), csrf: session.csrf.clone() })
     }
 
-    fn put(&self, key: String, name: &str) {
+    fn put(&self, key: String, name: &str, token: Option<String>) {
         let now = Instant::now();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|_, session| !self.is_over(session, now));
@@ -92,7 +95,7 @@ impl Sessions {
             let oldest = open.iter().min_by_key(|(_, session)| session.seen).map(|(key, _)| key.clone());
             oldest.map(|key| open.remove(&key));
         }
-        open.insert(key, Session { name: name.to_owned(), csrf: new_token(), began: now, seen: now });
+        open.insert(key, Session { name: name.to_owned(), token, csrf: new_token(), began: now, seen: now });
     }
 }
 
@@ -103,13 +106,13 @@ mod tests {
     #[test]
     fn a_session_ends_when_nobody_does_anything_and_what_pages_ask_by_themselves_does_not_keep_it() {
         let sessions = Sessions::new(Duration::from_secs(60));
-        let secret = sessions.begin("anna");
+        let secret = sessions.begin("anna", "x");
         assert_eq!(sessions.of_cookie(&secret, true).unwrap().name, "anna");
         assert!(sessions.of_cookie("another", true).is_none());
         sessions.end(&secret);
         assert!(sessions.of_cookie(&secret, true).is_none());
         let sessions = Sessions::new(Duration::ZERO);
-        let secret = sessions.begin("anna");
+        let secret = sessions.begin("anna", "x");
         std::thread::yield_now();
         assert!(sessions.of_cookie(&secret, false).is_none());
     }
@@ -126,7 +129,7 @@ mod tests {
     fn there_are_never_more_sessions_than_fit() {
         let sessions = Sessions::new(Duration::from_secs(60));
         for number in 0..MOST + 10 {
-            sessions.begin(&number.to_string());
+            sessions.begin(&number.to_string(), "x");
         }
         assert_eq!(sessions.open.lock().unwrap().len(), MOST);
     }

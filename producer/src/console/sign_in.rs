@@ -32,7 +32,10 @@ pub(crate) struct Token {
 
 /// A place of the console's own.
 fn own(next: Option<&str>) -> &str {
-    next.filter(|place| place.starts_with('/') && !place.starts_with("//") && !place.contains('\\')).unwrap_or("/")
+    next.filter(|place| {
+        place.starts_with('/') && !place.starts_with("//") && !place.contains(|c: char| c == '\\' || c.is_control())
+    })
+    .unwrap_or("/")
 }
 
 fn page(next: Option<&str>, wrong: bool) -> Response {
@@ -71,7 +74,7 @@ pub(crate) async fn sign_in(
         return Ok(page(given.next.as_deref(), true));
     };
     tracing::info!(person = person.name, role = person.role.as_str(), "signed in to the console");
-    let secret = console.sessions.begin(&person.name);
+    let secret = console.sessions.begin(&person.name, given.token.trim());
     let set = set_cookie(&console, &headers, &secret);
     Ok(([(header::SET_COOKIE, set)], Redirect::to(own(given.next.as_deref()))).into_response())
 }
@@ -92,7 +95,7 @@ mod tests {
     #[test]
     fn nobody_is_sent_to_another_site_after_signing_in() {
         assert_eq!(own(Some("/dead?group=x")), "/dead?group=x");
-        for other in ["//evil.example", "https://evil.example", "/\\evil.example", "dead", ""] {
+        for other in ["//evil.example", "https://evil.example", "/\\evil.example", "/\t/evil.example", "dead", ""] {
             assert_eq!(own(Some(other)), "/", "{other}");
         }
     }

@@ -3,7 +3,10 @@
 use chrono::Utc;
 use deadpool_postgres::Pool;
 use shared::{
-    message::{event::EventType, letter::merge},
+    message::{
+        event::EventType,
+        letter::{Letter, merge},
+    },
     settings::Settings,
 };
 use uuid::Uuid;
@@ -11,7 +14,7 @@ use uuid::Uuid;
 use super::{
     filter::Filter,
     operation::{Operation, Progress, Wanted},
-    queue::{self, Dead},
+    queue::{self, Dead, Held},
     settled::{Left, Report, Settled},
     taking::{self, Act, Named},
 };
@@ -65,42 +68,103 @@ pub(crate) async fn discard(mut args: Args, id: Uuid, settings: &Settings) -> Re
     let pool = db::connect(settings).await?;
     let failed = CommandError::postgres(settings);
     let now = Utc::now();
-    let mut held = queue::hold(settings, |letter| args.filter.selects(letter, now)).await?;
+    let selects = |letter: &Letter| args.filter.selects(letter, now);
+    let mut held = queue::hold(settings, selects).await?;
     let mut report = Report::new("discarded", &held);
     report.missing = args.filter.missing(held.letters.iter().map(|dead| &dead.letter));
-    let mut jobs = merge(std::mem::take(&mut held.letters), |dead| &dead.letter);
-    let discarding = async {
+    let (words, reason) = (args.filter.words(), Some(args.reason.as_str()));
+    let begun = async {
         args.filter.check_code(&held.codes)?;
-        let (words, reason) = (args.filter.words(), Some(args.reason.as_str()));
-        let operation =
-            Operation::begin(&pool, id, "discard", &settings.actor, &words, reason).await.map_err(failed)?;
-        report.operation_id = Some(operation.id);
-        let mut progress = Progress { total: jobs.len(), ..Progress::default() };
-        while !jobs.is_empty() && report.left.is_empty() {
-            match operation.beat(progress, None).await.map_err(failed)? {
-                Wanted::Cancel => {
-                    report.cancelled = true;
-                    break;
-                }
-                Wanted::Pause => tokio::time::sleep(std::time::Duration::from_millis(250)).await,
-                Wanted::Run => {
-                    let chunk: Vec<_> = jobs.drain(..CHUNK.min(jobs.len())).collect();
-                    discard_chunk(&pool, &operation, &chunk, &args.reason, settings, &mut report).await;
-                    progress.done = report.jobs.len();
-                }
+        Operation::begin(&pool, id, "discard", &settings.actor, &words, reason).await.map_err(failed)
+    };
+    let operation = match begun.await {
+        Ok(operation) => operation,
+        Err(error) => {
+            held.release().await;
+            return Err(error);
+        }
+    };
+    report.operation_id = Some(operation.id);
+    let mut done = Done { progress: Progress::default(), report };
+    let ended = loop {
+        let pause = in_hand(&pool, &operation, &mut held, &args.reason, settings, &mut done).await;
+        held.release().await;
+        match pause {
+            Ok(Pause::Over) => break Ok(()),
+            Err(error) => break Err(error),
+            Ok(Pause::Wanted | Pause::Stale) => {}
+        }
+        // What is paused gives everything back, and takes it in hand again once it is resumed.
+        match operation.until_wanted(done.progress).await {
+            Ok(Wanted::Cancel) => {
+                done.report.cancelled = true;
+                done.report.not_tried += done.progress.total - done.progress.done;
+                break Ok(());
+            }
+            Ok(Wanted::Run | Wanted::Pause) => {}
+            Err(error) => break Err(failed(error)),
+        }
+        held = match queue::hold(settings, selects).await {
+            Ok(held) => held,
+            Err(error) => break Err(error),
+        };
+    };
+    let Done { progress, report } = done;
+    let (state, note) = match (&ended, report.cancelled, report.left.is_empty()) {
+        (Err(error), ..) => ("failed", Some(error.line())),
+        (Ok(()), true, _) => ("cancelled", None),
+        (Ok(()), false, true) => ("done", None),
+        (Ok(()), false, false) => ("failed", report.left.first().map(|left| left.error.clone())),
+    };
+    let written = operation.end(state, progress, note.as_deref()).await.map_err(failed);
+    ended.and(written).map(|()| report)
+}
+
+/// What was done so far.
+struct Done {
+    progress: Progress,
+    report: Report,
+}
+
+/// Why the queue is given back.
+enum Pause {
+    /// Nothing is left to do, or somebody wants it to end, or something failed, which the report says.
+    Over,
+    /// Somebody wants it to wait.
+    Wanted,
+    /// It has been in hand for so long that the broker will take it back.
+    Stale,
+}
+
+/// Discards what is in hand, as far as it comes.
+async fn in_hand(
+    pool: &Pool,
+    operation: &Operation,
+    held: &mut Held,
+    reason: &str,
+    settings: &Settings,
+    done: &mut Done,
+) -> Result<Pause, CommandError> {
+    let mut jobs = merge(std::mem::take(&mut held.letters), |dead| &dead.letter);
+    done.progress.total = done.progress.done + jobs.len();
+    loop {
+        match operation.beat(done.progress, None).await.map_err(CommandError::postgres(settings))? {
+            _ if jobs.is_empty() || !done.report.left.is_empty() => break,
+            Wanted::Cancel => {
+                done.report.cancelled = true;
+                break;
+            }
+            Wanted::Pause => return Ok(Pause::Wanted),
+            Wanted::Run if held.is_stale() => return Ok(Pause::Stale),
+            Wanted::Run => {
+                let chunk: Vec<_> = jobs.drain(..CHUNK.min(jobs.len())).collect();
+                discard_chunk(pool, operation, &chunk, reason, settings, &mut done.report).await;
+                done.progress.done = done.report.jobs.len();
             }
         }
-        report.not_tried += jobs.len();
-        let state = match (report.cancelled, report.left.is_empty()) {
-            (true, _) => "cancelled",
-            (false, true) => "done",
-            (false, false) => "failed",
-        };
-        operation.end(state, progress, None).await.map_err(failed)
-    };
-    let discarded = discarding.await;
-    held.release().await;
-    discarded.map(|()| report)
+    }
+    done.report.not_tried += jobs.len();
+    Ok(Pause::Over)
 }
 
 /// Records, then takes out; what failed is in the report.

@@ -100,6 +100,14 @@ impl Operation {
         Ok(rows.first().map_or(Wanted::Run, |row| Wanted::of(row.get("wanted"))))
     }
 
+    /// Says again and again that it lives, until somebody wants it to end.
+    pub(crate) async fn live(&self, progress: Progress) {
+        // What fails here fails where it counts, soon after.
+        while !matches!(self.beat(progress, None).await, Ok(Wanted::Cancel)) {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// Waits until it may go on, or is to end.
     ///
     /// # Errors

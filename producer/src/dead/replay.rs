@@ -98,7 +98,7 @@ const TIMEOUT: u64 = 300;
 /// Replays what is selected, and tells about it.
 pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
     if args.dry_run {
-        let report = tried(args, settings).await?;
+        let report = tried(args, settings, usize::MAX).await?;
         let exit_status = report.exit_status();
         output::print(json, &report)?;
         return Ok(exit_status);
@@ -109,13 +109,17 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<E
     Ok(exit_status)
 }
 
-/// Has workers try what is selected, and changes nothing.
+/// Has workers try what is selected, and changes nothing. At most so many bad rows are kept of each job.
 ///
 /// # Errors
 /// What was asked for is wrong, or a service fails.
-pub(crate) async fn tried(mut args: Args, settings: &Settings) -> Result<dry_run::report::Report, CommandError> {
+pub(crate) async fn tried(
+    mut args: Args,
+    settings: &Settings,
+    bad_rows: usize,
+) -> Result<dry_run::report::Report, CommandError> {
     check(&mut args)?;
-    dry::dry_run(&args, settings).await
+    dry::dry_run(&args, settings, bad_rows).await
 }
 
 /// Makes sure that it is said which letters are meant.
@@ -289,6 +293,13 @@ impl<'a> Replay<'a> {
         }
         if !standing.canaries_are_through {
             standing.canaries_are_through = true;
+            let wanted = self.operation.beat(standing.progress(), Some("waiting for the canaries")).await;
+            if wanted.map_err(CommandError::postgres(self.settings))? == Wanted::Cancel {
+                if let Some(report) = &mut standing.report {
+                    report.not_tried += jobs.len();
+                }
+                return Ok(Pause::Cancelled);
+            }
             self.canaries(held, &mut jobs, standing).await?;
         }
         let size = if standing.pace.is_some() { 1 } else { CHUNK };

@@ -36,13 +36,18 @@ const IDLE: Duration = Duration::from_secs(10);
 /// How many looks the trend of the queues shows.
 const TREND: usize = 60;
 /// Entries that are counted; of more it is said that there are more.
-const COUNTED: i64 = 10_000;
+pub(crate) const COUNTED: i64 = 10_000;
+/// The newest operations that are looked at.
+pub(crate) const OPERATIONS: i64 = 200;
 /// How long the broker may take for one request.
 const LIMIT: Duration = Duration::from_secs(5);
 /// Pages that are kept live at a time.
 const READERS: usize = 200;
 /// Every status of a job.
 /// Every status of a job.
+/// What may change; said from the last to the first when it is over.
+const TOPICS: [&str; 4] = ["now", "jobs", "dead", "acts"];
+/// Every status that a job may have.
 pub(crate) const STATUSES: [&str; 7] =
     ["success", "failed", "skipped", "superseded", "cancelled", "running", "retrying"];
 
@@ -109,6 +114,9 @@ pub(crate) struct Sample {
 impl Sample {
     /// Messages among the dead letters that are not written down.
     pub(crate) fn unwritten(&self, queue: &str) -> i64 {
+        if self.postgres_error.is_some() {
+            return 0;
+        }
         let counted = self.queues.iter().find(|counted| counted.name == queue).map_or(0, |queue| queue.messages);
         (i64::from(counted) - self.dead_messages).max(0)
     }
@@ -124,7 +132,8 @@ pub(crate) struct Watch {
 /// Somebody who is told what changes.
 pub(crate) struct Reader {
     changes: broadcast::Receiver<&'static str>,
-    is_over: bool,
+    /// What has not been said of the end.
+    last_words: Vec<&'static str>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -138,9 +147,9 @@ impl Reader {
         }
     }
 
-    /// Whether this is the first time that it is told to be over.
-    pub(crate) fn end(&mut self) -> bool {
-        !std::mem::replace(&mut self.is_over, true)
+    /// Each topic once, for whoever is told that it is over.
+    pub(crate) fn last_words(&mut self) -> Option<&'static str> {
+        self.last_words.pop()
     }
 }
 
@@ -187,7 +196,7 @@ impl Watch {
     /// A reader of changes, unless there are too many.
     pub(crate) fn read(&self) -> Option<Reader> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        Some(Reader { changes: self.changes.subscribe(), is_over: false, _place: place })
+        Some(Reader { changes: self.changes.subscribe(), last_words: TOPICS.to_vec(), _place: place })
     }
 }
 
@@ -235,10 +244,12 @@ impl Looking {
                 sample.rabbitmq_error = Some(format!("RabbitMQ at {}: {}", self.settings.amqp_url, chain(&error)));
             }
         }
-        if let Err(error) = self.stores(&mut sample).await {
-            let url = &self.settings.postgres_url;
-            sample.postgres_error = Some(format!("PostgreSQL at {url}: {}", chain(&error)));
-        }
+        let url = &self.settings.postgres_url;
+        sample.postgres_error = match tokio::time::timeout(LIMIT * 2, self.stores(&mut sample)).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(format!("PostgreSQL at {url}: {}", chain(&error))),
+            Err(_) => Some(format!("PostgreSQL at {url} does not answer")),
+        };
         sample
     }
 
@@ -258,7 +269,7 @@ impl Looking {
             let declare = channel.queue_declare(name.as_str().into(), passive, FieldTable::default());
             match within(LIMIT, "count a queue", declare).await {
                 Ok(queue) => counted.push((name, queue.message_count(), queue.consumer_count())),
-                Err(_) if connection.status().connected() => counted.push((name, 0, 0)),
+                Err(error) if error.is_not_found() => counted.push((name, 0, 0)),
                 Err(error) => return Err(error),
             }
             let _ = within(LIMIT, "close a channel", channel.close(200, "done".into())).await;
@@ -288,7 +299,7 @@ impl Looking {
         sample.pace = rows.iter().map(pace).collect();
         let open = written::open(&self.pool).await?;
         (sample.dead_letters, sample.dead_messages) = (open.letters, open.messages);
-        let operations = operation::newest(&self.pool, 10).await?;
+        let operations = operation::newest(&self.pool, OPERATIONS).await?;
         sample.operations =
             operations.into_iter().map(|seen| (seen.operation_id, seen.state, seen.done, seen.total)).collect();
         Ok(())

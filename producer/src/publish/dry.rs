@@ -26,7 +26,7 @@ pub(super) async fn dry_run(
     topology: &Topology,
 ) -> Result<Report, CommandError> {
     let questions = jobs.iter().map(|prepared| Question { message: prepared.outgoing.clone() }).collect();
-    let answers = ask(settings, topology, questions, LIMIT).await?;
+    let answers = ask(settings, topology, questions, LIMIT, usize::MAX).await?;
     let tried = jobs.iter().zip(answers).map(|(Prepared { job, .. }, told)| {
         let tried = Tried {
             job_id: Some(job.job_id),

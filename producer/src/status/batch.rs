@@ -20,6 +20,9 @@ use crate::{
     output::{self, count, or_dash, time},
 };
 
+const REFUSED: &str = include_str!("refused.sql");
+/// Refused messages that are counted.
+const REFUSED_COUNTED: i64 = 1_000;
 const BATCHES: &str = include_str!("batches.sql");
 const NEWEST_BATCHES: &str = include_str!("newest_batches.sql");
 const CANCELLED: &str =
@@ -166,6 +169,8 @@ pub(crate) struct Standing {
     pub(crate) not_loaded: Vec<Unloaded>,
     /// Whether there are more of those.
     pub(crate) more_not_loaded: bool,
+    /// Messages that never became jobs and wait among the dead letters; at most 1,000 are counted.
+    pub(crate) refused: i64,
 }
 
 impl Standing {
@@ -176,7 +181,14 @@ impl Standing {
         } else {
             String::new()
         };
-        fate::missing(&self.not_loaded).map(|text| format!("{text}{more}"))
+        let refused = (self.refused > 0).then(|| {
+            let number = count(usize::try_from(self.refused).unwrap_or_default(), "message");
+            format!("{number} of it never became a job: aura-producer dead list --batch {}", self.batch.batch_id)
+        });
+        match (fate::missing(&self.not_loaded).map(|text| format!("{text}{more}")), refused) {
+            (Some(missing), Some(refused)) => Some(format!("{missing}; {refused}")),
+            (missing, refused) => missing.or(refused),
+        }
     }
 }
 
@@ -234,7 +246,9 @@ pub(crate) async fn look(pool: &Pool, id: Uuid) -> Result<Option<Standing>, Post
     let more_not_loaded = not_loaded.len() as i64 > fate::MOST;
     not_loaded.truncate(usize::try_from(fate::MOST).unwrap_or_default());
     let still_missing = not_loaded.iter().filter(|job| job.fate.is_missing).count();
-    Ok(Some(Standing { batch, still_missing, not_loaded, more_not_loaded }))
+    let refused = db::query(pool, "count refused messages", REFUSED, &[&id, &REFUSED_COUNTED]).await?;
+    let refused = refused.first().map_or(0, |row| row.get("refused"));
+    Ok(Some(Standing { batch, refused, still_missing, not_loaded, more_not_loaded }))
 }
 
 /// Some batches, those first whose jobs workers saw last.

@@ -21,6 +21,8 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const HEARTBEAT_SECONDS: u16 = 5;
 /// The broker's code for a request that does not fit what it knows.
 const PRECONDITION_FAILED: u16 = 406;
+/// The code of what is not there.
+const NOT_FOUND: u16 = 404;
 
 /// The broker did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +62,13 @@ impl AmqpError {
         let Self::Broker { source, .. } = self else { return false };
         let ErrorKind::ProtocolError(error) = source.kind() else { return false };
         error.get_id() == PRECONDITION_FAILED && error.get_message().as_str().contains("user_id")
+    }
+
+    /// Whether the broker says that there is no such queue.
+    pub fn is_not_found(&self) -> bool {
+        let Self::Broker { source, .. } = self else { return false };
+        let ErrorKind::ProtocolError(error) = source.kind() else { return false };
+        error.get_id() == NOT_FOUND
     }
 }
 

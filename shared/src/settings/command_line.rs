@@ -2,10 +2,10 @@
 
 use std::{ffi::OsString, io::Write};
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgMatches, ColorChoice, Command};
 
 use super::definitions::{DEFINITIONS, Definition};
-use crate::printable;
+use crate::{printable, terminal};
 
 /// The page of the settings, below `help`, of a program that has several commands.
 const PAGE: &str = "settings";
@@ -27,7 +27,9 @@ pub fn read_command_line(command: Command) -> ArgMatches {
     let page = command.has_subcommands().then(|| page(command.get_name()));
     let is_json =
         command.get_arguments().any(|argument| argument.get_id() == JSON) && asks_for_json(std::env::args_os());
-    let matches = with_settings(command).try_get_matches().unwrap_or_else(|error| {
+    // Otherwise clap would colour its help on a terminal that knows no colours, too, where it takes it for a CI's.
+    let colors = if terminal::takes_colors(&std::io::stdout()) { ColorChoice::Auto } else { ColorChoice::Never };
+    let matches = with_settings(command.color(colors)).try_get_matches().unwrap_or_else(|error| {
         if !error.use_stderr() {
             error.exit();
         }

@@ -86,6 +86,7 @@ pub const DEFINITIONS: &[Definition] = &[
         "",
         "header in which a reverse proxy says who asks; without it, people sign in with tokens",
     ),
+    define("console_proxy_secret", "", "what that proxy sends as X-Aura-Proxy-Secret; secret"),
     define(
         "console_session_seconds",
         "1800",

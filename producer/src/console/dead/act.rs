@@ -39,6 +39,9 @@ pub(in crate::console) struct Found {
     found: u64,
 }
 
+/// Bad rows that are kept of each job that would fail: the console holds what thousands of letters came to.
+const BAD_ROWS: usize = 20;
+
 type Fields = Form<BTreeMap<String, String>>;
 
 /// A field of a form, unless it is empty.
@@ -86,6 +89,12 @@ fn replay_of(fields: &BTreeMap<String, String>) -> Result<Replay, Problem> {
     if args.new_source.is_some() && !args.as_new {
         return Err(Problem::input("another mapping profile goes with new jobs alone: a job keeps what it was"));
     }
+    if args.file.is_some() && !args.as_new {
+        return Err(Problem::input("another file goes with a new job alone: a job keeps what it was"));
+    }
+    if args.file.is_some() && args.filter.ids.len() != 1 {
+        return Err(Problem::input("another file takes the identity of exactly one job"));
+    }
     args.filter.or_all(args.all)?;
     Ok(args)
 }
@@ -100,7 +109,7 @@ pub(crate) async fn dry_run(
     let args = Replay { rate: None, canary: false, dry_run: true, ..replay_of(&fields)? };
     let (settings, words) = (of(&console, &person), args.filter.words());
     let id = console.acts.begin("dry run", &person.name, &words, |_| async move {
-        dead::replay::tried(args, &settings).await.map(Outcome::Tried)
+        dead::replay::tried(args, &settings, BAD_ROWS).await.map(Outcome::Tried)
     })?;
     Ok(begun(&asked, id))
 }

@@ -51,7 +51,9 @@ pub(in crate::console) struct Operation {
 pub(crate) async fn operations(State(console): State<Arc<Console>>, asked: Asked) -> Result<Response, Problem> {
     let failed = Problem::postgres(&console.settings);
     let operations = operation::newest(&console.pool, LISTED).await.map_err(failed)?;
-    let page = Operations { operations, of_this_console: console.acts.newest() };
+    let mut page = Operations { operations, of_this_console: console.acts.newest() };
+    // What each came to stands on its own page.
+    page.of_this_console.iter_mut().for_each(|act| act.outcome = None);
     Ok(answer::page(&console, &asked, "Replays and discards", &page, || {
         let tried = page.of_this_console.iter().filter(|act| act.act == "dry run");
         let body = html! {

@@ -90,7 +90,7 @@ fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 const CSRF: Field = optional("csrf", "The token of the session's forms; needed with a cookie.");
 const AFTER: Field = optional("after", "The place behind which the page begins: next of the page before.");
 const BEFORE: Field = optional("before", "The place before which the page begins: next of the page before.");
-const LETTERS: [Field; 7] = [
+const LETTERS: [Field; 9] = [
     optional("id", "A job's identity."),
     optional("group", "A group of letters of one cause."),
     optional("entity", "The entity."),
@@ -98,6 +98,8 @@ const LETTERS: [Field; 7] = [
     optional("batch", "The batch."),
     optional("code", "The error code."),
     optional("source", "The mapping profile."),
+    optional("older_than", "Died longer ago than this, as 30d."),
+    optional("newer_than", "Died more recently than this, as 2h."),
 ];
 
 /// The fields that select letters, and others.
@@ -112,15 +114,15 @@ const fn and<const N: usize, const ALL: usize>(those: [Field; N]) -> [Field; ALL
 }
 
 const ALL: Field = optional("all", "1: every letter; needed if none of the others selects.");
-const LISTED: [Field; 8] = and([AFTER]);
-const TRIED: [Field; 12] = and([
+const LISTED: [Field; 10] = and([AFTER]);
+const TRIED: [Field; 14] = and([
     CSRF,
     ALL,
     optional("as_new", "1: as new jobs, exported now."),
     optional("new_source", "The mapping profile of new jobs."),
     optional("file", "The file of the one job that is selected."),
 ]);
-const REPLAYED: [Field; 14] = and([
+const REPLAYED: [Field; 16] = and([
     CSRF,
     ALL,
     optional("canary", "1: one of each cause first, and the others once that has succeeded."),
@@ -129,7 +131,7 @@ const REPLAYED: [Field; 14] = and([
     optional("new_source", "The mapping profile of new jobs."),
     optional("file", "The file of the one job that is selected."),
 ]);
-const DISCARDED: [Field; 10] = and([CSRF, ALL, required("reason", "Why, for the audit trail.")]);
+const DISCARDED: [Field; 12] = and([CSRF, ALL, required("reason", "Why, for the audit trail.")]);
 
 const fn get(path: &'static str, summary: &'static str, shape: Shape) -> Endpoint {
     Endpoint { method: Method::Get, path, summary, role: Some(Role::Viewer), query: &[], form: Form::None, shape }

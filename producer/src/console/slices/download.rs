@@ -13,7 +13,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use futures_util::stream::try_unfold;
-use shared::{slice::Slice, stores::postgres::PostgresError, telemetry::chain};
+use shared::{printable, slice::Slice, stores::postgres::PostgresError, telemetry::chain};
 use uuid::Uuid;
 
 use super::{
@@ -142,7 +142,10 @@ impl File {
     /// The next lines, the header before the first of them.
     async fn next(&mut self) -> Result<Vec<u8>, Broken> {
         let pool = &self.console.pool;
-        let mut lines = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+        let mut lines = csv::WriterBuilder::new()
+            .quote_style(csv::QuoteStyle::Always)
+            .terminator(csv::Terminator::CRLF)
+            .from_writer(Vec::new());
         let is_first = !std::mem::replace(&mut self.is_begun, true);
         let is_more = match &mut self.part {
             Part::Accounts { at, after } => {
@@ -230,12 +233,11 @@ fn plain(value: Option<impl ToString>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
-/// A text that no spreadsheet takes for a formula.
+/// A text that no spreadsheet takes for a formula, and no terminal acts on.
 fn text(text: &str) -> String {
-    match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        true => format!("'{text}"),
-        false => text.to_owned(),
-    }
+    let begins = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
+    let text = printable::line(text);
+    if begins { format!("'{text}") } else { text.into_owned() }
 }
 
 #[cfg(test)]

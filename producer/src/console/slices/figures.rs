@@ -16,6 +16,8 @@ use crate::{
     verify::ledger::{Totals, totals},
 };
 
+/// How often figures are counted again because a job has come in between.
+const LOOKS: u32 = 5;
 const HEAD: &str = include_str!("head.sql");
 const IS_BALANCED: &str = include_str!("is_balanced.sql");
 const KNOWN: &str = include_str!("known.sql");
@@ -95,10 +97,20 @@ pub(super) async fn is_known(pool: &Pool, slice: &Slice) -> Result<bool, Postgre
 /// # Errors
 /// If PostgreSQL fails.
 pub(super) async fn look(pool: &Pool, slice: &Slice, settings: &Settings) -> Result<Figures, PostgresError> {
-    let head = head(pool, slice).await?;
-    let client = pool.get().await?;
-    let counted = totals(&client, slice.entity.as_str(), slice.period.as_str()).await?;
-    drop(client);
+    let job = |head: &Option<Row>| head.as_ref().and_then(|row| row.get::<_, Option<Uuid>>("job_id"));
+    let (mut before, mut looks) = (head(pool, slice).await?, 0);
+    // A job that commits between two looks would make both disagree.
+    let (head, counted) = loop {
+        let client = pool.get().await?;
+        let counted = totals(&client, slice.entity.as_str(), slice.period.as_str()).await?;
+        drop(client);
+        let after = head(pool, slice).await?;
+        looks += 1;
+        if job(&before) == job(&after) || looks == LOOKS {
+            break (after, counted);
+        }
+        before = after;
+    };
     let tolerance = settings.nil_tolerance.to_string();
     let rows = db::query(pool, "hold a sum against zero", IS_BALANCED, &[&counted.sum, &tolerance]).await?;
     let loaded = head.as_ref().and_then(loaded);

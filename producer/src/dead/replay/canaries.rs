@@ -37,6 +37,7 @@ impl<'a> Replay<'a> {
             letters.filter_map(|letter| Some((letter.job_id?, letter.cause().group_id))).collect();
         let following = self.follow(held, &first).await?;
         let sent = self.send(first, standing).await;
+        let standing_progress = standing.progress();
         let Some(report) = &mut standing.report else { return sent };
         let new = |id: Uuid| report.jobs.iter().find(|job| job.job_id == Some(id)).and_then(|job| job.new_job_id);
         let followed: Vec<(Uuid, String)> =
@@ -44,7 +45,10 @@ impl<'a> Replay<'a> {
         let receipts = match report.left.is_empty() && sent.is_ok() {
             true => {
                 let ids: Vec<Uuid> = followed.iter().map(|(id, _)| *id).collect();
-                following.until_ended(&ids, self.limit()).await
+                let ended = following.until_ended(&ids, self.limit());
+                // Whoever looks on must not take it for dead meanwhile.
+                let living = self.operation.live(standing_progress);
+                tokio::select! { ended = ended => ended, () = living => Default::default() }
             }
             false => Default::default(),
         };

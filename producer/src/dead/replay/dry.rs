@@ -34,7 +34,7 @@ const TIMEOUT: u64 = 120;
 ///
 /// # Errors
 /// What was asked for is wrong, or a service fails.
-pub(crate) async fn dry_run(args: &Args, settings: &Settings) -> Result<Report, CommandError> {
+pub(crate) async fn dry_run(args: &Args, settings: &Settings, bad_rows: usize) -> Result<Report, CommandError> {
     let (pool, now) = (db::connect(settings).await?, Utc::now());
     let failed = CommandError::postgres(settings);
     let compared = reconcile::compare(&pool, settings).await?;
@@ -89,7 +89,8 @@ pub(crate) async fn dry_run(args: &Args, settings: &Settings) -> Result<Report, 
         asked.push((job, listed.fingerprint));
     }
     let limit = Duration::from_secs(args.timeout.unwrap_or(TIMEOUT));
-    let answers = if questions.is_empty() { Vec::new() } else { ask(settings, &topology, questions, limit).await? };
+    let answers =
+        if questions.is_empty() { Vec::new() } else { ask(settings, &topology, questions, limit, bad_rows).await? };
     tried.extend(asked.into_iter().zip(answers).map(|((job, died_with), told)| job.told(told, died_with.as_deref())));
     Ok(Report::new(tried, missing))
 }

@@ -27,7 +27,7 @@ pub struct Secret(String);
 
 impl Secret {
     /// The value, for the client library.
-    fn expose(&self) -> &str {
+    pub fn expose(&self) -> &str {
         &self.0
     }
 }
