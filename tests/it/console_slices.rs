@@ -232,7 +232,7 @@ async fn a_slice_is_paged_through_and_downloaded_whole_and_once() {
         .skip(1)
         .filter(|line| !line.is_empty())
         .map(|line| line.split(',').collect::<Vec<_>>())
-        .map(|cells| (cells[3].to_owned(), cells[5].to_owned()))
+        .map(|cells| (cells[3].trim_matches('"').to_owned(), cells[5].trim_matches('"').to_owned()))
         .collect();
     assert_eq!(balances, world.balances("A", "2022-06").await);
     let changes = console.page("/slices/A/2022-06/changes.csv").await.expect(200);
@@ -259,11 +259,13 @@ async fn what_a_file_calls_its_accounts_does_no_harm() {
     assert!(page.contains("&lt;script&gt;alert(1)") && !page.contains("<script>alert"), "{page}");
     assert!(!page.contains('\u{202e}') && !page.contains('\u{1b}') && !page.contains("<b>="), "{page}");
     let text = console.page("/slices/A/2022-06/accounts.csv").await.expect(200).text;
-    let line = |code: &str| text.split("\r\n").find(|line| line.contains(&format!(",{code},"))).unwrap().to_owned();
-    assert!(line("11").contains(",\"'=HYPERLINK(\"\"http://x\"\")\",-1.5,BS,"), "{text}");
+    let line = |code: &str| text.split("\r\n").find(|line| line.contains(&format!(",\"{code}\","))).unwrap().to_owned();
+    assert!(line("11").contains(",\"'=HYPERLINK(\"\"http://x\"\")\",\"-1.5\",\"BS\","), "{text}");
+    // Whoever looks at the file in a terminal sees what stands there, and no more.
+    assert!(!text.contains(|c: char| c == '\u{1b}' || c == '\u{202e}'), "{text}");
     for (code, name) in [("12", "'+1"), ("13", "'-1"), ("14", "'@SUM(A1)")] {
         let number = code[1..].to_owned();
-        assert!(line(code).contains(&format!(",{name},-{number}.5,")), "{text}");
+        assert!(line(code).contains(&format!(",\"{name}\",\"-{number}.5\",")), "{text}");
     }
 }
 

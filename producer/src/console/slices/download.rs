@@ -246,8 +246,8 @@ mod tests {
 
     #[test]
     fn a_text_that_a_spreadsheet_would_run_is_a_text() {
-        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"] {
-            assert_eq!(text(formula), format!("'{formula}"));
+        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1"] {
+            assert_eq!(text(formula), format!("'{}", printable::line(formula)));
         }
         for other in ["", "001200", "a=b", " =1", "'=1"] {
             assert_eq!(text(other), other);
