@@ -262,7 +262,7 @@ async fn what_a_file_calls_its_accounts_does_no_harm() {
     let line = |code: &str| text.split("\r\n").find(|line| line.contains(&format!(",\"{code}\","))).unwrap().to_owned();
     assert!(line("11").contains(",\"'=HYPERLINK(\"\"http://x\"\")\",\"-1.5\",\"BS\","), "{text}");
     // Whoever looks at the file in a terminal sees what stands there, and no more.
-    assert!(!text.contains(|c: char| c == '\u{1b}' || c == '\u{202e}'), "{text}");
+    assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text}");
     for (code, name) in [("12", "'+1"), ("13", "'-1"), ("14", "'@SUM(A1)")] {
         let number = code[1..].to_owned();
         assert!(line(code).contains(&format!(",\"{name}\",\"-{number}.5\",")), "{text}");
