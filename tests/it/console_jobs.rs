@@ -210,6 +210,25 @@ async fn a_batch_says_what_is_missing_still_and_not_what_once_failed() {
 }
 
 #[tokio::test]
+async fn a_batch_whose_messages_were_refused_is_not_called_whole() {
+    let (world, _worker) = World::with_worker().await;
+    let batch = Uuid::new_v4();
+    loads(&world, "OK", json!({"batch_id": batch})).await;
+    let refused = json!({"job_id": Uuid::new_v4(), "batch_id": batch, "file": "/in/a.csv", "entity": "no such", "period": "June"});
+    world.send(refused).await;
+    until("it is written down", SOON, async || {
+        (world.one::<i64>("SELECT count(*) FROM dead_letters", &[]).await == 1).then_some(())
+    })
+    .await;
+    let console = Console::start(&world, &[]).await;
+    let page = console.json(&format!("/batches/{batch}")).await;
+    assert_eq!((&page["still_missing"], &page["refused"]), (&json!(0), &json!(1)), "{page:#}");
+    let html = console.html(&format!("/batches/{batch}")).await;
+    assert!(html.contains("<p class=\"bad\" role=\"status\">1 message of it never became a job"), "{html}");
+    assert!(status(&world, &batch.to_string()).await.0.contains("1 message of it never became a job"));
+}
+
+#[tokio::test]
 async fn a_batch_is_cancelled_by_operators_only_and_says_by_whom_and_why() {
     let (world, _worker) = World::with_worker().await;
     let batch = Uuid::new_v4();

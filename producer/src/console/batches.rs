@@ -153,10 +153,10 @@ fn whole(standing: &Standing) -> Markup {
     let settled = || standing.not_loaded.iter().filter(|job| !job.fate.is_missing);
     let missing = || standing.not_loaded.iter().filter(|job| job.fate.is_missing);
     let is_under_way = standing.not_loaded.iter().any(|job| job.fate.is_under_way);
-    let class = match standing.still_missing {
-        0 if is_under_way => "busy",
-        0 => "good",
-        _ => "bad",
+    let class = match (standing.still_missing, standing.refused, is_under_way) {
+        (0, 0, true) => "busy",
+        (0, 0, false) => "good",
+        (_, _, _) => "bad",
     };
     html! {
         @if let Some(text) = standing.missing() {
