@@ -32,7 +32,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use shared::{
     file_modes,
     settings::{Settings, from_flags, read_command_line, with_settings},
-    telemetry::{self, Console, Telemetry, TelemetryError},
+    telemetry::{self, Console, Identity, Telemetry, TelemetryError},
 };
 
 use crate::errors::{CommandError, ErrorAnswer, ExitStatus};
@@ -154,10 +154,11 @@ async fn run(verb: Verb, json: bool, flags: Vec<(String, String)>) -> Result<Exi
 
 /// Starts the log. A command that only reads goes on without its file, and says so.
 fn start_log(settings: &Settings, only_reads: bool) -> Result<Telemetry, TelemetryError> {
-    match telemetry::start(SERVICE, &settings.log_dir, &settings.log, Console::Stderr) {
+    let identity = Identity { service: SERVICE, worker: None };
+    match telemetry::start(&identity, &settings.log_dir, &settings.log, Console::Stderr) {
         Err(error @ TelemetryError::Folder { .. }) if only_reads => {
             output::remark(&format!("no log is written: {}", telemetry::chain(&error)));
-            telemetry::start_without_file(SERVICE, &settings.log, Console::Stderr)
+            telemetry::start_without_file(&identity, &settings.log, Console::Stderr)
         }
         started => started,
     }

@@ -2,6 +2,8 @@
 
 mod filter;
 mod log_file;
+mod mongo_error;
+mod otlp;
 
 use std::{
     collections::HashMap,
@@ -11,18 +13,22 @@ use std::{
     sync::Mutex,
 };
 
-use opentelemetry::{propagation::TextMapPropagator, trace::TracerProvider};
-use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
+use opentelemetry::{
+    propagation::TextMapPropagator,
+    trace::{TraceContextExt, TraceId, TracerProvider},
+};
+use opentelemetry_sdk::{propagation::TraceContextPropagator, trace::SdkTracerProvider};
 use serde_json::{Map, Value};
 use tracing::{
-    Event, Span, Subscriber,
+    Event, Level, Metadata, Span, Subscriber,
     field::{Field, Visit},
     span::{Attributes, Id, Record},
 };
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{
-    EnvFilter, Layer,
+    EnvFilter, Layer, Registry,
     field::RecordFields,
+    filter::{FilterExt, filter_fn},
     fmt::{FormatFields, format::Writer},
     layer::Context,
     prelude::*,
@@ -32,6 +38,7 @@ use tracing_subscriber::{
 use crate::{printable, terminal::takes_colors};
 
 use self::log_file::LogFile;
+pub use self::otlp::{end_metrics, meter_provider};
 
 /// Where log lines go beside the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +47,15 @@ pub enum Console {
     Stdout,
     /// Readable warnings on stderr, since stdout holds the answer. For a command.
     Stderr,
+}
+
+/// Who logs, and sends traces and metrics.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The program.
+    pub service: &'static str,
+    /// The name that a worker has among others; each of its lines bears it.
+    pub worker: Option<String>,
 }
 
 /// The log could not be opened.
@@ -60,7 +76,7 @@ pub enum TelemetryError {
         source: io::Error,
     },
     /// The OTLP exporter cannot be set up.
-    #[error("cannot export traces as the OTEL_EXPORTER_OTLP_* variables say")]
+    #[error("cannot export traces and metrics as the OTEL_EXPORTER_OTLP_* variables say")]
     Otlp(#[source] opentelemetry_otlp::ExporterBuildError),
 }
 
@@ -82,25 +98,22 @@ impl Drop for Telemetry {
 ///
 /// # Errors
 /// If the filter cannot be read, the folder not be written, or the exporter not be set up.
-pub fn start(
-    service: &'static str,
-    folder: &Path,
-    filter: &str,
-    console: Console,
-) -> Result<Telemetry, TelemetryError> {
-    start_with(service, Some(folder), filter, console)
+pub fn start(identity: &Identity, folder: &Path, filter: &str, console: Console) -> Result<Telemetry, TelemetryError> {
+    start_with(identity, Some(folder), filter, console)
 }
 
 /// The same without a file, for a command that has nothing to answer for.
 ///
 /// # Errors
 /// If the filter cannot be read, or the exporter not be set up.
-pub fn start_without_file(service: &'static str, filter: &str, console: Console) -> Result<Telemetry, TelemetryError> {
-    start_with(service, None, filter, console)
+pub fn start_without_file(identity: &Identity, filter: &str, console: Console) -> Result<Telemetry, TelemetryError> {
+    start_with(identity, None, filter, console)
 }
 
+type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
 fn start_with(
-    service: &'static str,
+    identity: &Identity,
     folder: Option<&Path>,
     filter: &str,
     console: Console,
@@ -112,33 +125,46 @@ fn start_with(
     let quiet = format!(
         "{filter},lapin=off,object_store=off,opentelemetry_sdk=error,opentelemetry-otlp=error,refinery_core=warn"
     );
-    let filter = EnvFilter::try_new(quiet).map_err(TelemetryError::Filter)?;
+    // Lines are filtered; spans are not, since their fields are in the lines, and since they are the traces.
+    let filter = || EnvFilter::try_new(&quiet).map(|lines| lines.or(filter_fn(is_own_span)));
+    let [for_file, for_stdout] = [filter(), filter()].map(|filter| filter.map_err(TelemetryError::Filter));
+    let (for_file, for_stdout) = (for_file?, for_stdout?);
+    let lines = |to: Box<dyn Write + Send>| JsonLines { writer: Mutex::new(to), worker: identity.worker.clone() };
     let open = |folder: &Path| {
         LogFile::open(folder).map_err(|source| TelemetryError::Folder { path: folder.display().to_string(), source })
     };
     let file = folder.map(open).transpose()?;
-    let (on_console, on_terminal) = match console {
+    let provider = otlp::tracer_provider(identity)?;
+    let mut layers: Vec<BoxedLayer> = Vec::new();
+    if let Some(tracer) = provider.as_ref().map(|provider| provider.tracer(identity.service)) {
+        layers.push(tracing_opentelemetry::layer().with_tracer(tracer).with_filter(filter_fn(is_traced)).boxed());
+    }
+    layers.push(SpanFields.with_filter(filter_fn(is_own_span)).boxed());
+    if let Some(file) = file {
+        layers.push(lines(Box::new(file)).with_filter(for_file).boxed());
+    }
+    layers.push(match console {
         Console::Stdout if io::stdout().is_terminal() => {
-            (None, Some(readable().with_ansi(takes_colors(&io::stdout())).boxed()))
+            readable().with_ansi(takes_colors(&io::stdout())).with_filter(for_stdout).boxed()
         }
-        Console::Stdout => (Some(JsonLines::to(io::stdout())), None),
+        Console::Stdout => lines(Box::new(io::stdout())).with_filter(for_stdout).boxed(),
         Console::Stderr => {
             let warnings = tracing_subscriber::filter::LevelFilter::WARN;
             let lines = readable().with_ansi(takes_colors(&io::stderr())).with_writer(io::stderr);
-            (None, Some(lines.with_filter(warnings).boxed()))
+            lines.with_filter(warnings.and(for_stdout)).boxed()
         }
-    };
-    let provider = exporter(service)?;
-    let traces = provider.as_ref().map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer(service)));
-    tracing_subscriber::registry()
-        .with(filter)
-        .with(traces)
-        .with(SpanFields)
-        .with(file.map(JsonLines::to))
-        .with(on_console)
-        .with(on_terminal)
-        .init();
+    });
+    tracing_subscriber::registry().with(layers).init();
     Ok(Telemetry(provider))
+}
+
+fn is_own_span(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span() && filter::is_own(metadata.target())
+}
+
+/// Whether a span, or a line within one, belongs into a trace.
+fn is_traced(metadata: &Metadata<'_>) -> bool {
+    filter::is_own(metadata.target()) && *metadata.level() <= Level::INFO
 }
 
 fn readable<S: Subscriber + for<'a> LookupSpan<'a>>() -> tracing_subscriber::fmt::Layer<S, ReadableFields> {
@@ -166,26 +192,18 @@ impl<'w> FormatFields<'w> for ReadableFields {
     }
 }
 
-/// The OTLP exporter, where OpenTelemetry's own variables name a collector.
-fn exporter(service: &'static str) -> Result<Option<SdkTracerProvider>, TelemetryError> {
-    let named = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
-    if named.iter().all(|name| std::env::var_os(name).is_none_or(|value| value.is_empty())) {
-        return Ok(None);
-    }
-    let exporter = opentelemetry_otlp::SpanExporter::builder().with_http().build().map_err(TelemetryError::Otlp)?;
-    let resource = match std::env::var_os("OTEL_SERVICE_NAME") {
-        Some(_) => Resource::builder().build(),
-        None => Resource::builder().with_service_name(service).build(),
-    };
-    Ok(Some(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build()))
-}
-
-/// Makes a span the child of a W3C trace context that came with a message.
+/// Makes a span the child of a W3C trace context that came with a message, and notes the trace's identity in its field
+/// `trace_id`, so that lines and traces can be found from each other.
 pub fn continue_trace(span: &Span, traceparent: Option<&str>) {
     if let Some(traceparent) = traceparent {
         let carrier = HashMap::from([("traceparent".to_owned(), traceparent.to_owned())]);
         // Without an exporter there is nothing to attach it to, which is not a fault.
         let _ = span.set_parent(TraceContextPropagator::new().extract(&carrier));
+    }
+    let context = span.context();
+    let trace_id = context.span().span_context().trace_id();
+    if trace_id != TraceId::INVALID {
+        span.record("trace_id", tracing::field::display(trace_id));
     }
 }
 
@@ -220,15 +238,13 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanFields {
 }
 
 /// Writes one JSON object a line, flat: the fields of the event over those of its spans.
-struct JsonLines<W>(Mutex<W>);
-
-impl<W: Write + 'static> JsonLines<W> {
-    fn to(writer: W) -> Self {
-        Self(Mutex::new(writer))
-    }
+struct JsonLines {
+    writer: Mutex<Box<dyn Write + Send>>,
+    /// The worker that each line names.
+    worker: Option<String>,
 }
 
-impl<W: Write + 'static, S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLines<W> {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLines {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut line = Map::new();
         let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
@@ -236,6 +252,7 @@ impl<W: Write + 'static, S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Js
         line.insert("level".to_owned(), event.metadata().level().as_str().into());
         line.insert("target".to_owned(), event.metadata().target().into());
         line.insert("message".to_owned(), "".into());
+        line.extend(self.worker.clone().map(|worker| ("worker".to_owned(), worker.into())));
         for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
             if let Some(kept) = span.extensions().get::<Kept>() {
                 line.extend(kept.0.clone());
@@ -244,7 +261,7 @@ impl<W: Write + 'static, S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Js
         event.record(&mut Collect(&mut line));
         let mut text = printable::line(&Value::Object(line).to_string()).into_owned();
         text.push('\n');
-        if let Ok(mut writer) = self.0.lock() {
+        if let Ok(mut writer) = self.writer.lock() {
             // A log that cannot be written must not stop the work that it tells of.
             let _ = writer.write_all(text.as_bytes());
         }
@@ -310,6 +327,9 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 fn told(error: &(dyn std::error::Error + 'static)) -> String {
     if let Some(refusal) = error.downcast_ref::<tokio_postgres::error::DbError>() {
         return format!("{} (SQLSTATE {})", refusal.message(), refusal.code().code());
+    }
+    if let Some(error) = error.downcast_ref::<mongodb::error::Error>() {
+        return mongo_error::plain(error);
     }
     match error.downcast_ref::<tokio_postgres::Error>() {
         // Its text ends in that of its source.

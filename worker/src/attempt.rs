@@ -1,8 +1,9 @@
 //! One attempt at a job: what it knows, the stage it is in, and what it has to record.
 
 use std::{
-    sync::{Mutex, PoisonError},
-    time::Instant,
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use chrono::{SubsecRound, Utc};
@@ -21,23 +22,50 @@ use uuid::Uuid;
 
 use crate::ledger::Applied;
 
-/// The stage that an attempt is in, which whoever waits for the attempt can see, too.
+/// The stage that an attempt is in, which whoever waits for the attempt can see, too, and how long those before took.
 #[derive(Debug)]
-pub(crate) struct CurrentStage(Mutex<Stage>);
+pub(crate) struct CurrentStage(Mutex<Stages>);
+
+#[derive(Debug)]
+struct Stages {
+    stage: Stage,
+    since: Instant,
+    over: BTreeMap<Stage, Duration>,
+}
+
+impl Stages {
+    fn end(&mut self) {
+        *self.over.entry(self.stage).or_default() += self.since.elapsed();
+        self.since = Instant::now();
+    }
+}
 
 impl CurrentStage {
     /// The first stage.
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(Stage::Receive))
+        Self(Mutex::new(Stages { stage: Stage::Receive, since: Instant::now(), over: BTreeMap::new() }))
     }
 
     /// The stage.
     pub(crate) fn get(&self) -> Stage {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stages().stage
     }
 
     fn set(&self, stage: Stage) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+        let mut stages = self.stages();
+        stages.end();
+        (stages.stage, stages.since) = (stage, Instant::now());
+    }
+
+    /// How long the attempt was in each stage, now that it is over.
+    pub(crate) fn durations(&self) -> BTreeMap<Stage, Duration> {
+        let mut stages = self.stages();
+        stages.end();
+        stages.over.clone()
+    }
+
+    fn stages(&self) -> MutexGuard<'_, Stages> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -169,8 +197,33 @@ impl<'a> Attempt<'a> {
     }
 }
 
-/// Logs an event under its name in the taxonomy.
+/// Logs an event under its name in the taxonomy, as loud as somebody has to do something about it.
 pub(crate) fn log(event: &Event) {
     let metadata = serde_json::Value::Object(event.metadata.clone());
-    tracing::info!(event_type = event.event_type.as_str(), metadata = %metadata, "{}", event.event_type);
+    macro_rules! say {
+        ($level:ident) => {
+            tracing::$level!(event_type = event.event_type.as_str(), metadata = %metadata, "{}", event.event_type)
+        };
+    }
+    match event.event_type {
+        EventType::DeadLettered => say!(error),
+        EventType::ErrorOccurred | EventType::RetryScheduled | EventType::SchemaValidationFailed => say!(warn),
+        EventType::IngestionStarted
+        | EventType::FileIngested
+        | EventType::IngestionCompleted
+        | EventType::DuplicateFileDetected
+        | EventType::Superseded
+        | EventType::JobCancelled
+        | EventType::Replayed
+        | EventType::Discarded
+        | EventType::BatchCancelled
+        | EventType::PeriodLocked
+        | EventType::PeriodUnlocked
+        | EventType::Repaired => say!(info),
+        EventType::FileUploaded
+        | EventType::FingerprintCreated
+        | EventType::DataProfiled
+        | EventType::SchemaValidated
+        | EventType::DbInsert => say!(debug),
+    }
 }

@@ -25,6 +25,7 @@ use shared::{
         topology::TopologyError,
     },
     settings::Settings,
+    telemetry,
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -43,8 +44,28 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const RECONNECT: Duration = Duration::from_millis(500);
 const TAG: &str = "aura-worker";
 
-/// Whether jobs are being taken, for readiness.
-pub(crate) type Consuming = tokio::sync::watch::Sender<bool>;
+/// What comes of jobs in the queue at present, for readiness.
+pub(crate) type Consuming = tokio::sync::watch::Sender<Intaking>;
+
+/// Whether jobs are being taken, and what stands against it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Intaking {
+    /// The broker has not been asked yet: the schema comes first.
+    NotBegun,
+    /// Jobs are being taken.
+    Taking,
+    /// The broker is there, and no jobs are taken for another reason, which another check tells.
+    Waiting,
+    /// The broker is away, or refuses this worker; what it said, without passwords.
+    Away(String),
+}
+
+impl Intaking {
+    /// Whether the broker is what jobs wait for.
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(self, Self::Away(_))
+    }
+}
 
 /// Takes jobs until told to stop, then lets those that run finish within the drain time.
 pub(crate) struct Intake {
@@ -96,6 +117,7 @@ impl Intake {
                     return Err(mismatch);
                 }
                 Err(error) => {
+                    self.consuming.send_replace(Intaking::Away(telemetry::chain(&error)));
                     if !std::mem::replace(&mut silent, true) {
                         tracing::error!(error = &error as &dyn std::error::Error, "no jobs are taken; trying again");
                     }
@@ -114,8 +136,10 @@ impl Intake {
             let lost = channel.as_ref().err().map(|error| error as &dyn std::error::Error);
             if let Some(error) = lost.or(taken.as_ref().err().map(|error| error as &dyn std::error::Error)) {
                 tracing::warn!(error, "the broker is lost; connecting again");
+                self.consuming.send_replace(Intaking::Away(telemetry::chain(error)));
+            } else {
+                self.consuming.send_replace(Intaking::Waiting);
             }
-            self.consuming.send_replace(false);
             if stop.is_cancelled() {
                 self.drain(&permits, &abort).await;
                 let _ = within(REQUEST_TIMEOUT, "close", connection.close(200, "stopped".into())).await;
@@ -174,10 +198,10 @@ impl Intake {
             let consume =
                 channel.basic_consume(queue.into(), TAG.into(), BasicConsumeOptions::default(), FieldTable::default());
             let mut consumer = within(REQUEST_TIMEOUT, "let jobs be consumed", consume).await?;
-            self.consuming.send_replace(true);
+            self.consuming.send_replace(Intaking::Taking);
             tracing::info!(queue, concurrency = self.settings.concurrency, "taking jobs");
             let pause = self.consume_until_paused(channel, &mut consumer, permits, isolation, stop).await?;
-            self.consuming.send_replace(false);
+            self.consuming.send_replace(Intaking::Waiting);
             if let Pause::Cancelled = pause {
                 tracing::warn!(queue, "the broker cancelled the consumer; declaring the topology again");
                 return Ok(());

@@ -23,7 +23,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{consume::Consuming, relay::backlog::RelayState, services::Services};
+use crate::{
+    consume::{Consuming, Intaking},
+    relay::backlog::{Backlog, CACHE, OUTBOX, RelayState, Waiting},
+    services::Services,
+};
 
 /// Connections at a time. A further one ends the oldest: whoever opens many and says nothing keeps nobody else out.
 const CONNECTIONS: usize = 64;
@@ -33,9 +37,6 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most bytes of a request's head.
 const HEAD_BYTES: usize = 16 << 10;
-/// The sinks whose entries go to MongoDB, and that of the cache, as the two figures of `/readyz` name them.
-const OUTBOX: [&str; 2] = ["audit_trail", "gl_metadata"];
-const CACHE: [&str; 1] = ["parquet_cache"];
 /// How long to wait after a connection could not be taken: there may be no descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -110,73 +111,104 @@ async fn answer(stream: TcpStream, router: Router) {
 }
 
 async fn ready(State(health): State<Health>) -> impl IntoResponse {
-    let outages = &health.services.outages;
-    let mut checks = Map::new();
-    let mut warnings = Vec::new();
-    let mut note = |name: &str, fine: bool, otherwise: &str| {
-        checks.insert(name.to_owned(), if fine { "ok" } else { otherwise }.into());
-        fine
+    let (outages, progress) = (&health.services.outages, &health.services.progress);
+    let mut checks = Checks { found: Map::new(), is_ready: true };
+    checks.note("stopping", health.stop.is_cancelled().then(|| "the worker is stopping".to_owned()));
+    let postgres = outages.postgres_outage().map(|said| format!("away: {said}; jobs are paused"));
+    let waits_for_postgres = postgres.is_some();
+    checks.note("postgresql", postgres);
+    let exhausted = outages.is_exhausted().then(|| "no file descriptors or memory left; jobs are paused".to_owned());
+    checks.note("local", exhausted);
+    let publisher_is_ready = health.services.publisher.is_ready().await;
+    let intaking = health.consuming.borrow().clone();
+    let consuming = match &intaking {
+        Intaking::Taking | Intaking::Waiting => None,
+        Intaking::NotBegun if waits_for_postgres => {
+            Some("not asked yet; the schema in PostgreSQL comes first".to_owned())
+        }
+        Intaking::NotBegun => Some("not asked yet; the worker is starting".to_owned()),
+        Intaking::Away(said) => Some(format!("no jobs are taken: {said}")),
     };
-    let mut is_ready = note("stopping", !health.stop.is_cancelled(), "the worker is stopping");
-    is_ready &= note("postgresql", !outages.postgres_is_away(), "does not answer; jobs are paused");
-    is_ready &= note("local", !outages.is_exhausted(), "no file descriptors or memory left; jobs are paused");
-    is_ready &= note("rabbitmq_consume", *health.consuming.borrow(), "no jobs are being taken");
-    is_ready &= note("rabbitmq_publish", health.services.publisher.is_ready().await, "the broker takes no messages");
-    let progress = &health.services.progress;
-    is_ready &= note("settling", progress.stuck() == 0, "an outcome cannot be settled for a minute; see the log");
-    is_ready &= note("progress", !progress.is_neglecting(), "jobs wait in the queue, and none was taken for a minute");
-    for root in outages.roots_away() {
-        is_ready &= note(&format!("input_root {root}"), false, "does not answer; its jobs are paused");
+    checks.note("rabbitmq_consume", consuming);
+    let publishing = match (&intaking, publisher_is_ready) {
+        (_, true) | (Intaking::NotBegun, false) => None,
+        (Intaking::Taking | Intaking::Waiting | Intaking::Away(_), false) => {
+            Some("the broker takes no messages: it is away, or short of memory or disk; its log says which".to_owned())
+        }
+    };
+    checks.note("rabbitmq_publish", publishing);
+    let stuck = "an outcome cannot be settled for a minute; see the log";
+    checks.note("settling", (progress.stuck() > 0).then(|| stuck.to_owned()));
+    let neglecting = "jobs wait in the queue, and none was taken for a minute";
+    checks.note("progress", progress.is_neglecting().then(|| neglecting.to_owned()));
+    for (root, reason) in outages.roots_away() {
+        checks.note(&format!("input_root {root}"), Some(format!("away: {reason}; its jobs are paused")));
     }
+    let Checks { found, is_ready } = checks;
     let backlog = health.relay.snapshot();
-    if !backlog.mongodb_ok {
-        warnings.push(json!("MongoDB does not answer; audit events wait in PostgreSQL"));
-    }
-    let (outbox, cache) = (backlog.of(&OUTBOX), backlog.of(&CACHE));
-    if outbox.oldest_seconds > health.outbox_warn.as_secs() {
-        let age = outbox.oldest_seconds;
-        warnings.push(json!(format!("the oldest audit event has waited for {age} s")));
-    }
-    if !backlog.cache_ok || health.services.cache_trouble.is_recent() {
-        warnings.push(json!("the cache cannot be written; its files wait, as tasks in PostgreSQL"));
-    }
-    if cache.oldest_seconds > health.outbox_warn.as_secs() {
-        let age = cache.oldest_seconds;
-        warnings.push(json!(format!("the oldest task of the cache has waited for {age} s")));
-    }
-    if health.services.progress.receipts_are_refused() {
-        let told =
-            "a queue that somebody bound to the receipts takes none (full, or its node is away); it lacks receipts";
-        warnings.push(json!(told));
-    }
-    if backlog.halted_chains > 0 {
-        let chains = backlog.halted_chains;
-        warnings.push(json!(format!("{chains} audit chains are contradicted by MongoDB and stand still")));
-    }
+    let waiting =
+        |waiting: Waiting, named: &str| json!({named: waiting.number, "oldest_seconds": waiting.oldest_seconds});
     let body = json!({
         "ready": is_ready,
-        "checks": Value::Object(checks),
-        "warnings": warnings,
-        "outbox": {"events": outbox.number, "oldest_seconds": outbox.oldest_seconds},
-        "cache": {"tasks": cache.number, "oldest_seconds": cache.oldest_seconds},
+        "worker": health.services.worker,
+        "checks": Value::Object(found),
+        "warnings": warnings(&health, &backlog),
+        "outbox": waiting(backlog.of(&OUTBOX), "events"),
+        "cache": waiting(backlog.of(&CACHE), "tasks"),
     });
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n"))
 }
 
-async fn metrics(State(health): State<Health>) -> impl IntoResponse {
-    let (services, backlog) = (&health.services, health.relay.snapshot());
-    services.metrics.pause("postgresql", services.outages.postgres_is_away());
-    services.metrics.pause("local", services.outages.is_exhausted());
-    services.metrics.pause("rabbitmq", !*health.consuming.borrow());
-    services.metrics.pause("mongodb", !backlog.mongodb_ok);
-    let away = services.outages.roots_away();
-    for root in services.roots.all() {
-        services.metrics.pause(&format!("input_root {root}"), away.contains(root));
+/// What readiness is made of: each check says `ok`, or what is wrong and why.
+struct Checks {
+    found: Map<String, Value>,
+    is_ready: bool,
+}
+
+impl Checks {
+    fn note(&mut self, name: &str, wrong: Option<String>) {
+        self.is_ready &= wrong.is_none();
+        self.found.insert(name.to_owned(), wrong.map_or_else(|| "ok".into(), Value::from));
     }
-    services.metrics.progress(services.progress.stuck(), services.progress.is_neglecting());
-    services.metrics.backlog(backlog.of(&OUTBOX), backlog.of(&CACHE), backlog.halted_chains);
-    services.metrics.sinks(&backlog.waiting);
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], services.metrics.text())
+}
+
+/// What a person should look into although jobs go on.
+fn warnings(health: &Health, backlog: &Backlog) -> Vec<String> {
+    let services = &health.services;
+    let mut warnings = Vec::new();
+    if let Some(said) = &backlog.mongodb_away {
+        warnings.push(format!("MongoDB does not answer; audit events wait in PostgreSQL: {said}"));
+    }
+    let (outbox, cache) = (backlog.of(&OUTBOX), backlog.of(&CACHE));
+    if outbox.oldest_seconds > health.outbox_warn.as_secs() {
+        warnings.push(format!("the oldest audit event has waited for {} s", outbox.oldest_seconds));
+    }
+    if backlog.cache_away.is_some() || services.cache_trouble.is_recent() {
+        let why = backlog.cache_away.as_deref().unwrap_or("the log says why");
+        warnings.push(format!("the cache cannot be written; its files wait, as tasks in PostgreSQL: {why}"));
+    }
+    if cache.oldest_seconds > health.outbox_warn.as_secs() {
+        warnings.push(format!("the oldest task of the cache has waited for {} s", cache.oldest_seconds));
+    }
+    for (place, reason) in services.faults.all() {
+        warnings.push(format!("{place} cannot be used: {reason}"));
+    }
+    if services.progress.receipts_are_refused() {
+        let told =
+            "a queue that somebody bound to the receipts takes none (full, or its node is away); it lacks receipts";
+        warnings.push(told.to_owned());
+    }
+    if backlog.halted_chains > 0 {
+        let chains = backlog.halted_chains;
+        warnings.push(format!("{chains} audit chains are contradicted by MongoDB and stand still"));
+    }
+    warnings
+}
+
+async fn metrics(State(health): State<Health>) -> impl IntoResponse {
+    match health.services.metrics.text() {
+        Ok(text) => (StatusCode::OK, [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, [(header::CONTENT_TYPE, "text/plain")], Vec::new()),
+    }
 }

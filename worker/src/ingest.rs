@@ -9,7 +9,10 @@ pub(crate) mod diagnosis;
 pub(crate) mod dry_run;
 pub(crate) mod publishers;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use deadpool_postgres::Transaction;
 use futures_util::future::try_join;
@@ -30,6 +33,7 @@ use shared::{
     },
     telemetry,
 };
+use tracing::Instrument;
 
 use crate::{
     attempt::{Attempt, CurrentStage},
@@ -129,7 +133,9 @@ async fn under_lock(
     match decided {
         Ok(ended) => {
             failpoint::reach_for("before_commit", &job.slice);
-            commit(&services.pool, job, attempt.claim, tx).await?;
+            let began = Instant::now();
+            commit(&services.pool, job, attempt.claim, tx).instrument(tracing::info_span!("commit")).await?;
+            services.metrics.stage("commit", began.elapsed());
             failpoint::reach_for("committed", &job.slice);
             Ok(Outcome::Ended(Box::new(ended)))
         }
@@ -294,6 +300,9 @@ async fn load(
     if let Some(expected) = job.sha256.filter(|expected| *expected != loaded.fingerprint) {
         let reason = format!("the file's SHA-256 is {}, the message says {expected}", loaded.fingerprint);
         return Err(Failure::new(ErrorCode::FingerprintMismatch, Stage::Fingerprint, reason).into());
+    }
+    if !attempt.is_dry {
+        services.metrics.read(loaded.bytes);
     }
     attempt.record(attempt.event(EventType::FingerprintCreated).with("bytes", loaded.bytes));
     failpoint::reach_for("loaded", &job.slice);

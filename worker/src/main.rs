@@ -36,7 +36,7 @@ use shared::{
         cache::CacheStore,
         postgres::{self, PoolOptions, PostgresError},
     },
-    telemetry::{self, Console},
+    telemetry::{self, Console, Identity},
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
@@ -44,13 +44,13 @@ use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    consume::{Consuming, Intake, clock::Clock, dry_runs::DryRuns},
+    consume::{Consuming, Intake, Intaking, clock::Clock, dry_runs::DryRuns},
     health::{Health, progress::Progress},
     ingest::publishers::Publishers,
-    metrics::Metrics,
+    metrics::{Metrics, gauges},
     outage::Outages,
     relay::{Relay, wake::Wake},
-    services::{CacheTrouble, JobLimits, Services},
+    services::{CacheTrouble, Faults, JobLimits, Services},
 };
 
 /// Connections beside those of the jobs: the probes, and what is written after a job.
@@ -84,8 +84,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let telemetry = match telemetry::start("aura-worker", &settings.log_dir, &settings.log, Console::Stdout) {
-        Ok(telemetry) => telemetry,
+    let identity = Identity { service: "aura-worker", worker: Some(settings.worker_name.clone()) };
+    let started = telemetry::start(&identity, &settings.log_dir, &settings.log, Console::Stdout)
+        .and_then(|telemetry| Ok((telemetry, Arc::new(Metrics::start(&identity)?))));
+    let (telemetry, metrics) = match started {
+        Ok(started) => started,
         Err(error) => {
             print_error(&telemetry::chain(&error));
             return ExitCode::from(2);
@@ -93,7 +96,7 @@ fn main() -> ExitCode {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime can be started");
     let done = runtime.and_then(|runtime| {
-        let done = runtime.block_on(run(settings));
+        let done = runtime.block_on(run(settings, Arc::clone(&metrics)));
         // A thread that hangs in a file is not waited for: what it did is rolled back.
         runtime.shutdown_timeout(LAST_MOMENT);
         done
@@ -106,6 +109,7 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     };
+    metrics.shut_down();
     drop(telemetry);
     code
 }
@@ -115,12 +119,13 @@ fn print_error(error: &str) {
     let _ = writeln!(std::io::stderr(), "aura-worker: {}", printable::line(&printable::without_passwords(error)));
 }
 
-async fn run(settings: Settings) -> anyhow::Result<()> {
+async fn run(settings: Settings, metrics: Arc<Metrics>) -> anyhow::Result<()> {
     let (stop, end) = (CancellationToken::new(), CancellationToken::new());
     watch_signals(stop.clone())?;
-    let services = Arc::new(build(&settings)?);
-    services.metrics.count_transactions();
-    let (consuming, relay) = (Arc::new(Consuming::new(false)), build_relay(&settings, &services)?);
+    let services = Arc::new(build(&settings, metrics)?);
+    services.metrics.time_transactions();
+    services.metrics.begin_with(&services.topology);
+    let (consuming, relay) = (Arc::new(Consuming::new(Intaking::NotBegun)), build_relay(&settings, &services)?);
     let health = Health {
         services: Arc::clone(&services),
         relay: relay.state(),
@@ -128,6 +133,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
         outbox_warn: settings.outbox_warn,
         stop: stop.clone(),
     };
+    gauges::register(&services.metrics, &health);
     health::serve(settings.http_addr, health, end.clone())
         .await
         .with_context(|| format!("cannot listen on {}; set AURA_HTTP_ADDR", settings.http_addr))?;
@@ -157,7 +163,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     taken.context("no jobs can be taken")
 }
 
-fn build(settings: &Settings) -> anyhow::Result<Services> {
+fn build(settings: &Settings, metrics: Arc<Metrics>) -> anyhow::Result<Services> {
     let base = std::env::current_dir().context("the current folder is not there")?;
     let roots = InputRoots::new(&settings.input_roots, &base, &settings.stores).map_err(anyhow::Error::msg)?;
     let publisher = Publisher::new(settings.amqp_url.expose(), &format!("{} publish", settings.worker_name));
@@ -185,8 +191,9 @@ fn build(settings: &Settings) -> anyhow::Result<Services> {
         clock: Clock::new(),
         places: settings.concurrency,
         progress: Progress::new(),
-        metrics: Metrics::new(),
+        metrics,
         cache_trouble: CacheTrouble::default(),
+        faults: Faults::default(),
         abort: CancellationToken::new(),
         relay: Arc::new(Wake::new()),
     })

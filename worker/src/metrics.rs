@@ -1,236 +1,244 @@
-//! What is counted, in Prometheus' terms.
+//! What is counted and timed, once for Prometheus and for OTLP, under OpenTelemetry's names where it has some.
 
-use std::collections::BTreeMap;
+pub(crate) mod gauges;
+mod process;
 
-use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
-    metrics::{
-        counter::Counter,
-        family::Family,
-        gauge::Gauge,
-        histogram::{Histogram, exponential_buckets},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
     },
-    registry::{Registry, Unit},
+    time::Duration,
 };
+
+use opentelemetry::{
+    KeyValue,
+    metrics::{Counter, Histogram, Meter, MeterProvider},
+};
+use opentelemetry_prometheus_text_exporter::PrometheusExporter;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
 use shared::{
-    message::{failure::ErrorCode, receipt::Status},
+    broker::topology::Topology,
+    message::{
+        failure::{ErrorCode, Stage},
+        receipt::{Receipt, Status},
+    },
     stores::postgres::transaction,
+    telemetry::{self, Identity, TelemetryError},
 };
 
-use crate::relay::backlog::Waiting;
+/// Bounds of what takes from a millisecond to minutes, in seconds.
+const SECONDS: [f64; 17] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1200.0];
+/// What comes of a row that a job has.
+const ROWS: [&str; 5] = ["inserted", "updated", "unchanged", "deleted", "rejected"];
 
-/// The status with which a job ended.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct StatusLabel {
-    status: &'static str,
-}
-
-/// The code with which an attempt failed.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct CodeLabel {
-    code: &'static str,
-}
-
-/// What is away, or up.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct DependencyLabel {
-    dependency: String,
-}
-
-/// The transaction that took its time.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct TransactionLabel {
-    transaction: &'static str,
-}
-
-/// The derived store that something waits for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct SinkLabel {
-    sink: &'static str,
-}
-
-/// The counters of one worker.
+/// What one worker counts and times.
 pub(crate) struct Metrics {
-    registry: Registry,
-    jobs: Family<StatusLabel, Counter>,
-    failures: Family<CodeLabel, Counter>,
-    retries: Counter,
-    parked: Counter,
-    rows: Counter,
-    duration: Histogram,
-    running: Gauge,
-    paused: Family<DependencyLabel, Gauge>,
-    outbox: Gauge,
-    outbox_age: Gauge,
-    cache_tasks: Gauge,
-    halted_chains: Gauge,
-    stuck: Gauge,
-    neglecting: Gauge,
-    sink_waiting: Family<SinkLabel, Gauge>,
-    sink_age: Family<SinkLabel, Gauge>,
-    transactions: Family<TransactionLabel, Histogram>,
-    transaction_retries: Family<TransactionLabel, Counter>,
+    provider: SdkMeterProvider,
+    prometheus: PrometheusExporter,
+    meter: Meter,
+    jobs: Counter<u64>,
+    failures: Counter<u64>,
+    retries: Counter<u64>,
+    parked: Counter<u64>,
+    rows: Counter<u64>,
+    input: Counter<u64>,
+    consumed: Counter<u64>,
+    sent: Counter<u64>,
+    transaction_retries: Counter<u64>,
+    job_duration: Histogram<f64>,
+    stage_duration: Histogram<f64>,
+    queue_wait: Histogram<f64>,
+    process_duration: Histogram<f64>,
+    transaction_duration: Histogram<f64>,
+    at_work: Arc<AtomicUsize>,
 }
 
 impl Metrics {
-    /// Counters that start at zero.
-    pub(crate) fn new() -> Self {
-        let mut metrics = Self {
-            registry: Registry::with_prefix("aura"),
-            jobs: Family::default(),
-            failures: Family::default(),
-            retries: Counter::default(),
-            parked: Counter::default(),
-            rows: Counter::default(),
-            duration: Histogram::new(exponential_buckets(0.005, 2.0, 18)),
-            running: Gauge::default(),
-            paused: Family::default(),
-            outbox: Gauge::default(),
-            outbox_age: Gauge::default(),
-            cache_tasks: Gauge::default(),
-            halted_chains: Gauge::default(),
-            stuck: Gauge::default(),
-            neglecting: Gauge::default(),
-            transactions: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 4.0, 8))),
-            transaction_retries: Family::default(),
-            sink_waiting: Family::default(),
-            sink_age: Family::default(),
+    /// Counters that start at zero, which also go to a collector where OpenTelemetry's variables name one.
+    ///
+    /// It must not be called within a runtime: what sends has one of its own.
+    ///
+    /// # Errors
+    /// If the exporter cannot be set up.
+    pub(crate) fn start(identity: &Identity) -> Result<Self, TelemetryError> {
+        // Nobody needs the name of the library in every line.
+        let prometheus = PrometheusExporter::builder().without_scope_info().build();
+        let provider = telemetry::meter_provider(identity, prometheus.clone())?;
+        let meter = provider.meter("aura-worker");
+        let counter = |name: &'static str, help: &'static str| meter.u64_counter(name).with_description(help);
+        let timer = |name: &'static str, help: &'static str| {
+            meter.f64_histogram(name).with_description(help).with_unit("s").with_boundaries(SECONDS.to_vec()).build()
         };
-        let registry = &mut metrics.registry;
-        registry.register("jobs", "Jobs that ended, by status", metrics.jobs.clone());
-        registry.register("attempt_failures", "Attempts that failed, by error code", metrics.failures.clone());
-        registry.register("retries", "Attempts that will be made again", metrics.retries.clone());
-        registry.register("parked", "Jobs given back without spending an attempt", metrics.parked.clone());
-        registry.register("rows", "Good rows of jobs that succeeded", metrics.rows.clone());
-        registry.register_with_unit(
-            "job_duration",
-            "Time of the attempts that ended a job",
-            Unit::Seconds,
-            metrics.duration.clone(),
-        );
-        registry.register("jobs_running", "Jobs at work", metrics.running.clone());
-        registry.register("paused", "1 while jobs wait for this dependency", metrics.paused.clone());
-        registry.register(
-            "outbox_events",
-            "Audit events and metadata on their way to MongoDB; past 10,000 an estimate",
-            metrics.outbox.clone(),
-        );
-        registry.register_with_unit(
-            "outbox_age",
-            "Age of the oldest of them",
-            Unit::Seconds,
-            metrics.outbox_age.clone(),
-        );
-        registry.register(
-            "cache_tasks",
-            "Commits whose Parquet file is not written yet; past 10,000 an estimate",
-            metrics.cache_tasks.clone(),
-        );
-        registry.register("halted_chains", "Audit chains that MongoDB contradicts", metrics.halted_chains.clone());
-        let help = "Outcomes that could not be settled for a minute";
-        registry.register("outcomes_stuck", help, metrics.stuck.clone());
-        let help = "1 while jobs wait in the queue and none was taken for a minute";
-        registry.register("jobs_neglected", help, metrics.neglecting.clone());
-        let help = "Commits and events that a derived store does not have yet; past 10,000 an estimate";
-        registry.register("sink_waiting", help, metrics.sink_waiting.clone());
-        let help = "Age of the oldest of them";
-        registry.register_with_unit("sink_age", help, Unit::Seconds, metrics.sink_age.clone());
-        let help = "Time of transactions with PostgreSQL, by their name";
-        registry.register_with_unit("transaction_duration", help, Unit::Seconds, metrics.transactions.clone());
-        let help = "Transactions run again because another was in their way, by their name";
-        registry.register("transaction_retries", help, metrics.transaction_retries.clone());
-        metrics
+        let metrics = Self {
+            jobs: counter("aura.jobs", "Jobs that ended, by status").build(),
+            failures: counter("aura.attempt.failures", "Attempts that failed, by error code").build(),
+            retries: counter("aura.retries", "Attempts that will be made again").build(),
+            parked: counter("aura.parked", "Jobs given back without spending an attempt").build(),
+            rows: counter("aura.rows", "Rows of jobs that ended, by what came of them").build(),
+            input: counter("aura.input", "Bytes of the files that were read, as stored").with_unit("By").build(),
+            consumed: counter("messaging.client.consumed.messages", "Deliveries that this worker took").build(),
+            sent: counter("messaging.client.sent.messages", "Messages that the broker confirmed").build(),
+            transaction_retries: counter(
+                "aura.transaction.retries",
+                "Transactions run again, as another was in their way",
+            )
+            .build(),
+            job_duration: timer("aura.job.duration", "Time of the attempts that ended a job, by status"),
+            stage_duration: timer("aura.stage.duration", "Time of an attempt in each stage"),
+            queue_wait: timer(
+                "aura.queue.wait",
+                "Time from publish, which AMQP knows in whole seconds, to first attempt",
+            ),
+            process_duration: timer("messaging.process.duration", "Time from taking a delivery to what came of it"),
+            transaction_duration: timer("db.client.operation.duration", "Time of transactions, by their name"),
+            at_work: Arc::default(),
+            meter,
+            provider,
+            prometheus,
+        };
+        metrics.begin_at_zero();
+        Ok(metrics)
+    }
+
+    /// Gives every series whose labels are known its first value: a rate sees only what rises from one.
+    fn begin_at_zero(&self) {
+        for status in Status::ALL {
+            self.jobs.add(0, &[KeyValue::new("status", status.as_str())]);
+        }
+        for code in ErrorCode::ALL {
+            self.failures.add(0, &[KeyValue::new("code", code.as_str())]);
+        }
+        for outcome in ROWS {
+            self.rows.add(0, &[KeyValue::new("outcome", outcome)]);
+        }
+        for counter in [&self.retries, &self.parked, &self.input] {
+            counter.add(0, &[]);
+        }
+    }
+
+    /// Gives those of the queues and exchanges theirs.
+    pub(crate) fn begin_with(&self, topology: &Topology) {
+        self.consumed.add(0, &destination(&topology.jobs));
+        let retries = topology.retries.iter().map(|queue| &queue.name);
+        for sent_to in retries.chain([&topology.dead, &topology.events]) {
+            self.sent.add(0, &destination(sent_to));
+        }
     }
 
     /// Counts a job's end.
-    pub(crate) fn ended(&self, status: Status, rows: u64, seconds: f64) {
-        self.jobs.get_or_create(&StatusLabel { status: status.as_str() }).inc();
-        self.rows.inc_by(rows);
-        self.duration.observe(seconds);
+    pub(crate) fn ended(&self, receipt: &Receipt) {
+        let status = [KeyValue::new("status", receipt.status.as_str())];
+        self.jobs.add(1, &status);
+        self.job_duration.record(receipt.duration_seconds, &status);
+        let Receipt { inserted, updated, unchanged, deleted, failed, .. } = receipt;
+        for (outcome, rows) in ROWS.into_iter().zip([inserted, updated, unchanged, deleted, failed]) {
+            self.rows.add(*rows, &[KeyValue::new("outcome", outcome)]);
+        }
     }
 
     /// Counts a failed attempt.
     pub(crate) fn failed(&self, code: ErrorCode) {
-        self.failures.get_or_create(&CodeLabel { code: code.as_str() }).inc();
+        self.failures.add(1, &[KeyValue::new("code", code.as_str())]);
     }
 
     /// Counts an attempt that will be made again.
     pub(crate) fn retried(&self) {
-        self.retries.inc();
+        self.retries.add(1, &[]);
     }
 
     /// Counts a job that was given back.
     pub(crate) fn parked(&self) {
-        self.parked.inc();
+        self.parked.add(1, &[]);
+    }
+
+    /// Counts the bytes of a file.
+    pub(crate) fn read(&self, bytes: u64) {
+        self.input.add(bytes, &[]);
+    }
+
+    /// Counts a delivery from a queue.
+    pub(crate) fn consumed(&self, queue: &str) {
+        self.consumed.add(1, &destination(queue));
+    }
+
+    /// Counts a message that the broker confirmed, by the queue or the exchange that it went to.
+    pub(crate) fn sent(&self, destination: &str) {
+        self.sent.add(1, &self::destination(destination));
+    }
+
+    /// Notes how long a message lay in the queue before its first attempt.
+    pub(crate) fn waited(&self, waited: Duration) {
+        self.queue_wait.record(waited.as_secs_f64(), &[]);
+    }
+
+    /// Notes how long a delivery took, and the code with which its attempt failed.
+    pub(crate) fn processed(&self, queue: &str, took: Duration, failed_with: Option<ErrorCode>) {
+        let mut labels = destination(queue).to_vec();
+        labels.push(KeyValue::new("messaging.operation.name", "process"));
+        labels.extend(failed_with.map(|code| KeyValue::new("error.type", code.as_str())));
+        self.process_duration.record(took.as_secs_f64(), &labels);
+    }
+
+    /// Notes how long an attempt was in each of its stages.
+    pub(crate) fn stages(&self, stages: &BTreeMap<Stage, Duration>) {
+        stages.iter().for_each(|(stage, took)| self.stage(stage.as_str(), *took));
+    }
+
+    /// Notes how long a stage took, of those of an attempt, or of what follows it: `commit`, `parquet`, `receipt`.
+    pub(crate) fn stage(&self, stage: &'static str, took: Duration) {
+        self.stage_duration.record(took.as_secs_f64(), &[KeyValue::new("stage", stage)]);
     }
 
     /// Counts a job as running as long as the guard lives.
     pub(crate) fn run(&self) -> Running {
-        self.running.inc();
-        Running(self.running.clone())
+        self.at_work.fetch_add(1, Ordering::Relaxed);
+        Running(Arc::clone(&self.at_work))
     }
 
     /// How many jobs are at work.
     pub(crate) fn running(&self) -> usize {
-        usize::try_from(self.running.get()).unwrap_or(0)
+        self.at_work.load(Ordering::Relaxed)
     }
 
-    /// Notes whether jobs wait for a dependency.
-    pub(crate) fn pause(&self, dependency: &str, away: bool) {
-        self.paused.get_or_create(&DependencyLabel { dependency: dependency.to_owned() }).set(i64::from(away));
-    }
-
-    /// Notes what is on its way to the derived stores.
-    pub(crate) fn backlog(&self, outbox: Waiting, cache: Waiting, halted_chains: u64) {
-        self.outbox.set(whole(outbox.number));
-        self.outbox_age.set(whole(outbox.oldest_seconds));
-        self.cache_tasks.set(whole(cache.number));
-        self.halted_chains.set(whole(halted_chains));
-    }
-
-    /// Notes what waits for each sink.
-    pub(crate) fn sinks(&self, waiting: &BTreeMap<&'static str, Waiting>) {
-        for (sink, waiting) in waiting {
-            let label = SinkLabel { sink };
-            self.sink_waiting.get_or_create(&label).set(whole(waiting.number));
-            self.sink_age.get_or_create(&label).set(whole(waiting.oldest_seconds));
-        }
-    }
-
-    /// Has the transactions of this process counted here from now on.
-    pub(crate) fn count_transactions(&self) {
-        let (durations, retries) = (self.transactions.clone(), self.transaction_retries.clone());
+    /// Has the transactions of this process timed here from now on.
+    pub(crate) fn time_transactions(&self) {
+        let (durations, retries) = (self.transaction_duration.clone(), self.transaction_retries.clone());
         transaction::observe(move |ended| {
-            let label = TransactionLabel { transaction: ended.name };
-            durations.get_or_create(&label).observe(ended.duration.as_secs_f64());
-            retries.get_or_create(&label).inc_by(u64::from(ended.retries));
+            let name = KeyValue::new("db.operation.name", ended.name);
+            durations.record(ended.duration.as_secs_f64(), &[KeyValue::new("db.system.name", "postgresql"), name]);
+            retries.add(u64::from(ended.retries), &[KeyValue::new("transaction", ended.name)]);
         });
     }
 
-    /// Notes whether the worker gets on.
-    pub(crate) fn progress(&self, stuck: usize, is_neglecting: bool) {
-        self.stuck.set(i64::try_from(stuck).unwrap_or(i64::MAX));
-        self.neglecting.set(i64::from(is_neglecting));
+    /// The text that Prometheus reads, in its format 0.0.4, which OpenMetrics readers read, too.
+    ///
+    /// # Errors
+    /// If the provider has ended.
+    pub(crate) fn text(&self) -> std::io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        self.prometheus.export(&mut text)?;
+        Ok(text)
     }
 
-    /// The text that Prometheus reads.
-    pub(crate) fn text(&self) -> String {
-        let mut text = String::new();
-        // Writing to a string cannot fail.
-        let _ = encode(&mut text, &self.registry);
-        text
+    /// Sends what a collector does not have yet. It must not be called within a runtime.
+    pub(crate) fn shut_down(&self) {
+        telemetry::end_metrics(&self.provider);
     }
 }
 
-fn whole(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
+/// The labels of a queue or an exchange.
+fn destination(name: &str) -> [KeyValue; 2] {
+    [KeyValue::new("messaging.system", "rabbitmq"), KeyValue::new("messaging.destination.name", name.to_owned())]
 }
 
 /// A job at work.
-pub(crate) struct Running(Gauge);
+pub(crate) struct Running(Arc<AtomicUsize>);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.dec();
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

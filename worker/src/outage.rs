@@ -1,8 +1,9 @@
 //! Outages: what does not answer, who waits for it, and when it is back.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     fs::File,
+    path::Path,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -25,15 +26,20 @@ use crate::interruption::is_exhaustion;
 const INTERVAL: Duration = Duration::from_millis(500);
 /// How long an input root may take to answer.
 pub(crate) const ROOT_TIMEOUT: Duration = Duration::from_secs(2);
+/// What is said of a folder that does not answer.
+pub(crate) const HANGS: &str = "it has not answered for 2 s";
 /// Descriptors that must be free for jobs to go on.
 const FREE_DESCRIPTORS: usize = 16;
 
 /// What does not answer at present.
 pub(crate) struct Outages {
     postgres_away: watch::Sender<bool>,
+    /// What PostgreSQL, or the way to it, said when it was last asked in vain.
+    postgres_said: Mutex<String>,
     /// Whether this process has no descriptors or memory left.
     exhausted: watch::Sender<bool>,
-    roots_away: Mutex<BTreeSet<Root>>,
+    /// The input roots that are away, and why.
+    roots_away: Mutex<BTreeMap<Root, String>>,
     /// Claims of jobs that were given back while PostgreSQL could not be told.
     unreleased: Mutex<Vec<Uuid>>,
 }
@@ -42,6 +48,7 @@ impl Default for Outages {
     fn default() -> Self {
         Self {
             postgres_away: watch::Sender::new(false),
+            postgres_said: Mutex::default(),
             exhausted: watch::Sender::new(false),
             roots_away: Mutex::default(),
             unreleased: Mutex::default(),
@@ -53,6 +60,11 @@ impl Outages {
     /// Whether PostgreSQL is away.
     pub(crate) fn postgres_is_away(&self) -> bool {
         *self.postgres_away.borrow()
+    }
+
+    /// Why PostgreSQL is away, where it is: what it said, without passwords.
+    pub(crate) fn postgres_outage(&self) -> Option<String> {
+        self.postgres_is_away().then(|| self.postgres_said.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     /// Waits until PostgreSQL is away, or this process is exhausted: no job can go on.
@@ -106,6 +118,7 @@ impl Outages {
         if is_exhaustion(error) {
             return self.note_exhausted(&telemetry::chain(error));
         }
+        *self.postgres_said.lock().unwrap_or_else(PoisonError::into_inner) = telemetry::chain(error);
         if !self.postgres_away.send_replace(true) {
             let error: &dyn std::error::Error = error;
             tracing::error!(error, "PostgreSQL does not answer; jobs are paused until it does");
@@ -149,23 +162,20 @@ impl Outages {
 
     /// Whether an input root is away.
     pub(crate) fn root_is_away(&self, root: &Root) -> bool {
-        self.roots_away.lock().unwrap_or_else(PoisonError::into_inner).contains(root)
+        self.roots_away.lock().unwrap_or_else(PoisonError::into_inner).contains_key(root)
     }
 
     /// Notes that an input root does not answer.
-    pub(crate) fn root_failed(&self, root: &Root) {
-        self.root_failed_because(root, "it cannot be read");
-    }
-
-    fn root_failed_because(&self, root: &Root, reason: &str) {
-        if self.roots_away.lock().unwrap_or_else(PoisonError::into_inner).insert(root.clone()) {
+    pub(crate) fn root_failed(&self, root: &Root, reason: &str) {
+        let mut away = self.roots_away.lock().unwrap_or_else(PoisonError::into_inner);
+        if away.insert(root.clone(), reason.to_owned()).is_none() {
             tracing::error!(%root, reason, "the input root does not answer; its jobs are paused until it does");
         }
     }
 
-    /// The input roots that are away.
-    pub(crate) fn roots_away(&self) -> Vec<Root> {
-        self.roots_away.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    /// The input roots that are away, and why.
+    pub(crate) fn roots_away(&self) -> BTreeMap<Root, String> {
+        self.roots_away.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Asks an input root whether it answers, and notes it if it does not.
@@ -173,17 +183,20 @@ impl Outages {
         match root {
             Root::Folder(path) => {
                 let path = path.clone();
-                let look = tokio::task::spawn_blocking(move || path.is_dir());
-                let answers = matches!(tokio::time::timeout(ROOT_TIMEOUT, look).await, Ok(Ok(true)));
-                if !answers {
-                    self.root_failed(root);
+                let look = tokio::task::spawn_blocking(move || look_at_folder(&path));
+                let answer = match tokio::time::timeout(ROOT_TIMEOUT, look).await {
+                    Ok(Ok(answer)) => answer,
+                    Ok(Err(_)) | Err(_) => Err(HANGS.to_owned()),
+                };
+                if let Err(reason) = &answer {
+                    self.root_failed(root, reason);
                 }
-                answers
+                answer.is_ok()
             }
             Root::Store(store) => {
                 let answer = probe_store(store).await;
                 if let Err(trouble) = &answer {
-                    self.root_failed_because(root, &trouble.to_string());
+                    self.root_failed(root, &trouble.to_string());
                 }
                 answer.is_ok()
             }
@@ -199,9 +212,21 @@ impl Outages {
 
     /// Notes that an input root answers again.
     pub(crate) fn root_answered(&self, root: &Root) {
-        if self.roots_away.lock().unwrap_or_else(PoisonError::into_inner).remove(root) {
+        if self.roots_away.lock().unwrap_or_else(PoisonError::into_inner).remove(root).is_some() {
             tracing::info!(%root, "the input root answers again; its jobs go on");
         }
+    }
+}
+
+/// Looks whether a folder is there.
+///
+/// # Errors
+/// Why it is not.
+pub(crate) fn look_at_folder(path: &Path) -> Result<(), String> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err("it is not a folder".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }
 

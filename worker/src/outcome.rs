@@ -2,7 +2,10 @@
 
 use shared::{
     fingerprint::Fingerprint,
-    message::{failure::Failure, receipt::Receipt},
+    message::{
+        failure::{ErrorCode, Failure},
+        receipt::Receipt,
+    },
 };
 use uuid::Uuid;
 
@@ -31,6 +34,24 @@ pub(crate) enum Outcome {
     Outage(Outage),
     /// The worker is stopping.
     Stopped,
+}
+
+impl Outcome {
+    /// The code with which the attempt failed, if it did.
+    pub(crate) fn failed_with(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Failed(failed) => Some(failed.failure.code),
+            Self::Ended(_)
+            | Self::EndedBefore(_)
+            | Self::Busy
+            | Self::NeedsIsolation
+            | Self::Orphaned(_)
+            | Self::Misnumbered { .. }
+            | Self::Redundant
+            | Self::Outage(_)
+            | Self::Stopped => None,
+        }
+    }
 }
 
 /// A job that has ended now.

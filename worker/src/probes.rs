@@ -2,13 +2,15 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use rustix::fs::Access;
+
 use deadpool_postgres::Pool;
 use futures_util::future::join_all;
-use shared::roots::Root;
+use shared::{roots::Root, stores::cache::CacheStore};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    outage::{Outages, ROOT_TIMEOUT},
+    outage::{self, HANGS, Outages, ROOT_TIMEOUT},
     run::ownership,
     services::Services,
 };
@@ -17,6 +19,11 @@ use crate::{
 const INTERVAL: Duration = Duration::from_secs(1);
 /// In how many rounds of that the queue of jobs is looked at once.
 const LOOK_AT_QUEUE: u64 = 10;
+/// How often the places are looked at that jobs can do without.
+const LOOK_AT_PLACES: Duration = Duration::from_secs(10);
+/// The places, as a person would call them.
+pub(crate) const CACHE: &str = "the Parquet cache";
+pub(crate) const PROFILES: &str = "the folder of mapping profiles";
 
 /// Asks again and again whether everything answers, until told to stop.
 pub(crate) async fn watch(services: Arc<Services>, stop: CancellationToken) {
@@ -40,9 +47,7 @@ pub(crate) async fn watch(services: Arc<Services>, stop: CancellationToken) {
             // The consumer's supervisor tells of a broker that is away; this only keeps up with it.
             let _ = services.publisher.ensure_connected().await;
             if rounds.next().is_some_and(|round| round % LOOK_AT_QUEUE == 0) {
-                let could_take = services.metrics.running() < services.places && !outages.postgres_is_away();
-                let waiting = services.publisher.depth(&services.topology.jobs).await;
-                services.progress.jobs_wait(could_take && waiting.is_ok_and(|waiting| waiting > 0));
+                look_at_queues(&services).await;
             }
         }
     };
@@ -51,7 +56,58 @@ pub(crate) async fn watch(services: Arc<Services>, stop: CancellationToken) {
         () = postgres => {}
         _ = roots => {}
         () = broker => {}
+        () = watch_places(&services) => {}
     }
+}
+
+/// Notes how much lies in the queues, and whether nobody takes it.
+async fn look_at_queues(services: &Services) {
+    let could_take = services.metrics.running() < services.places && !services.outages.postgres_is_away();
+    let mut waits = false;
+    for queue in [&services.topology.jobs, &services.topology.dead] {
+        if let Ok(messages) = services.publisher.depth(queue).await {
+            services.progress.depth(queue, messages.into());
+            waits |= *queue == services.topology.jobs && messages > 0;
+        }
+    }
+    services.progress.jobs_wait(could_take && waits);
+}
+
+/// Looks again and again at what jobs can do without: nobody would notice before it is missed.
+async fn watch_places(services: &Services) {
+    loop {
+        let profiles = services.sources.folder().to_owned();
+        let cache = services.cache.clone();
+        let folders = tokio::task::spawn_blocking(move || {
+            let told = |error: String| format!("{}: {error}", profiles.display());
+            (
+                outage::look_at_folder(&profiles).map_err(told),
+                match &cache {
+                    CacheStore::Folder(path) => Some(look_at_cache(path)),
+                    CacheStore::Objects(_) => None,
+                },
+            )
+        });
+        if let Ok(Ok((profiles, cache))) = tokio::time::timeout(LOOK_AT_PLACES, folders).await {
+            services.faults.note(PROFILES, profiles);
+            if let Some(cache) = cache {
+                services.faults.note(CACHE, cache);
+            }
+        }
+        if let CacheStore::Objects(store) = &services.cache {
+            let looked = store.probe().await.map_err(|error| error.to_string());
+            services.faults.note(CACHE, looked);
+        }
+        tokio::time::sleep(LOOK_AT_PLACES).await;
+    }
+}
+
+/// Looks whether files can be made in the cache's folder, or the folder itself where it is not there yet.
+fn look_at_cache(folder: &Path) -> Result<(), String> {
+    let there = folder.ancestors().find(|path| path.symlink_metadata().is_ok()).unwrap_or(folder);
+    let told = |error: &dyn std::fmt::Display| format!("{}: {error}", there.display());
+    outage::look_at_folder(there).map_err(|error| told(&error))?;
+    rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| told(&error))
 }
 
 fn watch_descriptors(outages: &Outages) {
@@ -96,17 +152,16 @@ async fn watch_root(outages: &Outages, root: &Root) {
 /// not pile up behind it.
 async fn look_at_folder(outages: &Outages, root: &Root, path: &Path) {
     let path = path.to_owned();
-    let mut look = tokio::task::spawn_blocking(move || path.is_dir());
+    let mut look = tokio::task::spawn_blocking(move || outage::look_at_folder(&path));
     let answer = match tokio::time::timeout(ROOT_TIMEOUT, &mut look).await {
         Ok(answer) => answer,
         Err(_) => {
-            outages.root_failed(root);
+            outages.root_failed(root, HANGS);
             look.await
         }
     };
-    if answer.unwrap_or(false) {
-        outages.root_answered(root);
-    } else {
-        outages.root_failed(root);
+    match answer.unwrap_or_else(|error| Err(error.to_string())) {
+        Ok(()) => outages.root_answered(root),
+        Err(reason) => outages.root_failed(root, &reason),
     }
 }

@@ -26,7 +26,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    backlog::{RelayState, Waiting},
+    backlog::{DeadLetters, RelayState, Waiting},
     failure_log::FailureLog,
     mongo_link::MongoLink,
     progress::SinkError,
@@ -37,6 +37,8 @@ use self::{
 /// Every derived store. A new one is a module, and a line here.
 pub(crate) const SINKS: [Sink; 3] = [audit::SINK, metadata::SINK, parquet_cache::SINK];
 
+/// The dead letters of each cause, counted up to `$1` each, for at most `$2` causes.
+const DEAD_LETTERS: &str = include_str!("relay/dead_letters.sql");
 const HALTED: &str = "SELECT count(*) FROM (SELECT FROM audit_chains WHERE halted_at IS NOT NULL \
                       ORDER BY entity, period LIMIT $1) AS chain";
 /// How long a task that is woken waits for more to do, so that what commits at about the same time is done at once.
@@ -45,6 +47,9 @@ const GATHERING: Duration = Duration::from_millis(25);
 const RETRY: Duration = Duration::from_secs(2);
 /// How often the gauges are read.
 const GAUGE_PAUSE: Duration = Duration::from_secs(2);
+/// How many rounds of that lie between two looks at the dead letters, and how many causes are told.
+const LETTERS_EVERY: u64 = 5;
+const CAUSES: i64 = 50;
 /// What the gauges count up to; more than that is estimated.
 const COUNTED: i64 = 10_000;
 /// How long the last round may take.
@@ -112,8 +117,10 @@ impl Relay {
 
     async fn read_gauges(&self) {
         let mut failures = FailureLog::of("reading the outbox's depth");
+        let mut rounds = 0_u64..;
         loop {
-            match self.gauges().await {
+            let with_letters = rounds.next().is_some_and(|round| round % LETTERS_EVERY == 0);
+            match self.gauges(with_letters).await {
                 Ok(()) => failures.is_over(),
                 Err(error) => failures.begins_unless_away(&error),
             }
@@ -121,7 +128,7 @@ impl Relay {
         }
     }
 
-    async fn gauges(&self) -> Result<(), PostgresError> {
+    async fn gauges(&self, with_letters: bool) -> Result<(), PostgresError> {
         let client = self.resources.pool.get().await?;
         let whole = |number: i64| u64::try_from(number).unwrap_or(0);
         for sink in &SINKS {
@@ -136,6 +143,16 @@ impl Relay {
         }
         let halted = client.query_one(HALTED, &[&COUNTED]).await.map_err(PostgresError::in_("count halted chains"))?;
         self.resources.state.set(|backlog| backlog.halted_chains = whole(halted.get(0)));
+        if with_letters {
+            let rows = client.query(DEAD_LETTERS, &[&COUNTED, &CAUSES]).await;
+            let rows = rows.map_err(PostgresError::in_("count dead letters"))?;
+            let read = |row: tokio_postgres::Row| DeadLetters {
+                code: row.get("code"),
+                group_id: row.get("group_id"),
+                letters: whole(row.get("letters")),
+            };
+            self.resources.state.set(|backlog| backlog.dead_letters = rows.into_iter().map(read).collect());
+        }
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! What the stages need: built once in `main` and shared by all jobs.
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -54,9 +55,11 @@ pub(crate) struct Services {
     /// Whether it gets on.
     pub(crate) progress: Progress,
     /// What is counted.
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Arc<Metrics>,
     /// Whether the cache could not be written just now.
     pub(crate) cache_trouble: CacheTrouble,
+    /// What cannot be used, though jobs do without it.
+    pub(crate) faults: Faults,
     /// Ends what still runs when the drain time is over.
     pub(crate) abort: CancellationToken,
     /// Wakes the relay.
@@ -68,17 +71,47 @@ const CACHE_REST: Duration = Duration::from_secs(30);
 
 /// Remembers that the cache could not be written, so that not every job waits for it.
 #[derive(Default)]
-pub(crate) struct CacheTrouble(Mutex<Option<Instant>>);
+pub(crate) struct CacheTrouble {
+    noted: Mutex<Option<Instant>>,
+}
 
 impl CacheTrouble {
     /// Notes that it could not be written now.
     pub(crate) fn note(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// Whether that was just now.
     pub(crate) fn is_recent(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at.elapsed() < CACHE_REST)
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at.elapsed() < CACHE_REST)
+    }
+}
+
+/// What jobs can do without and a person should know: why a place cannot be used, by what it is.
+#[derive(Default)]
+pub(crate) struct Faults(Mutex<BTreeMap<&'static str, String>>);
+
+impl Faults {
+    /// Notes what a look at a place came to. What begins and what is over is logged once.
+    pub(crate) fn note(&self, place: &'static str, looked: Result<(), String>) {
+        let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match looked {
+            Ok(()) => {
+                if faults.remove(place).is_some() {
+                    tracing::info!("{place} can be used again");
+                }
+            }
+            Err(reason) => {
+                if faults.insert(place, reason.clone()).is_none() {
+                    tracing::warn!(reason, "{place} cannot be used");
+                }
+            }
+        }
+    }
+
+    /// Those that there are.
+    pub(crate) fn all(&self) -> BTreeMap<&'static str, String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

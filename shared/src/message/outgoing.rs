@@ -10,6 +10,7 @@ use crate::{
         envelope::{self, set, set_integer},
         job::{Arrival, Job},
     },
+    telemetry,
     timestamp::micros_text,
 };
 
@@ -55,6 +56,13 @@ impl Outgoing {
         match &self.user_id {
             Some(user) if names_user => properties.with_user_id(user.clone()),
             Some(_) | None => properties,
+        }
+    }
+
+    /// Has what becomes of it belong to the trace of what is done now, if that is exported.
+    pub fn continue_trace(&mut self) {
+        if let Some(context) = telemetry::traceparent() {
+            self.set(envelope::TRACEPARENT, context);
         }
     }
 

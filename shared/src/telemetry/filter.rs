@@ -47,7 +47,8 @@ fn is_level(text: &str) -> bool {
     text.parse::<LevelFilter>().is_ok()
 }
 
-fn is_own(target: &str) -> bool {
+/// Returns whether a target is Aura's own.
+pub(super) fn is_own(target: &str) -> bool {
     TARGETS.contains(&target.split("::").next().unwrap_or(target))
 }
 

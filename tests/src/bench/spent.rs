@@ -193,7 +193,8 @@ async fn statements(bench: &Bench) -> Counts {
 /// What a worker's metrics say of its transactions.
 fn transactions(metrics: &str) -> Vec<(Count, f64)> {
     let read = |line: &str| {
-        let (kind, rest) = line.strip_prefix("aura_transaction_duration_seconds_")?.split_once("{transaction=\"")?;
+        let (kind, rest) =
+            line.strip_prefix("db_client_operation_duration_seconds_")?.split_once("db_operation_name=\"")?;
         let (name, value) = rest.split_once("\"} ")?;
         let count = match kind {
             "sum" => Count::TransactionTime(name.to_owned()),

@@ -1,5 +1,6 @@
 //! A delivery that was taken: what it says, and its way back where it is not begun.
 
+use chrono::{DateTime, Utc};
 use lapin::message::Delivery;
 use shared::message::{
     envelope::Envelope,
@@ -20,6 +21,8 @@ pub(super) struct Taken {
 pub(super) struct Message {
     pub(super) said: Said,
     pub(super) traceparent: Option<String>,
+    /// When it was published, if nobody has had it before and its publisher says so.
+    pub(super) published_at: Option<DateTime<Utc>>,
 }
 
 /// What a delivery says.
@@ -38,10 +41,13 @@ impl Taken {
         let envelope = Envelope::read(&self.delivery.properties);
         let envelope = envelope.from_first_publisher(|user| services.publishers.is_worker(user));
         let traceparent = envelope.traceparent.clone();
+        // A worker leaves the job's identity with a message that it had.
+        let is_new = envelope.job_id.is_none() && envelope.replays == 0 && !self.delivery.redelivered;
+        let published_at = envelope.timestamp.filter(|_| is_new);
         // Anyone can write that header; what the guard left out is not there.
         if envelope.is_withheld && self.delivery.data.is_empty() {
             let reason = envelope.malformed.unwrap_or_else(|| "its body is not there".to_owned());
-            return Message { said: Said::Withheld(reason), traceparent };
+            return Message { said: Said::Withheld(reason), traceparent, published_at };
         }
         let said = match receive(&self.delivery.data, &envelope, self.stamp.at) {
             Ok(mut job) => {
@@ -52,7 +58,7 @@ impl Taken {
             }
             Err(refusal) => Said::Refused(refusal),
         };
-        Message { said, traceparent }
+        Message { said, traceparent, published_at }
     }
 }
 

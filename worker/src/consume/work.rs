@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::Utc;
 use shared::{
     message::{
         failure::{ErrorCode, Failure},
@@ -51,6 +52,12 @@ impl Work {
     /// Reads the message, tries the job as often as that takes here, and settles the delivery.
     pub(super) async fn process(self, taken: Taken, permit: OwnedSemaphorePermit) {
         let message = taken.read(&self.services);
+        self.services.metrics.consumed(&self.services.topology.jobs);
+        // Clocks of machines differ a little: less than nothing is nothing.
+        let waited = message.published_at.map(|at| (Utc::now() - at).to_std().unwrap_or_default());
+        if let Some(waited) = waited {
+            self.services.metrics.waited(waited);
+        }
         match message.said {
             Said::Job(job) => {
                 let span = tracing::info_span!(
@@ -60,6 +67,7 @@ impl Work {
                     entity = job.slice.entity.as_str(),
                     period = job.slice.period.as_str(),
                     attempt = job.attempt,
+                    trace_id = tracing::field::Empty,
                 );
                 continue_trace(&span, message.traceparent.as_deref());
                 self.run(taken, *job, permit).instrument(span).await;
@@ -70,6 +78,7 @@ impl Work {
                     job_id = %refusal.job_id,
                     entity = refusal.slice.as_ref().map(|slice| slice.entity.as_str()),
                     period = refusal.slice.as_ref().map(|slice| slice.period.as_str()),
+                    trace_id = tracing::field::Empty,
                 );
                 continue_trace(&span, message.traceparent.as_deref());
                 settlement::refuse(&self.services, &taken.delivery, &refusal).instrument(span).await;
@@ -96,8 +105,10 @@ impl Work {
                 tokio::time::sleep(BUSY_INTERVAL).await;
                 continue;
             }
+            let failed_with = outcome.failed_with();
             match settle(outcome, job.attempt, claim) {
                 Next::Settle(settlement) => {
+                    self.services.metrics.processed(&self.services.topology.jobs, began.elapsed(), failed_with);
                     delivery::apply(&self.services, &taken.delivery, &job, claim, settlement).await;
                     drop(permit);
                     return;
@@ -144,6 +155,7 @@ impl Work {
             ended = tokio::time::timeout(self.timeout, &mut attempt) => ended,
         };
         if let Ok(outcome) = ended {
+            self.services.metrics.stages(&stage.durations());
             return outcome;
         }
         // What it does in PostgreSQL ends now, and then so does the attempt, with what really came of it.

@@ -26,6 +26,8 @@ struct State {
     neglected_since: Option<Instant>,
     /// Since when receipts are refused.
     refused_since: Option<Instant>,
+    /// How many messages lay in each queue when it was last looked at.
+    depths: BTreeMap<String, u64>,
 }
 
 /// An outcome that is being settled, as long as this lives.
@@ -38,7 +40,13 @@ impl Progress {
     /// Nothing has happened yet.
     pub(crate) fn new() -> Self {
         Self {
-            state: Mutex::new(State { next: 0, settling: BTreeMap::new(), neglected_since: None, refused_since: None }),
+            state: Mutex::new(State {
+                next: 0,
+                settling: BTreeMap::new(),
+                neglected_since: None,
+                refused_since: None,
+                depths: BTreeMap::new(),
+            }),
         }
     }
 
@@ -72,6 +80,21 @@ impl Progress {
     /// Returns whether receipts have been refused for so long that no job should wait for whoever does it.
     pub(crate) fn receipts_are_refused(&self) -> bool {
         self.state().refused_since.is_some_and(|since| since.elapsed() > REFUSED)
+    }
+
+    /// Notes how many messages lie in a queue.
+    pub(crate) fn depth(&self, queue: &str, messages: u64) {
+        self.state().depths.insert(queue.to_owned(), messages);
+    }
+
+    /// How many messages lay in each queue when it was last looked at.
+    pub(crate) fn depths(&self) -> BTreeMap<String, u64> {
+        self.state().depths.clone()
+    }
+
+    /// Returns whether no outcome is being settled.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state().settling.is_empty()
     }
 
     /// How many outcomes have been settled for too long.

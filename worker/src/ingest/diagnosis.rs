@@ -59,7 +59,7 @@ pub(crate) async fn diagnose(services: &Services, attempt: Attempt<'_>, interrup
             Failure::new(postgres_code(&source, stage), stage, postgres_message(&source))
         }
         Interrupted::RootAway(root) => {
-            services.outages.root_failed(&root);
+            services.outages.root_failed(&root, "it did not answer a job");
             return Outcome::Outage(Outage::InputRoot(claim));
         }
         Interrupted::ClaimLost(claim) => {

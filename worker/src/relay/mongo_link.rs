@@ -5,6 +5,7 @@ use std::sync::Arc;
 use shared::{
     settings::ServiceUrl,
     stores::mongo::{self, Mongo, MongoError},
+    telemetry,
 };
 use tokio::{
     sync::Mutex,
@@ -60,7 +61,7 @@ impl MongoLink {
         if known.answered.is_none_or(|at| at.elapsed() >= PING_PAUSE) {
             mongo.ping().await?;
             known.answered = Some(Instant::now());
-            self.state.set(|backlog| backlog.mongodb_ok = true);
+            self.state.set(|backlog| backlog.mongodb_away = None);
         }
         Ok(mongo)
     }
@@ -79,9 +80,9 @@ impl MongoLink {
                 self.known.lock().await.answered = Some(Instant::now());
                 self.state.set(|backlog| backlog.delivered_total += progress.done as u64);
             }
-            Err(SinkError::Mongo(_)) => {
+            Err(SinkError::Mongo(error)) => {
                 self.known.lock().await.answered = None;
-                self.state.set(|backlog| backlog.mongodb_ok = false);
+                self.state.set(|backlog| backlog.mongodb_away = Some(telemetry::chain(error)));
             }
             Ok(_) | Err(SinkError::Postgres(_) | SinkError::Cache(_)) => {}
         }

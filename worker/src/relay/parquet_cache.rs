@@ -1,9 +1,10 @@
 //! The Parquet cache: a slice's file is written right after the commit, and by the relay where that was not done.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::Transaction;
-use shared::{message::job::Job, stores::postgres::PostgresError};
+use shared::{message::job::Job, stores::postgres::PostgresError, telemetry};
+use tracing::Instrument;
 
 use super::{
     progress::{Progress, SinkError},
@@ -49,8 +50,11 @@ async fn write_now(services: &Services, job: &Job, at_once: AtOnce) {
     if services.cache_trouble.is_recent() {
         return;
     }
+    let began = Instant::now();
     let publish = cache::publish(&services.pool, &services.cache, &job.slice, at_once);
-    match tokio::time::timeout(JOB_TIMEOUT, publish).await {
+    let published = tokio::time::timeout(JOB_TIMEOUT, publish.instrument(tracing::info_span!("parquet"))).await;
+    services.metrics.stage("parquet", began.elapsed());
+    match published {
         Ok(Ok(_)) => failpoint::reach_for("cached", &job.slice),
         Ok(Err(error)) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "the Parquet file is not written yet");
@@ -77,8 +81,12 @@ impl Task for CatchingUp {
     fn step(&mut self) -> Work<'_, Result<Progress, SinkError>> {
         Box::pin(async move {
             let step = self.catch_up().await;
-            if !matches!(step, Err(SinkError::Postgres(_))) {
-                self.resources.state.set(|backlog| backlog.cache_ok = step.is_ok());
+            match &step {
+                Ok(_) => self.resources.state.set(|backlog| backlog.cache_away = None),
+                Err(SinkError::Postgres(_)) => {}
+                Err(error @ (SinkError::Cache(_) | SinkError::Mongo(_))) => {
+                    self.resources.state.set(|backlog| backlog.cache_away = Some(telemetry::chain(error)));
+                }
             }
             step
         })

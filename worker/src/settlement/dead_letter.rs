@@ -5,7 +5,7 @@ use lapin::message::Delivery;
 use shared::{
     message::{
         envelope, event::Event, failure::Failure, job::Job, letter::Letter, outgoing::Outgoing,
-        published_by::PublishedBy, receipt::Status,
+        published_by::PublishedBy,
     },
     stores::{dead_letters::WholeLetter, postgres::transaction},
     timestamp,
@@ -58,6 +58,7 @@ pub(super) async fn dead_letter(
     }
     let mut message = Outgoing::again(&delivery.data, &delivery.properties, &services.topology.dead);
     message.remember(job);
+    message.continue_trace();
     describe(&mut message, &failed.failure, job.attempt, job.first_failed_at, &services.worker);
     if let Some(fingerprint) = failed.fingerprint {
         message.set(envelope::FINGERPRINT, fingerprint);
@@ -96,7 +97,7 @@ pub(super) async fn dead_letter(
     failpoint::reach_for("dead_noted", &job.slice);
     events.iter().for_each(log);
     services.metrics.failed(failed.failure.code);
-    services.metrics.ended(Status::Failed, 0, failed.receipt.duration_seconds);
+    services.metrics.ended(&failed.receipt);
     services.relay.wake();
     send_receipt(services, &failed.receipt).await
 }

@@ -55,7 +55,7 @@ pub(crate) async fn apply(services: &Services, delivery: &Delivery, job: &Job, c
 /// What follows from a job's end: what sinks do at once, and its receipt.
 async fn conclude(services: &Services, job: &Job, ended: Ended) -> Result<(), SettlementError> {
     let Ended { receipt, cache_file } = ended;
-    services.metrics.ended(receipt.status, receipt.rows, receipt.duration_seconds);
+    services.metrics.ended(&receipt);
     if receipt.status != Status::Success {
         let sent = send_receipt(services, &receipt).await;
         services.relay.wake();
@@ -95,6 +95,7 @@ async fn park(
         message.remember(job);
     }
     message.set_integer(envelope::ATTEMPT, job.attempt);
+    message.continue_trace();
     if let Some(claim) = claim {
         release(services, claim).await;
     }

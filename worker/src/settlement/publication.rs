@@ -1,11 +1,14 @@
 //! What a settlement publishes: the job again, to another queue, and its receipt.
 
+use std::time::Instant;
+
 use chrono::Utc;
 use lapin::types::FieldTable;
 use shared::{
     broker::amqp::AmqpError,
     message::{outgoing::Outgoing, receipt::Receipt},
 };
+use tracing::Instrument;
 
 use super::error::{RETRY_DELAY, SettlementError};
 use crate::{failpoint, services::Services};
@@ -22,14 +25,23 @@ pub(super) async fn publish(services: &Services, mut message: Outgoing) -> Resul
         Err(AmqpError::Unroutable { .. }) => {
             tracing::warn!(queue = message.key, "the queue is gone; declaring the topology again");
             services.publisher.declare(&services.topology).await?;
-            Ok(services.publisher.publish(&message).await?)
+            services.publisher.publish(&message).await?;
         }
-        published => Ok(published?),
+        published => published?,
     }
+    services.metrics.sent(&message.key);
+    Ok(())
 }
 
 /// Sends a receipt, and waits as long as a queue that is bound to the receipts refuses it, but not for ever.
 pub(super) async fn send_receipt(services: &Services, receipt: &Receipt) -> Result<(), SettlementError> {
+    let began = Instant::now();
+    let sent = sent_receipt(services, receipt).instrument(tracing::info_span!("receipt")).await;
+    services.metrics.stage("receipt", began.elapsed());
+    sent
+}
+
+async fn sent_receipt(services: &Services, receipt: &Receipt) -> Result<(), SettlementError> {
     let body = serde_json::to_vec(receipt).unwrap_or_default();
     let mut properties = lapin::BasicProperties::default()
         .with_content_type("application/json".into())
@@ -40,7 +52,7 @@ pub(super) async fn send_receipt(services: &Services, receipt: &Receipt) -> Resu
     if let Some(batch) = receipt.batch_id {
         properties = properties.with_correlation_id(batch.to_string().into());
     }
-    let message = Outgoing {
+    let mut message = Outgoing {
         exchange: services.topology.events.clone(),
         key: receipt.routing_key(),
         body,
@@ -49,6 +61,7 @@ pub(super) async fn send_receipt(services: &Services, receipt: &Receipt) -> Resu
         user_id: None,
         mandatory: false,
     };
+    message.continue_trace();
     let mut sent = services.publisher.publish(&message).await;
     while let Err(AmqpError::Refused) = sent {
         services.progress.receipt_taken(false);
@@ -63,6 +76,7 @@ pub(super) async fn send_receipt(services: &Services, receipt: &Receipt) -> Resu
     }
     sent?;
     services.progress.receipt_taken(true);
+    services.metrics.sent(&services.topology.events);
     failpoint::reach("receipt_sent");
     Ok(())
 }

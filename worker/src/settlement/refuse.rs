@@ -41,6 +41,7 @@ async fn refused(services: &Services, delivery: &Delivery, refusal: &Refusal) ->
     let mut message = Outgoing::again(&delivery.data, &delivery.properties, &services.topology.dead);
     message.set(envelope::JOB_ID, refusal.job_id);
     message.set_integer(envelope::REPLAYS, refusal.replays);
+    message.continue_trace();
     describe(&mut message, &failure, 1, refusal.first_failed_at, &services.worker);
     let letter = &published_letter(&message, &failure);
     publish(services, message).await?;
@@ -66,9 +67,10 @@ async fn refused(services: &Services, delivery: &Delivery, refusal: &Refusal) ->
     }
     events.iter().for_each(log);
     services.metrics.failed(failure.code);
-    services.metrics.ended(Status::Failed, 0, 0.0);
+    let receipt = refusal_receipt(refusal, &failure);
+    services.metrics.ended(&receipt);
     services.relay.wake();
-    send_receipt(services, &refusal_receipt(refusal, &failure)).await
+    send_receipt(services, &receipt).await
 }
 
 fn refusal_receipt(refusal: &Refusal, failure: &Failure) -> Receipt {

@@ -28,6 +28,7 @@ pub(super) async fn retry(
     message.set_integer(envelope::ATTEMPT, job.attempt + 1);
     message.set(envelope::FIRST_FAILED_AT, timestamp::micros_text(job.first_failed_at.unwrap_or_else(Utc::now)));
     message.set(envelope::RETURNED_CLAIM, failed.claim);
+    message.continue_trace();
     publish(services, message).await?;
     failpoint::reach_for("retry_published", &job.slice);
     let worker = services.worker.as_str();
