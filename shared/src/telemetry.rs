@@ -209,8 +209,13 @@ pub fn continue_trace(span: &Span, traceparent: Option<&str>) {
 
 /// The W3C trace context of the current span, if it is exported.
 pub fn traceparent() -> Option<String> {
+    traceparent_of(&Span::current())
+}
+
+/// The W3C trace context of a span, if it is exported.
+pub fn traceparent_of(span: &Span) -> Option<String> {
     let mut carrier = HashMap::new();
-    TraceContextPropagator::new().inject_context(&Span::current().context(), &mut carrier);
+    TraceContextPropagator::new().inject_context(&span.context(), &mut carrier);
     carrier.remove("traceparent")
 }
 
@@ -328,8 +333,8 @@ fn told(error: &(dyn std::error::Error + 'static)) -> String {
     if let Some(refusal) = error.downcast_ref::<tokio_postgres::error::DbError>() {
         return format!("{} (SQLSTATE {})", refusal.message(), refusal.code().code());
     }
-    if let Some(error) = error.downcast_ref::<mongodb::error::Error>() {
-        return mongo_error::plain(error);
+    if let Some(plain) = mongo_error::plain(error) {
+        return plain;
     }
     match error.downcast_ref::<tokio_postgres::Error>() {
         // Its text ends in that of its source.

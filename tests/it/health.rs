@@ -32,6 +32,16 @@ async fn a_worker_tells_that_it_lives_and_is_ready_and_what_it_did() {
         metrics.lines().any(|line| !line.starts_with('#') && line.contains("success") && line.ends_with(" 1"));
     assert!(counted, "no metric counts the success:\n{metrics}");
     assert!(metrics.lines().any(|line| line.starts_with("# TYPE ")), "this is not a Prometheus text:\n{metrics}");
+    for at_zero in [
+        "aura_jobs_total{status=\"failed\"} 0",
+        "aura_attempt_failures_total{code=\"row_invalid\"} 0",
+        "aura_retries_total 0",
+    ] {
+        assert!(metrics.lines().any(|line| line == at_zero), "a rate would miss the first of {at_zero}:\n{metrics}");
+    }
+    let openmetrics = reqwest::Client::new().get(format!("http://{}/metrics", worker.address()));
+    let answer = openmetrics.header("Accept", "text/plain; version=0.0.4").send().await.expect("an answer");
+    assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
     assert_eq!(get(&worker, "/nothing").await.0, 404);
 }
 
@@ -62,6 +72,64 @@ async fn readiness_warns_of_a_cache_that_cannot_be_written_and_of_what_waits_for
     // A worker that starts now knows of no trouble, since the tasks are done.
     let second = world.worker(&[("AURA_OUTBOX_WARN_SECONDS", "1")]).await;
     until("nothing is told any more", SOON, async || (warnings(&second).await == "[]").then_some(())).await;
+}
+
+/// The checks of `/readyz` of a worker that need not be ready.
+async fn checks(worker: &Worker, until_it_says: &str) -> serde_json::Value {
+    until(&format!("/readyz says {until_it_says}"), SOON, async || {
+        let (_, answer) = worker.readyz().await?;
+        answer.to_string().contains(until_it_says).then_some(answer)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn readiness_says_what_the_server_said_and_blames_nobody_else() {
+    let world = World::new().await;
+    let mut wrong = url::Url::parse(world.setting("AURA_POSTGRES_URL")).expect("a URL");
+    wrong.set_password(Some("not-this-one")).expect("a password");
+    let begin = |settings: &[(&str, &str)], log: &str| {
+        let command = crate::process::command("aura-worker", world.path(), &world.settings_with(settings));
+        Worker::begin(command, world.path().join(log))
+    };
+    let worker = begin(&[("AURA_POSTGRES_URL", wrong.as_str())], "wrong-password.log");
+    let answer = checks(&worker, "password authentication failed").await;
+    assert_eq!(answer["ready"], false);
+    let told = answer["checks"].as_object().expect("checks");
+    assert!(told["postgresql"].as_str().is_some_and(|told| told.contains("28P01")), "{answer:#}");
+    assert_eq!(told["rabbitmq_consume"], "not asked yet; the schema in PostgreSQL comes first");
+    assert_eq!(told["rabbitmq_publish"], "ok");
+    assert!(!answer.to_string().contains("not-this-one") && !worker.has_logged("not-this-one"));
+    let (_, metrics) = get(&worker, "/metrics").await;
+    for (dependency, paused) in [("postgresql", 1), ("rabbitmq", 0)] {
+        let line = format!("aura_paused{{dependency=\"{dependency}\"}} {paused}");
+        assert!(metrics.lines().any(|told| told == line), "no {line}:\n{metrics}");
+    }
+
+    let mut wrong = world.amqp();
+    wrong.set_password(Some("not-this-one")).expect("a password");
+    let worker = begin(&[("AURA_AMQP_URL", wrong.as_str())], "wrong-user.log");
+    let answer = checks(&worker, "ACCESS").await;
+    assert_eq!(answer["checks"]["postgresql"], "ok");
+    assert!(answer["checks"]["rabbitmq_consume"].as_str().is_some_and(|told| told.contains("no jobs are taken")));
+
+    let worker = begin(&[("AURA_MONGODB_URL", "mongodb://127.0.0.1:9/aura?directConnection=true")], "no-mongodb.log");
+    let answer = checks(&worker, "MongoDB does not answer").await;
+    let warning = answer["warnings"].to_string();
+    assert!(warning.contains("Connection refused") && !warning.contains("Topology"), "{warning}");
+}
+
+#[tokio::test]
+async fn a_cache_and_a_folder_of_profiles_that_cannot_be_used_are_told_before_a_job_needs_them() {
+    let world = World::new().await;
+    let file = world.write("file", "no folder");
+    let inside = format!("{file}/cache");
+    let worker = world.worker(&[("AURA_CACHE_URL", inside.as_str()), ("AURA_SOURCES_DIR", "/nowhere")]).await;
+    let answer = checks(&worker, "mapping profiles cannot be used").await;
+    let warnings = answer["warnings"].to_string();
+    assert!(warnings.contains("/nowhere: No such file"), "{warnings}");
+    assert!(warnings.contains("the Parquet cache cannot be used") && warnings.contains("not a folder"), "{warnings}");
+    assert_eq!(answer["ready"], true);
 }
 
 #[tokio::test]
@@ -137,6 +205,8 @@ async fn sigterm_lets_running_jobs_finish_and_gives_the_rest_back_unharmed() {
     }
     world.broker.count("two successes", 2, SOON, |receipt| receipt["status"] == "success").await;
     assert_eq!(worker.stop().await, Some(0));
+    let loud: Vec<_> = worker.lines().into_iter().filter(|line| line["level"] != "INFO").collect();
+    assert!(loud.is_empty(), "a planned stop is nothing to warn of: {loud:#?}");
     let done = world.broker.received().len();
     let left = until("the rest lies in the queue", SOON, async || {
         let left = world.broker.depth("aura.jobs").await as usize;

@@ -61,6 +61,7 @@ mod sessions;
 mod slices;
 mod startup;
 mod terminals;
+mod traces;
 mod trail;
 mod verify;
 mod warned;

@@ -26,7 +26,8 @@ const SMALL: [&str; 6] = [
 const FEW: i64 = 4_000;
 
 /// Statements that read more, and why they may.
-const READS: [(&str, i64, &str); 25] = [
+const READS: [(&str, i64, &str); 26] = [
+    ("worker/src/relay/dead_letters.sql", 600_000, "the letters of fifty causes, up to 10,000 of each"),
     ("producer/src/status/refused.sql", 10_000, "the letters and the jobs of a batch"),
     ("producer/src/now/watch/backlog.sql", 40_000, "what waits, up to 10,000 of each kind"),
     ("producer/src/status/newest_batches.sql", 40_000, "ten thousand jobs of batches, and those batches"),

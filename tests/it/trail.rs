@@ -57,14 +57,15 @@ async fn a_success_writes_each_of_its_events_once_and_in_a_whole_chain() {
 
 #[tokio::test]
 async fn the_log_has_the_events_too_one_json_object_a_line() {
-    let (world, worker) = World::with_worker().await;
+    let world = World::new().await;
+    let worker = world.worker(&[("AURA_LOG", "info,aura_worker=debug")]).await;
     let file = world.write("a.csv", csv("A", "2022-06", &[("10", "5")]));
     let receipt = world.ends("success", job(&file, "A", "2022-06")).await;
     world.settled().await;
     let lines = worker.lines();
     assert!(worker.text().lines().all(|line| line.starts_with('{')), "stdout has lines that are no JSON");
     for line in &lines {
-        for field in ["timestamp", "level", "target", "message"] {
+        for field in ["timestamp", "level", "target", "message", "worker"] {
             assert!(line[field].is_string(), "{line} has no {field}");
         }
     }
@@ -74,6 +75,40 @@ async fn the_log_has_the_events_too_one_json_object_a_line() {
         assert_eq!(told[0]["job_id"], receipt["job_id"]);
         assert_eq!((&told[0]["entity"], &told[0]["period"]), (&json!("A"), &json!("2022-06")));
     }
+}
+
+#[tokio::test]
+async fn a_line_is_as_loud_as_somebody_has_to_do_something_about_it() {
+    let (world, worker) = World::with_worker().await;
+    let good = world.write("a.csv", csv("A", "2022-06", &[("10", "5")]));
+    let bad = world.write("b.csv", csv("B", "2022-06", &[("10", "x")]));
+    let loaded = world.ends("success", job(&good, "A", "2022-06")).await;
+    let failed = world.ends("failed", job(&bad, "B", "2022-06")).await;
+    let lines = worker.lines();
+    let of = |receipt: &serde_json::Value| -> Vec<(String, String)> {
+        let own = lines.iter().filter(|line| line["job_id"] == receipt["job_id"]);
+        let told = own.map(|line| [&line["level"], &line["message"]].map(|text| text.as_str().unwrap().to_owned()));
+        told.map(|[level, message]| (level, message)).collect()
+    };
+    let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+        pairs.iter().map(|(level, message)| ((*level).to_owned(), (*message).to_owned())).collect()
+    };
+    let three = [("INFO", "ingestion_started"), ("INFO", "file_ingested"), ("INFO", "ingestion_completed")];
+    assert_eq!(of(&loaded), pairs(&three), "three lines for a job that loads");
+    let death = [("INFO", "ingestion_started"), ("WARN", "error_occurred"), ("ERROR", "dead_lettered")];
+    assert_eq!(of(&failed), pairs(&death));
+}
+
+#[tokio::test]
+async fn a_quiet_log_still_says_of_which_job_a_line_is() {
+    let world = World::new().await;
+    // Its address has to be found.
+    let worker = world.worker(&[("AURA_LOG", "error,aura_worker::health=info")]).await;
+    let bad = world.write("b.csv", csv("B", "2022-06", &[("10", "x")]));
+    let failed = world.ends("failed", job(&bad, "B", "2022-06")).await;
+    let lines: Vec<_> = worker.lines().into_iter().filter(|line| line["level"] != "INFO").collect();
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    assert_eq!((&lines[0]["job_id"], &lines[0]["entity"]), (&failed["job_id"], &json!("B")));
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ pub mod broker;
 pub mod browser;
 pub mod cached;
 pub mod checkout;
+pub mod collector;
 pub mod console;
 pub mod digest;
 pub mod faults;

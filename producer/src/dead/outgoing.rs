@@ -5,6 +5,7 @@ use serde_json::Map;
 use shared::{
     broker::topology::{JOB_KEY, Topology},
     message::{envelope, job::SourceName, outgoing::Outgoing, published_by::PublishedBy, receive::fields_of},
+    telemetry::{continue_trace, traceparent_of},
 };
 use uuid::Uuid;
 
@@ -44,6 +45,17 @@ pub(crate) fn again(dead: &Source<'_>, number: u32, topology: &Topology, by: &Pu
         message.set(envelope::JOB_ID, Uuid::now_v7());
     }
     message.set_integer(envelope::REPLAYS, number);
+    let span = tracing::info_span!(
+        parent: None,
+        "replay",
+        otel.kind = "producer",
+        job_id = dead.job_id.map(tracing::field::display),
+        trace_id = tracing::field::Empty,
+    );
+    continue_trace(&span, envelope::text(&message.headers, envelope::TRACEPARENT).as_deref());
+    if let Some(context) = traceparent_of(&span) {
+        message.set(envelope::TRACEPARENT, context);
+    }
     message
 }
 

@@ -135,7 +135,9 @@ pub(crate) fn envelope_of(
         .with_correlation_id(batch_id.to_string().into())
         .with_timestamp(u64::try_from(now.timestamp()).unwrap_or_default());
     let mut headers = FieldTable::default();
-    envelope::set(&mut headers, envelope::TRACEPARENT, telemetry::traceparent().unwrap_or_else(new_trace));
+    // Each job has a trace of its own, which goes on to its receipt.
+    let span = tracing::info_span!(parent: None, "publish", otel.kind = "producer", %job_id, %batch_id);
+    envelope::set(&mut headers, envelope::TRACEPARENT, telemetry::traceparent_of(&span).unwrap_or_else(new_trace));
     if let Some(actor) = &by.actor {
         envelope::set(&mut headers, envelope::ACTOR, actor);
     }

@@ -5,9 +5,15 @@ use mongodb::error::{Error, ErrorKind};
 /// What stands before the cause that a description of the servers tells, and behind it.
 const CAUSE: (&str, &str) = ("Error: Kind: ", ", labels: ");
 
-/// An error of the driver in one line. Where no server could be chosen, it is why the servers are not there, each
-/// cause once, instead of a dump of all that the driver knows of them.
-pub(super) fn plain(error: &Error) -> String {
+/// An error of the driver in one line, if it is one.
+pub(super) fn plain(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let boxed = || error.downcast_ref::<Box<Error>>().map(AsRef::as_ref);
+    error.downcast_ref::<Error>().or_else(boxed).map(in_a_line)
+}
+
+/// Where no server could be chosen, it is why the servers are not there, each cause once, instead of a dump of all
+/// that the driver knows of them.
+fn in_a_line(error: &Error) -> String {
     let ErrorKind::ServerSelection { message, .. } = error.kind.as_ref() else {
         return error.kind.to_string();
     };
@@ -24,7 +30,6 @@ pub(super) fn plain(error: &Error) -> String {
 mod tests {
     use mongodb::{Client, bson::doc, options::ClientOptions};
 
-    use super::plain;
     use crate::telemetry::chain;
 
     #[tokio::test]
@@ -35,8 +40,9 @@ mod tests {
         let url = format!("mongodb://127.0.0.1:{port}/aura?serverSelectionTimeoutMS=300&directConnection=true");
         let client = Client::with_options(ClientOptions::parse(url).await.unwrap()).unwrap();
         let error = client.database("aura").run_command(doc! {"ping": 1}).await.unwrap_err();
-        assert!(plain(&error).contains("Connection refused"), "{}", plain(&error));
-        let told = chain(&error);
-        assert!(told.contains("Connection refused") && !told.contains(['{', '}']), "{told}");
+        let boxed = crate::stores::mongo::MongoError::Call { what: "answer", source: Box::new(error.clone()) };
+        for told in [chain(&error), chain(&boxed)] {
+            assert!(told.contains("Connection refused") && !told.contains(['{', '}']), "{told}");
+        }
     }
 }

@@ -193,9 +193,10 @@ async fn statements(bench: &Bench) -> Counts {
 /// What a worker's metrics say of its transactions.
 fn transactions(metrics: &str) -> Vec<(Count, f64)> {
     let read = |line: &str| {
-        let (kind, rest) =
-            line.strip_prefix("db_client_operation_duration_seconds_")?.split_once("db_operation_name=\"")?;
-        let (name, value) = rest.split_once("\"} ")?;
+        let (kind, rest) = line.strip_prefix("db_client_operation_duration_seconds_")?.split_once('{')?;
+        let (labels, value) = rest.split_once("} ")?;
+        let (_, name) = labels.split_once("db_operation_name=\"")?;
+        let (name, _) = name.split_once('"')?;
         let count = match kind {
             "sum" => Count::TransactionTime(name.to_owned()),
             "count" => Count::Transactions(name.to_owned()),
@@ -212,10 +213,10 @@ mod tests {
 
     fn moment(at: Instant, seconds: f64, number: f64) -> Moment {
         let metrics = format!(
-            "# HELP aura_transaction_duration_seconds Time\n\
-             aura_transaction_duration_seconds_sum{{transaction=\"claim\"}} {seconds}\n\
-             aura_transaction_duration_seconds_count{{transaction=\"claim\"}} {number}\n\
-             aura_transaction_duration_seconds_bucket{{le=\"0.001\",transaction=\"claim\"}} 3\n"
+            "# HELP db_client_operation_duration_seconds Time\n\
+             db_client_operation_duration_seconds_sum{{db_system_name=\"postgresql\",db_operation_name=\"claim\"}} {seconds}\n\
+             db_client_operation_duration_seconds_count{{db_operation_name=\"claim\",db_system_name=\"postgresql\"}} {number}\n\
+             db_client_operation_duration_seconds_bucket{{db_operation_name=\"claim\",le=\"0.001\"}} 3\n"
         );
         Moment { at, counts: transactions(&metrics).into_iter().collect() }
     }
