@@ -28,7 +28,12 @@ fn program(name: &str) -> PathBuf {
 /// # Panics
 /// If the program is not built.
 pub fn command(name: &str, folder: &Path, settings: &[(String, String)]) -> Command {
-    let mut command = Command::new(program(name));
+    command_of(&program(name), folder, settings)
+}
+
+/// The same for a program of another build.
+pub fn command_of(program: &Path, folder: &Path, settings: &[(String, String)]) -> Command {
+    let mut command = Command::new(program);
     for (variable, _) in std::env::vars().filter(|(variable, _)| variable.starts_with("AURA_")) {
         command.env_remove(variable);
     }

@@ -14,6 +14,9 @@ fn main() -> ExitCode {
         .after_help("Example:\n  aura-chaos --minutes 10 --seed 7")
         .arg(Arg::new("minutes").long("minutes").default_value("10").value_parser(value_parser!(u64).range(1..)))
         .arg(Arg::new("seed").long("seed").default_value("1").value_parser(value_parser!(u64)))
+        .arg(Arg::new("beside").long("beside").help(
+            "Folder of the programs of another release: the schema and the first workers are of it, then every other one",
+        ))
         .arg(Arg::new("stack").long("stack").help("Folder of the stack that is broken [default: .local/chaos]"));
     let matches = command.get_matches();
     let (minutes, seed) = (matches.get_one::<u64>("minutes").copied(), matches.get_one::<u64>("seed").copied());
@@ -22,7 +25,7 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let report = runtime.block_on(async {
         let services = Services::up(&stack).await;
-        let mut world = World::new(&services).await;
+        let mut world = World::beside(&services, matches.get_one::<String>("beside").map(PathBuf::from)).await;
         let report = chaos::run(&world, seed.unwrap_or(1), length).await;
         if !report.findings.is_clean() {
             println!("kept: {}", world.keep());

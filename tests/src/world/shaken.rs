@@ -9,7 +9,7 @@ use tokio_postgres::{NoTls, Row, types::ToSql};
 use url::Url;
 use uuid::Uuid;
 
-use super::{Ground, Rest, World, write_whole};
+use super::{Ground, PRODUCER, Rest, World, write_whole};
 use crate::{
     faults::{
         book::{Book, Publication},
@@ -17,12 +17,14 @@ use crate::{
         proxy::Proxy,
         services::Services,
     },
-    program::command,
+    program::{command, command_of, run},
     stack::{at, session},
     wait::until,
     worker::Worker,
 };
 
+/// How many of the first workers are of another release, where there is one.
+const FIRST_OF_OTHER: u32 = 3;
 /// How long one query may take.
 const QUERY: Duration = Duration::from_secs(20);
 
@@ -46,6 +48,8 @@ pub struct Shaken {
     pub client: Client,
     /// What was published here.
     pub book: Book,
+    /// The folder of the programs of another release, of which some workers are.
+    other_release: Option<PathBuf>,
 }
 
 impl World<Shaken> {
@@ -54,12 +58,27 @@ impl World<Shaken> {
     /// # Panics
     /// If the services do not let it be made.
     pub async fn new(services: &Services) -> Self {
+        Self::beside(services, None).await
+    }
+
+    /// The same with the schema of another release, whose programs are in this folder. The first workers are of it,
+    /// and then every other one.
+    ///
+    /// # Panics
+    /// If the services, or those programs, do not let it be made.
+    pub async fn beside(services: &Services, other_release: Option<PathBuf>) -> Self {
         let ground = Ground::new(&services.stack, "aura_f_", &["in", "other"], "").await;
         let client = Client::connect(ground.amqp().as_str()).await;
-        let shaken = Shaken { services: services.clone(), client, book: Book::default() };
+        let shaken = Shaken { services: services.clone(), client, book: Book::default(), other_release };
         let world = ground.with(shaken, Rest::MayStay);
-        world.producer(&["migrate"]).await;
-        world.producer(&["topology"]).await;
+        for verb in ["migrate", "topology"] {
+            let mut command = match &world.other_release {
+                Some(folder) => command_of(&folder.join("aura-producer"), world.path(), &world.settings),
+                None => command("aura-producer", world.path(), &world.settings),
+            };
+            command.arg(verb);
+            run(command, PRODUCER).await.expect(0);
+        }
         world
     }
 
@@ -102,7 +121,12 @@ impl World<Shaken> {
         settings.push(("AURA_LOG_DIR".to_owned(), logs.display().to_string()));
         settings.push(("AURA_WORKER_NAME".to_owned(), format!("worker-{number}")));
         settings.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        Worker::spawn(command(program, self.path(), &settings), logs.join("stdout"))
+        let is_other = program == "aura-worker" && (number <= FIRST_OF_OTHER || number % 2 == 0);
+        let command = match &self.other_release {
+            Some(folder) if is_other => command_of(&folder.join(program), self.path(), &settings),
+            Some(_) | None => command(program, self.path(), &settings),
+        };
+        Worker::spawn(command, logs.join("stdout"))
     }
 
     /// Runs the producer, which must succeed.
