@@ -204,6 +204,13 @@ impl Publisher {
         link.as_ref().is_some_and(|link| link.connection.status().connected() && !link.blocked.load(Ordering::Relaxed))
     }
 
+    /// Whether the broker is known to take no messages, as it does when it is short of memory or disk. It never waits,
+    /// for whoever may not: while the connection is being made, nothing is known.
+    pub fn is_blocked(&self) -> bool {
+        let link = self.link.try_lock();
+        link.is_ok_and(|link| link.as_ref().is_some_and(|link| link.blocked.load(Ordering::Relaxed)))
+    }
+
     /// Connects, if that has not happened yet or the connection is lost.
     ///
     /// # Errors

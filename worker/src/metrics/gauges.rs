@@ -8,6 +8,7 @@ use opentelemetry::{
 use super::{Metrics, process};
 use crate::{
     health::Health,
+    probes,
     relay::backlog::{CACHE, OUTBOX},
 };
 
@@ -19,6 +20,7 @@ pub(crate) fn register(metrics: &Metrics, health: &Health) {
     let on = Gauges { meter: &metrics.meter, health };
     build_info(&metrics.meter);
     on.paused();
+    on.places();
     on.relay();
     on.broker();
     on.pool();
@@ -82,11 +84,21 @@ impl Gauges<'_> {
             };
             observe("postgresql".to_owned(), outages.postgres_is_away());
             observe("local".to_owned(), outages.is_exhausted());
-            observe("rabbitmq".to_owned(), health.consuming.borrow().is_away());
+            let takes_no_messages = health.services.publisher.is_blocked();
+            observe("rabbitmq".to_owned(), health.consuming.borrow().is_away() || takes_no_messages);
             observe("mongodb".to_owned(), health.relay.snapshot().mongodb_away.is_some());
             let away = outages.roots_away();
             for root in health.services.roots.all() {
                 observe(format!("input_root {root}"), away.contains_key(root));
+            }
+        });
+    }
+
+    fn places(&self) {
+        self.labelled("aura.place.unusable", "1 while a place cannot be used", "", |health, observer| {
+            let faults = health.services.faults.all();
+            for (place, label) in [(probes::CACHE, "parquet_cache"), (probes::PROFILES, "mapping_profiles")] {
+                observer.observe(u64::from(faults.contains_key(place)), &[KeyValue::new("place", label)]);
             }
         });
     }
