@@ -1,0 +1,161 @@
+//! The examples for export jobs in other languages: they work as they stand, and fail loudly where a name is wrong.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tests::wait::{SOON, until};
+use uuid::Uuid;
+
+use crate::{
+    process::{Said, node, python, run},
+    stack::checkout,
+    world::{World, csv, job, with},
+};
+
+/// The exchange and the key as every example names them.
+const ADDRESS: &str = r#""aura.jobs", "job""#;
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn text(path: &str) -> String {
+    std::fs::read_to_string(checkout().join(path)).expect(path)
+}
+
+/// The file with one text in another's place.
+fn replaced(text: &str, from: &str, to: &str) -> String {
+    assert_eq!(text.matches(from).count(), 1, "{from} stands there once:\n{text}");
+    text.replace(from, to)
+}
+
+/// Runs a program's text as a file of the world, with these arguments.
+async fn run_text(world: &World, mut interpreter: Command, name: &str, text: &str, arguments: &[&str]) -> Said {
+    let folder = world.path().join(Uuid::new_v4().to_string());
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join(name), text).unwrap();
+    interpreter.arg(folder.join(name)).args(arguments);
+    run(interpreter, LIMIT).await
+}
+
+#[tokio::test]
+async fn the_readmes_example_publishes_a_job_and_fails_loudly_where_a_name_is_wrong() {
+    let (world, _worker) = World::with_worker().await;
+    let readme = text("README.md");
+    let example = readme.split_once("```python\n").and_then(|(_, rest)| rest.split_once("```")).expect("an example").0;
+    let file = world.write("ABEX_2022-06.csv", csv("ABEX", "2022-06", &[("10", "5")]));
+    let example = replaced(example, "amqp://aura:aura@127.0.0.1:5672/%2f", world.amqp().as_str());
+    let example = replaced(&example, "/exports/ABEX_2022-06.csv", &file);
+    let run = async |text: &str| run_text(&world, python(), "example.py", text, &[]).await;
+    assert_eq!(run(&example).await.expect(0).stderr, "");
+    let receipt = world.broker.receipt_where("the receipt", |receipt| receipt["status"] == "success").await.body;
+    assert_eq!((&receipt["entity"], &receipt["attempt"]), (&json!("ABEX"), &json!(1)));
+    for (wrong, says) in [
+        (replaced(&example, ADDRESS, r#""aura.job", "job""#), "no exchange 'aura.job'"),
+        (replaced(&example, ADDRESS, r#""aura.jobs", "jobs""#), "UnroutableError"),
+    ] {
+        let said = run(&wrong).await.expect(1);
+        assert!(said.stderr.contains(says), "{}", said.stderr);
+    }
+    assert_eq!(world.broker.received().len(), 1);
+}
+
+/// An example as it stands, then with the id that it printed, then with wrong names.
+async fn publishes(interpreter: impl Fn() -> Command, name: &str) {
+    let (world, _worker) = World::with_worker().await;
+    let example = text(&format!("docs/publishers/{name}"));
+    let file = world.write("a.csv", csv("A", "2022-06", &[("10", "5")]));
+    let url = world.amqp();
+    let run = async |text: &str, more: &[&str]| {
+        let arguments = [&[url.as_str(), &file, "A", "2022-06"], more].concat();
+        run_text(&world, interpreter(), name, text, &arguments).await
+    };
+    let said = run(&example, &[]).await.expect(0);
+    assert_eq!(said.stderr, "");
+    let id: Uuid = said.stdout.trim().parse().expect("it prints the job's id");
+    assert_eq!(world.broker.receipt(id).await["status"], "success");
+    run(&example, &[&id.to_string()]).await.expect(0);
+    assert_eq!(world.broker.nth_receipt(id, 2).await["repeated"], true);
+    for wrong in [r#""aura.job", "job""#, r#""aura.jobs", "jobs""#] {
+        let said = run(&replaced(&example, ADDRESS, wrong), &[]).await.expect(1);
+        assert!(!said.stderr.is_empty(), "{wrong}");
+    }
+    assert_eq!(world.broker.received().len(), 2);
+}
+
+#[tokio::test]
+async fn the_example_in_python_publishes_repeats_and_fails_loudly() {
+    publishes(python, "publish.py").await;
+}
+
+#[tokio::test]
+async fn the_example_in_node_publishes_repeats_and_fails_loudly() {
+    publishes(node, "publish.js").await;
+}
+
+#[tokio::test]
+async fn the_example_in_java_publishes_repeats_and_fails_loudly() {
+    let jars =
+        std::env::var_os("AURA_TEST_JAVA_JARS").map_or_else(|| checkout().join(".local/java-tests"), PathBuf::from);
+    if !jars.exists() {
+        eprintln!("SKIPPED: {} is not there; deploy/contracts makes it where there is a JDK", jars.display());
+        return;
+    }
+    let java = || {
+        let mut java = Command::new("java");
+        java.arg("-cp").arg(jars.join("*"));
+        java
+    };
+    publishes(java, "Publish.java").await;
+}
+
+#[tokio::test]
+async fn the_example_in_go_publishes_repeats_and_fails_loudly() {
+    let folder =
+        std::env::var_os("AURA_TEST_GO_MODULE").map_or_else(|| checkout().join(".local/go-tests"), PathBuf::from);
+    if !folder.exists() {
+        eprintln!("SKIPPED: {} is not there; deploy/contracts makes it where there is Go", folder.display());
+        return;
+    }
+    let go = || {
+        let mut go = Command::new("go");
+        go.args(["run", "-C"]).arg(&folder);
+        go
+    };
+    publishes(go, "publish.go").await;
+}
+
+/// The receipts of a batch of two jobs, as an example reads them.
+async fn reads(mut interpreter: Command, name: &str) {
+    let (world, _worker) = World::with_worker().await;
+    let batch = Uuid::new_v4();
+    let good = world.write("a.csv", csv("A", "2022-06", &[("10", "5")]));
+    let bad = world.write("b.csv", csv("B", "2022-06", &[("10", "x")]));
+    let said = world.path().join("said");
+    let output = std::fs::File::create(&said).unwrap();
+    let example: &Path = &checkout().join("docs/publishers").join(name);
+    interpreter.arg(example).args([world.amqp().as_str(), &batch.to_string(), "2"]).stdout(output);
+    let mut reader = tokio::process::Command::from(interpreter).kill_on_drop(true).spawn().unwrap();
+    let lines = || std::fs::read_to_string(&said).unwrap();
+    until("the example listens", SOON, async || lines().starts_with("listening\n").then_some(())).await;
+    // Another batch's receipts are none of its business.
+    world.ends("success", with(job(&good, "A", "2022-06"), json!({"batch_id": Uuid::new_v4()}))).await;
+    let of_batch = |job: Value| with(job, json!({"batch_id": batch, "skip_duplicates": false}));
+    world.ends("success", of_batch(job(&good, "A", "2022-06"))).await;
+    world.ends("failed", of_batch(job(&bad, "B", "2022-06"))).await;
+    let status = tokio::time::timeout(LIMIT, reader.wait()).await.expect("the example ends").unwrap();
+    let read: Vec<_> = lines().lines().skip(1).map(|line| line.trim_end().to_owned()).collect();
+    assert_eq!(read, ["success A 2022-06 1", "failed B 2022-06 0 row_invalid"]);
+    assert_eq!(status.code(), Some(1), "a job of the batch failed");
+}
+
+#[tokio::test]
+async fn the_example_in_python_reads_the_receipts_of_a_batch() {
+    reads(python(), "receipts.py").await;
+}
+
+#[tokio::test]
+async fn the_example_in_node_reads_the_receipts_of_a_batch() {
+    reads(node(), "receipts.js").await;
+}
