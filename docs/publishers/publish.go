@@ -43,8 +43,8 @@ func publish(url string, job map[string]string) error {
 		return err
 	}
 	// Not confirmed also if the channel was closed, as it is where there is no such exchange.
-	if confirmed, err := confirmation.WaitContext(ctx); err != nil || !confirmed {
-		return errors.Join(errors.New("the broker did not confirm the job"), err)
+	if !confirmation.Wait() {
+		return errors.New("the broker did not confirm the job")
 	}
 	// A message that no queue takes comes back before it is confirmed.
 	select {

@@ -1,10 +1,6 @@
 //! The examples for export jobs in other languages: they work as they stand, and fail loudly where a name is wrong.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{path::Path, process::Command, time::Duration};
 
 use serde_json::{Value, json};
 use tests::wait::{SOON, until};
@@ -61,6 +57,12 @@ async fn the_readmes_example_publishes_a_job_and_fails_loudly_where_a_name_is_wr
     assert_eq!(world.broker.received().len(), 1);
 }
 
+/// Whether a program is on the path.
+fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).exists())
+}
+
 /// An example as it stands, then with the id that it printed, then with wrong names.
 async fn publishes(interpreter: impl Fn() -> Command, name: &str) {
     let (world, _worker) = World::with_worker().await;
@@ -96,15 +98,15 @@ async fn the_example_in_node_publishes_repeats_and_fails_loudly() {
 
 #[tokio::test]
 async fn the_example_in_java_publishes_repeats_and_fails_loudly() {
-    let jars =
-        std::env::var_os("AURA_TEST_JAVA_JARS").map_or_else(|| checkout().join(".local/java-tests"), PathBuf::from);
-    if !jars.exists() {
-        eprintln!("SKIPPED: {} is not there; deploy/contracts makes it where there is a JDK", jars.display());
+    // Where Debian's packages put them.
+    let jars = ["amqp-client", "slf4j-api", "slf4j-nop"].map(|jar| format!("/usr/share/java/{jar}.jar"));
+    if !jars.iter().all(|jar| Path::new(jar).exists()) || !is_there("java") {
+        eprintln!("SKIPPED: no Java with librabbitmq-client-java and libslf4j-java; deploy/contracts installs them");
         return;
     }
     let java = || {
         let mut java = Command::new("java");
-        java.arg("-cp").arg(jars.join("*"));
+        java.arg("-cp").arg(jars.join(":"));
         java
     };
     publishes(java, "Publish.java").await;
@@ -112,15 +114,14 @@ async fn the_example_in_java_publishes_repeats_and_fails_loudly() {
 
 #[tokio::test]
 async fn the_example_in_go_publishes_repeats_and_fails_loudly() {
-    let folder =
-        std::env::var_os("AURA_TEST_GO_MODULE").map_or_else(|| checkout().join(".local/go-tests"), PathBuf::from);
-    if !folder.exists() {
-        eprintln!("SKIPPED: {} is not there; deploy/contracts makes it where there is Go", folder.display());
+    let packages = "/usr/share/gocode";
+    if !Path::new(packages).join("src/github.com/rabbitmq/amqp091-go").exists() || !is_there("go") {
+        eprintln!("SKIPPED: no Go with golang-github-rabbitmq-amqp091-go-dev; deploy/contracts installs them");
         return;
     }
     let go = || {
         let mut go = Command::new("go");
-        go.args(["run", "-C"]).arg(&folder);
+        go.arg("run").env("GOPATH", packages).env("GO111MODULE", "off");
         go
     };
     publishes(go, "publish.go").await;
