@@ -47,6 +47,7 @@ mod identity;
 mod leaks;
 mod ledger;
 mod limits;
+mod lineage;
 mod object_store;
 mod on_call;
 mod orders;
