@@ -4,6 +4,11 @@ use std::{path::Path, process::Command, time::Duration};
 
 use serde_json::{Value, json};
 use tests::wait::{SOON, until};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+use url::Url;
 use uuid::Uuid;
 
 use crate::{
@@ -26,6 +31,14 @@ fn replaced(text: &str, from: &str, to: &str) -> String {
     text.replace(from, to)
 }
 
+/// README's example as it stands, but for the broker and the file.
+fn readme_example(url: &Url, file: &str) -> String {
+    let readme = text("README.md");
+    let example = readme.split_once("```python\n").and_then(|(_, rest)| rest.split_once("```")).expect("an example").0;
+    let example = replaced(example, "amqp://aura:aura@127.0.0.1:5672/%2f", url.as_str());
+    replaced(&example, "/exports/ABEX_2022-06.csv", file)
+}
+
 /// Runs a program's text as a file of the world, with these arguments.
 async fn run_text(world: &World, mut interpreter: Command, name: &str, text: &str, arguments: &[&str]) -> Said {
     let folder = world.path().join(Uuid::new_v4().to_string());
@@ -38,11 +51,8 @@ async fn run_text(world: &World, mut interpreter: Command, name: &str, text: &st
 #[tokio::test]
 async fn the_readmes_example_publishes_a_job_and_fails_loudly_where_a_name_is_wrong() {
     let (world, _worker) = World::with_worker().await;
-    let readme = text("README.md");
-    let example = readme.split_once("```python\n").and_then(|(_, rest)| rest.split_once("```")).expect("an example").0;
     let file = world.write("ABEX_2022-06.csv", csv("ABEX", "2022-06", &[("10", "5")]));
-    let example = replaced(example, "amqp://aura:aura@127.0.0.1:5672/%2f", world.amqp().as_str());
-    let example = replaced(&example, "/exports/ABEX_2022-06.csv", &file);
+    let example = readme_example(&world.amqp(), &file);
     let run = async |text: &str| run_text(&world, python(), "example.py", text, &[]).await;
     assert_eq!(run(&example).await.expect(0).stderr, "");
     let receipt = world.broker.receipt_where("the receipt", |receipt| receipt["status"] == "success").await.body;
@@ -55,6 +65,49 @@ async fn the_readmes_example_publishes_a_job_and_fails_loudly_where_a_name_is_wr
         assert!(said.stderr.contains(says), "{}", said.stderr);
     }
     assert_eq!(world.broker.received().len(), 1);
+}
+
+/// A way to the broker whose first connection breaks once a job has arrived, before its confirm comes back.
+async fn breaks_once(broker: std::net::SocketAddr) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut server = TcpStream::connect(broker).await.unwrap();
+        let (mut asked, mut answered) = ([0; 65_536], [0; 65_536]);
+        let mut has_arrived = false;
+        while !has_arrived {
+            tokio::select! {
+                read = client.read(&mut asked) => {
+                    let asked = &asked[..read.unwrap()];
+                    has_arrived = asked.windows(8).any(|bytes| bytes == b"\"job_id\"");
+                    server.write_all(asked).await.unwrap();
+                }
+                read = server.read(&mut answered) => client.write_all(&answered[..read.unwrap()]).await.unwrap(),
+            }
+        }
+        assert!(server.read(&mut answered).await.unwrap() > 0, "the broker confirms");
+        drop((client, server));
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut server = TcpStream::connect(broker).await.unwrap();
+        let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+    });
+    address
+}
+
+#[tokio::test]
+async fn the_readmes_example_repeats_a_job_whose_confirm_was_lost_and_it_is_the_same_job() {
+    let (world, _worker) = World::with_worker().await;
+    let mut url = world.amqp();
+    let proxy = breaks_once(*url.socket_addrs(|| None).unwrap().first().unwrap()).await;
+    url.set_port(Some(proxy.port())).unwrap();
+    let file = world.write("ABEX_2022-06.csv", csv("ABEX", "2022-06", &[("10", "5")]));
+    let example = readme_example(&url, &file);
+    run_text(&world, python(), "example.py", &example, &[]).await.expect(0);
+    world.broker.receipt_where("the second receipt", |receipt| receipt["repeated"] == true).await;
+    let receipts: Vec<_> = world.broker.received().into_iter().map(|one| one.body).collect();
+    assert_eq!(receipts.len(), 2);
+    assert_eq!((&receipts[0]["status"], &receipts[0]["job_id"]), (&json!("success"), &receipts[1]["job_id"]));
 }
 
 /// Whether a program is on the path.

@@ -15,8 +15,12 @@ use crate::{
     world::{World, csv, job, with},
 };
 
-/// Makes sure that each is an event of OpenLineage's specification.
+/// Makes sure that each is an event of OpenLineage's specification, and Aura's own facet one of its schema.
 async fn check(events: &[Value]) {
+    let own: Vec<_> = events.iter().map(|event| event["run"]["facets"]["aura_job"].clone()).collect();
+    for (facet, fault) in own.iter().zip(crate::schemas::faults("lineage-facet.schema.json", &own).await) {
+        assert_eq!(fault, None, "{facet:#}");
+    }
     let faults = faults(events).await;
     for (event, fault) in events.iter().zip(faults) {
         assert_eq!(fault, "true", "{event:#}");
@@ -64,7 +68,7 @@ async fn a_run_that_succeeds_is_told_with_its_datasets_their_schemas_quality_and
     let end = &events[1];
     assert_eq!((&end["job"]["namespace"], &end["job"]["name"]), (&json!("aura"), &json!("ingest.A")));
     assert_eq!(end["run"]["facets"]["parent"]["run"]["runId"], json!(batch));
-    let own = &end["run"]["facets"]["aura"];
+    let own = &end["run"]["facets"]["aura_job"];
     assert_eq!((&own["status"], &own["inserted"], &own["balance_sum"]), (&json!("success"), &json!(3), &json!("0.25")));
     let input = &end["inputs"][0];
     assert_eq!((&input["namespace"], &input["name"]), (&json!("file"), &json!(file)));
@@ -106,6 +110,9 @@ async fn runs_that_are_skipped_retried_dead_and_replayed_are_told_as_such() {
     let superseded = world.ends("superseded", stale).await;
     let late = world.input("late.csv").display().to_string();
     let dead = world.ends("failed", job(&late, "B", "2022-06")).await;
+    let batch = Uuid::new_v4();
+    world.producer(&["cancel", &batch.to_string(), "--reason", "wrong month"]).await.expect(0);
+    let cancelled = world.ends("cancelled", with(job(&file, "D", "2022-06"), json!({"batch_id": batch}))).await;
     let bad = world.write("bad.csv", csv("C", "2022-06", &[("10", "SECRET-CELL")]));
     let broken = world.ends("failed", job(&bad, "C", "2022-06")).await;
     // A message that is not a job is no run, and neither is a copy of one that has ended.
@@ -117,13 +124,14 @@ async fn runs_that_are_skipped_retried_dead_and_replayed_are_told_as_such() {
     world.producer(&["dead", "replay", &id(&dead).to_string()]).await.expect(0);
     world.broker.nth_receipt(id(&dead), 2).await;
 
-    let events = catalogue.events(18).await;
+    let events = catalogue.events(20).await;
     check(&events).await;
     assert!(catalogue.posted().iter().all(|one| one.to == "POST /lineage" && one.authorization == "Bearer k"));
     assert_eq!(states(&events, id(&skipped)), ["START", "COMPLETE"]);
-    assert_eq!(last_of(&events, id(&skipped))["run"]["facets"]["aura"]["reason"], "duplicate");
+    assert_eq!(last_of(&events, id(&skipped))["run"]["facets"]["aura_job"]["reason"], "duplicate");
     assert_eq!(last_of(&events, id(&skipped))["outputs"], json!([]));
     assert_eq!(states(&events, id(&superseded)), ["START", "COMPLETE"]);
+    assert_eq!(states(&events, id(&cancelled)), ["START", "ABORT"]);
     let retried = ["START", "RUNNING", "RUNNING", "RUNNING", "RUNNING", "RUNNING", "RUNNING", "FAIL"];
     assert_eq!(states(&events, id(&dead)), retried, "each attempt but the last failed with another one to come");
     let failed = last_of(&events, id(&dead));
@@ -136,8 +144,8 @@ async fn runs_that_are_skipped_retried_dead_and_replayed_are_told_as_such() {
     // The replay is a run of its own, and ends once.
     let replay = Uuid::new_v5(&id(&dead), b"replay 1");
     assert_eq!(states(&events, replay), ["START", "COMPLETE"]);
-    assert_eq!(last_of(&events, replay)["run"]["facets"]["aura"]["job_id"], json!(id(&dead)));
-    assert_eq!(events.len(), 18);
+    assert_eq!(last_of(&events, replay)["run"]["facets"]["aura_job"]["job_id"], json!(id(&dead)));
+    assert_eq!(events.len(), 20);
 
     // A check that accepts everything would be none.
     let wrong = [

@@ -19,7 +19,7 @@ fn schema(name: &str) -> PathBuf {
 }
 
 /// What Ajv says of each value: none if it accepts it.
-async fn faults(name: &str, values: &[Value]) -> Vec<Option<String>> {
+pub(crate) async fn faults(name: &str, values: &[Value]) -> Vec<Option<String>> {
     let mut command = node();
     command.arg(checkout().join("tests/other_language/schemas.js")).arg(schema(name));
     let lines: String = values.iter().map(|value| format!("{value}\n")).collect();

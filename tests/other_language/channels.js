@@ -66,4 +66,4 @@ const verdict = (line) => {
   return "true";
 };
 const lines = fs.readFileSync(0, "utf8").split("\n").filter((line) => line !== "");
-fs.writeSync(1, lines.map((line) => `${verdict(line)}\n`).join(""));
+process.stdout.write(lines.map((line) => `${verdict(line)}\n`).join(""));

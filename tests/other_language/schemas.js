@@ -23,4 +23,4 @@ const verdict = (line) => {
   const { instancePath, message } = validate.errors[0];
   return `${instancePath || "/"} ${message}`;
 };
-fs.writeSync(1, lines.map((line) => `${verdict(line)}\n`).join(""));
+process.stdout.write(lines.map((line) => `${verdict(line)}\n`).join(""));

@@ -11,7 +11,7 @@ mod facts;
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -27,16 +27,17 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use self::{delivery::Delivery, event::Names};
 pub(crate) use self::{delivery::DeliveryError, facts::Facts};
 
-/// Events that wait for the receiver. What comes while it is full is dropped.
+/// Events that wait for the receiver, and bytes of them. What comes while it is full is dropped.
 const QUEUE: usize = 1_000;
+const QUEUE_BYTES: usize = 16 << 20;
 /// How long events that wait are still sent as the worker ends.
 const LAST_MOMENT: Duration = Duration::from_secs(2);
 
 /// Where the runs of this worker are told, if anywhere.
 pub(crate) struct Lineage {
     names: Names,
-    queue: Mutex<Option<mpsc::Sender<Value>>>,
-    dropped: Arc<AtomicU64>,
+    queue: Mutex<Option<mpsc::Sender<String>>>,
+    backlog: Arc<Backlog>,
     sending: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -46,13 +47,13 @@ impl Lineage {
     /// # Errors
     /// If there can be no HTTP client.
     pub(crate) fn start(settings: &Settings) -> Result<Self, DeliveryError> {
-        let dropped = Arc::new(AtomicU64::new(0));
+        let backlog = Arc::new(Backlog::default());
         let (mut queue, mut sending) = (None, None);
-        if let Some(delivery) = Delivery::of(&settings.lineage, Arc::clone(&dropped))? {
+        if let Some(delivery) = Delivery::of(&settings.lineage, Arc::clone(&backlog))? {
             let (sender, receiver) = mpsc::channel(QUEUE);
             (queue, sending) = (Some(sender), Some(tokio::spawn(delivery.run(receiver))));
         }
-        Ok(Self { names: Names::of(settings), queue: Mutex::new(queue), dropped, sending: Mutex::new(sending) })
+        Ok(Self { names: Names::of(settings), queue: Mutex::new(queue), backlog, sending: Mutex::new(sending) })
     }
 
     /// An attempt at a job begins.
@@ -86,15 +87,25 @@ impl Lineage {
         }
     }
 
-    fn queue(&self) -> Option<mpsc::Sender<Value>> {
+    fn queue(&self) -> Option<mpsc::Sender<String>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn tell(&self, event: impl FnOnce(&Names) -> Value) {
-        if let Some(queue) = self.queue()
-            && queue.try_send(event(&self.names)).is_err()
-        {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        let Some(queue) = self.queue() else { return };
+        let event = event(&self.names).to_string();
+        let bytes = event.len();
+        let waiting = self.backlog.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if waiting + bytes > QUEUE_BYTES || queue.try_send(event).is_err() {
+            self.backlog.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.backlog.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
+
+/// What waits for the receiver, and what found no room.
+#[derive(Debug, Default)]
+struct Backlog {
+    bytes: AtomicUsize,
+    dropped: AtomicU64,
 }

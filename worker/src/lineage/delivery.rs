@@ -3,17 +3,15 @@
 use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use reqwest::{Client, StatusCode, header::CONTENT_TYPE};
-use serde_json::Value;
 use shared::{settings::LineageSettings, stores::object_store::access::Secret};
 use tokio::{io::AsyncWriteExt, sync::mpsc};
+
+use super::Backlog;
 
 /// How long the receiver may take for one event.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -48,7 +46,7 @@ pub(crate) enum DeliveryError {
 pub(super) struct Delivery {
     receiver: Option<Receiver>,
     path: Option<PathBuf>,
-    dropped: Arc<AtomicU64>,
+    backlog: Arc<Backlog>,
     lost: u64,
 }
 
@@ -63,7 +61,7 @@ impl Delivery {
     ///
     /// # Errors
     /// If there can be no HTTP client.
-    pub(super) fn of(settings: &LineageSettings, dropped: Arc<AtomicU64>) -> Result<Option<Self>, DeliveryError> {
+    pub(super) fn of(settings: &LineageSettings, backlog: Arc<Backlog>) -> Result<Option<Self>, DeliveryError> {
         let receiver = settings.url.clone().map(|url| {
             let client = Client::builder().timeout(TIMEOUT).connect_timeout(CONNECT_TIMEOUT).build();
             let client = client.map_err(DeliveryError::Client)?;
@@ -71,17 +69,18 @@ impl Delivery {
         });
         let (receiver, path) = (receiver.transpose()?, settings.path.clone());
         let is_wanted = receiver.is_some() || path.is_some();
-        Ok(is_wanted.then_some(Self { receiver, path, dropped, lost: 0 }))
+        Ok(is_wanted.then_some(Self { receiver, path, backlog, lost: 0 }))
     }
 
     /// Sends events until there are no more.
-    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Value>) {
+    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<String>) {
         while let Some(event) = queue.recv().await {
-            let dropped = self.dropped.swap(0, Ordering::Relaxed);
+            self.backlog.bytes.fetch_sub(event.len(), Ordering::Relaxed);
+            let dropped = self.backlog.dropped.swap(0, Ordering::Relaxed);
             if dropped > 0 {
                 tracing::warn!(dropped, "OpenLineage events were dropped, as the receiver takes too long");
             }
-            let sent = self.send(&event).await;
+            let sent = self.send(event).await;
             self.account(sent);
         }
         if self.lost > 0 {
@@ -89,14 +88,13 @@ impl Delivery {
         }
     }
 
-    async fn send(&self, event: &Value) -> Result<(), DeliveryError> {
-        let text = event.to_string();
+    async fn send(&self, event: String) -> Result<(), DeliveryError> {
         if let Some(path) = &self.path {
-            let appended = append(path, format!("{text}\n")).await;
+            let appended = append(path, format!("{event}\n")).await;
             appended.map_err(|source| DeliveryError::File { path: path.clone(), source })?;
         }
         match &self.receiver {
-            Some(receiver) => receiver.post(text).await,
+            Some(receiver) => receiver.post(event).await,
             None => Ok(()),
         }
     }

@@ -101,7 +101,7 @@ fn run_facets(names: &Names, job: &Job, receipt: Option<&Receipt>, failure: Opti
         ("parent", facets::parent(&names.jobs, job)),
         ("processing_engine", Some(facets::processing_engine())),
         ("errorMessage", failure.map(facets::error_message)),
-        ("aura", Some(facets::own(job, receipt))),
+        ("aura_job", Some(facets::own(job, receipt))),
     ];
     let there: Map<_, _> = all.into_iter().filter_map(|(name, facet)| Some((name.to_owned(), facet?))).collect();
     Value::Object(there)
