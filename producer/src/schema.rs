@@ -3,7 +3,11 @@
 use std::fmt;
 
 use clap::ValueEnum;
-use schemars::{JsonSchema, Schema, generate::SchemaSettings, schema_for};
+use schemars::{
+    JsonSchema, Schema,
+    generate::SchemaSettings,
+    transform::{RecursiveTransform, Transform},
+};
 use serde::Serialize;
 use serde_json::json;
 use shared::message::{job::JobMessage, receipt::Receipt};
@@ -68,6 +72,9 @@ enum Answer {
     Topology,
 }
 
+/// Formats that name types of Rust.
+const FOREIGN_FORMATS: [&str; 7] = ["uint8", "uint16", "uint32", "uint64", "uint", "int64", "double"];
+
 #[derive(Serialize)]
 #[serde(transparent)]
 struct Printed(serde_json::Value);
@@ -81,8 +88,8 @@ impl fmt::Display for Printed {
 impl Which {
     fn schema(self) -> Schema {
         match self {
-            Self::Job => schema_for!(JobMessage),
-            Self::Receipt => schema_for!(Receipt),
+            Self::Job => made::<JobMessage>(SchemaSettings::draft2020_12()),
+            Self::Receipt => of::<Receipt>(),
         }
     }
 }
@@ -118,7 +125,20 @@ impl Answer {
 
 /// The schema of an answer as it is written.
 fn of<T: JsonSchema>() -> Schema {
-    SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>()
+    made::<T>(SchemaSettings::draft2020_12().for_serialize())
+}
+
+fn made<T: JsonSchema>(settings: SchemaSettings) -> Schema {
+    let mut schema = settings.into_generator().into_root_schema_for::<T>();
+    RecursiveTransform(without_foreign_format).transform(&mut schema);
+    schema
+}
+
+/// Takes away the formats of numbers, which JSON Schema does not know and a strict validator refuses.
+fn without_foreign_format(schema: &mut Schema) {
+    if schema.get("format").and_then(|format| format.as_str()).is_some_and(|format| FOREIGN_FORMATS.contains(&format)) {
+        schema.remove("format");
+    }
 }
 
 /// Prints a schema; it is JSON whether or not that is asked for.

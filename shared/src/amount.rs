@@ -171,7 +171,7 @@ impl JsonSchema for Amount {
         json_schema!({
             "type": "string",
             "description": "an exact decimal, never a JSON number",
-            "pattern": r"^[+-]?[0-9]{0,18}(\.[0-9]{0,16})?$",
+            "pattern": r"^[+-]?(0*[0-9]{1,18}(\.[0-9]{0,16})?|0*\.[0-9]{1,16})$",
             "examples": ["15883780430.629999993"]
         })
     }

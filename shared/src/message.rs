@@ -5,6 +5,7 @@ pub mod envelope;
 pub mod event;
 pub mod failure;
 pub mod job;
+pub mod job_schema;
 pub mod letter;
 pub mod outgoing;
 pub mod published_by;

@@ -3,6 +3,7 @@
 mod command_line;
 mod console;
 mod definitions;
+mod lineage;
 mod service_url;
 
 use std::{
@@ -21,6 +22,7 @@ pub use self::{
     command_line::{from_flags, read_command_line, with_settings},
     console::ConsoleSettings,
     definitions::{DEFINITIONS, Definition},
+    lineage::LineageSettings,
     service_url::ServiceUrl,
 };
 use crate::{
@@ -137,6 +139,8 @@ pub struct Settings {
     pub max_workbook_unpacked_bytes: u64,
     /// The age of the outbox past which readiness warns.
     pub outbox_warn: Duration,
+    /// Where events of OpenLineage go.
+    pub lineage: LineageSettings,
     /// The console in the browser.
     pub console: ConsoleSettings,
 }
@@ -190,7 +194,7 @@ impl Settings {
         if let Some((path, text)) = file {
             read_file(&path, &text, &mut given)?;
         }
-        for (name, value) in environment {
+        for (name, value) in environment.iter().cloned() {
             let Some(rest) = name.strip_prefix("AURA_") else { continue };
             let foreign = rest == "CONFIG"
                 || FOREIGN.iter().any(|prefix| rest.starts_with(prefix))
@@ -239,6 +243,7 @@ impl Settings {
             max_workbook_bytes: reader.in_range("max_workbook_bytes", 1, 1 << 30)?,
             max_workbook_unpacked_bytes: reader.in_range("max_workbook_unpacked_bytes", 1, 1 << 32)?,
             outbox_warn: Duration::from_secs(reader.in_range("outbox_warn_seconds", 1, u64::MAX)?),
+            lineage: LineageSettings::read(&reader, &environment)?,
             console: ConsoleSettings::read(&reader)?,
         })
     }

@@ -1,7 +1,7 @@
 //! The real programs, as child processes.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -28,6 +28,24 @@ pub(crate) fn on_terminal(command: &Command) -> Command {
     }
     script.env("TERM", "xterm").current_dir(command.get_current_dir().expect("a folder"));
     script
+}
+
+/// Python with the libraries of the tests.
+pub(crate) fn python() -> Command {
+    let python = std::env::var_os("AURA_TEST_PYTHON")
+        .map_or_else(|| checkout().join(".local/python-tests/bin/python"), PathBuf::from);
+    assert!(python.exists(), "{} is not there: run 'deploy/test', which makes it", python.display());
+    Command::new(python)
+}
+
+/// Node with the libraries of the tests.
+pub(crate) fn node() -> Command {
+    let modules = std::env::var_os("AURA_TEST_NODE_MODULES")
+        .map_or_else(|| checkout().join(".local/node-tests/node_modules"), PathBuf::from);
+    assert!(modules.exists(), "{} is not there: run 'deploy/test', which makes it", modules.display());
+    let mut command = Command::new("node");
+    command.env("NODE_PATH", modules);
+    command
 }
 
 /// A script of the checkout's `tests` folder, run by an interpreter.

@@ -15,7 +15,7 @@ use lapin::{
     },
     types::{AMQPValue, FieldTable},
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::wait::{SOON, until};
@@ -131,6 +131,13 @@ impl Broker {
         declared.expect("a queue is declared");
     }
 
+    /// Binds a queue of the test's own.
+    pub async fn bind(&self, queue: &str, exchange: &str, key: &str) {
+        let (options, none) = (QueueBindOptions::default(), FieldTable::default());
+        let bound = self.channel.queue_bind(queue.into(), exchange.into(), key.into(), options, none).await;
+        bound.expect("a queue is bound");
+    }
+
     /// Fills a queue with these bodies, and returns once it holds so many more; no single one is confirmed.
     pub async fn fill(&self, queue: &str, bodies: impl ExactSizeIterator<Item = String>) {
         let holds = usize::try_from(self.depth(queue).await).expect("a count") + bodies.len();
@@ -239,6 +246,10 @@ fn plain(value: &AMQPValue) -> Value {
         AMQPValue::ShortInt(number) => (*number).into(),
         AMQPValue::LongUInt(number) => (*number).into(),
         AMQPValue::Boolean(flag) => (*flag).into(),
+        AMQPValue::FieldArray(list) => list.as_slice().iter().map(plain).collect(),
+        AMQPValue::FieldTable(table) => {
+            table.inner().iter().map(|(name, value)| (name.to_string(), plain(value))).collect::<Map<_, _>>().into()
+        }
         other => format!("{other:?}").into(),
     }
 }

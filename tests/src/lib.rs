@@ -1,7 +1,8 @@
 //! Sample trial balances, generated from a seed, so that the same seed gives the same bytes; and
 //! [`world`], what each test has of services and folders, with a [`worker`] in it; and [`faults`],
 //! what it takes to break a running system and to hold what is left against a model; and
-//! [`object_server`], which holds files as an object store does.
+//! [`object_server`], which holds files as an object store does, and [`catalogue`], which takes events as one of
+//! lineage does.
 //!
 //! Nothing here uses Aura's code. Tests, demo and benchmark take their files from it, and what the
 //! files hold is told beside them, so that what Aura makes of them can be checked against it.
@@ -14,6 +15,7 @@ pub mod broken;
 pub mod broker;
 pub mod browser;
 pub mod cached;
+pub mod catalogue;
 pub mod checkout;
 pub mod collector;
 pub mod console;

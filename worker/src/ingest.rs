@@ -123,6 +123,7 @@ async fn under_lock(
             return Err(Failure::new(ErrorCode::InvalidMessage, Stage::Receive, reason).into());
         }
     }
+    services.lineage.started(job);
     failpoint::reach_for("claimed", &job.slice);
     let decided = if condemned {
         let reason = "the job ended its worker four times while it ran alone; look at the file before it is replayed";
@@ -166,7 +167,8 @@ async fn stages(
     attempt.enter(Stage::Write);
     let Taken { checked, applied, ahead, .. } = loaded.taken;
     conclusion::succeed(tx, attempt, &loaded.receipt, &checked, &applied, &loaded.export).await?;
-    Ok(Ended { receipt: loaded.receipt, cache_file: ahead })
+    let facts = services.lineage.facts(&checked, attempt.events());
+    Ok(Ended { receipt: loaded.receipt, cache_file: ahead, facts })
 }
 
 /// What the stages come to, before anything is written of it beside the rows.

@@ -11,6 +11,7 @@ mod health;
 mod ingest;
 mod interruption;
 mod ledger;
+mod lineage;
 mod metrics;
 mod outage;
 mod outcome;
@@ -47,6 +48,7 @@ use crate::{
     consume::{Consuming, Intake, Intaking, clock::Clock, dry_runs::DryRuns},
     health::{Health, progress::Progress},
     ingest::publishers::Publishers,
+    lineage::Lineage,
     metrics::{Metrics, gauges},
     outage::Outages,
     relay::{Relay, wake::Wake},
@@ -159,6 +161,7 @@ async fn run(settings: Settings, metrics: Arc<Metrics>) -> anyhow::Result<()> {
     end.cancel();
     let _ = tokio::join!(watching, relaying, trying);
     services.publisher.close().await;
+    services.lineage.close().await;
     tracing::info!("stopped");
     taken.context("no jobs can be taken")
 }
@@ -191,6 +194,7 @@ fn build(settings: &Settings, metrics: Arc<Metrics>) -> anyhow::Result<Services>
         clock: Clock::new(),
         places: settings.concurrency,
         progress: Progress::new(),
+        lineage: Lineage::start(settings)?,
         metrics,
         cache_trouble: CacheTrouble::default(),
         faults: Faults::default(),

@@ -9,7 +9,7 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::cache::ahead::Ahead;
+use crate::{cache::ahead::Ahead, lineage::Facts};
 
 /// What an attempt came to.
 #[derive(Debug)]
@@ -61,11 +61,13 @@ pub(crate) struct Ended {
     pub(crate) receipt: Receipt,
     /// The slice's cache file, if it was written ahead.
     pub(crate) cache_file: Option<Ahead>,
+    /// What a catalogue is told of it beside the receipt.
+    pub(crate) facts: Option<Facts>,
 }
 
 impl From<Receipt> for Ended {
     fn from(receipt: Receipt) -> Self {
-        Self { receipt, cache_file: None }
+        Self { receipt, cache_file: None, facts: None }
     }
 }
 

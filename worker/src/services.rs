@@ -20,8 +20,8 @@ use shared::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    consume::clock::Clock, health::progress::Progress, ingest::publishers::Publishers, metrics::Metrics,
-    outage::Outages, relay::wake::Wake,
+    consume::clock::Clock, health::progress::Progress, ingest::publishers::Publishers, lineage::Lineage,
+    metrics::Metrics, outage::Outages, relay::wake::Wake,
 };
 
 /// The connections, names and limits with which this worker works.
@@ -56,6 +56,8 @@ pub(crate) struct Services {
     pub(crate) progress: Progress,
     /// What is counted.
     pub(crate) metrics: Arc<Metrics>,
+    /// Where runs are told to catalogues.
+    pub(crate) lineage: Lineage,
     /// Whether the cache could not be written just now.
     pub(crate) cache_trouble: CacheTrouble,
     /// What cannot be used, though jobs do without it.

@@ -4,7 +4,7 @@ mod acknowledgement;
 mod dead_letter;
 pub(crate) mod delivery;
 mod error;
-mod events;
+pub(crate) mod events;
 pub(crate) mod policy;
 mod publication;
 mod refuse;

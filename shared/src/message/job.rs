@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     amount::Amount,
     fingerprint::Fingerprint,
-    message::{failure::text_enum, published_by::PublishedBy},
+    message::{failure::text_enum, job_schema, published_by::PublishedBy},
     slice::{Entity, InvalidCode, Period, Slice},
 };
 
@@ -111,8 +111,9 @@ impl JsonSchema for SourceName {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Control {
-    /// How many rows the slice has.
+    /// How many rows the slice has, as a whole number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "job_schema::rows")]
     pub rows: Option<u64>,
     /// What their balances sum to: a decimal as a string.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,9 +123,10 @@ pub struct Control {
 /// The body of a job message. Only `file`, `entity` and `period` are required.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = job_schema::rules)]
 pub struct JobMessage {
     /// A path, `file://` URL or object-store URL.
-    #[schemars(length(min = 1, max = 4096))]
+    #[schemars(schema_with = "job_schema::file")]
     pub file: String,
     /// The legal entity.
     pub entity: Entity,
@@ -132,18 +134,22 @@ pub struct JobMessage {
     pub period: Period,
     /// The identity of the job; otherwise the `message_id` if that is a UUID, else the worker makes one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "job_schema::uuid")]
     pub job_id: Option<Uuid>,
     /// The batch; otherwise the `correlation_id` if that is a UUID.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "job_schema::uuid")]
     pub batch_id: Option<Uuid>,
     /// The SHA-256 that the file's bytes must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Fingerprint>,
     /// When the ERP wrote the file: orders the exports of a slice. Otherwise the AMQP `timestamp`, else the time of receipt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "job_schema::time")]
     pub exported_at: Option<DateTime<Utc>>,
     /// The mapping profile.
     #[serde(default)]
+    #[schemars(schema_with = "job_schema::source")]
     pub source: SourceName,
     /// How the rows meet those that the slice has; otherwise the profile's, else `upsert`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -159,7 +165,7 @@ pub struct JobMessage {
     pub force: bool,
     /// Why the job is forced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1000))]
+    #[schemars(schema_with = "job_schema::reason")]
     pub reason: Option<String>,
     /// Fails the job unless the slice sums to nil.
     #[serde(default)]

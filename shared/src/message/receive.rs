@@ -17,6 +17,7 @@ use crate::{
         envelope::Envelope,
         failure::{ErrorCode, Failure, Stage},
         job::{Control, Job, MAX_AHEAD, MAX_BODY, MESSAGE_TYPE, Mode, OnError, SourceName},
+        job_schema::{MAX_FILE, MAX_REASON, MAX_ROWS, has_possible_second},
         published_by::PublishedBy,
     },
     slice::{Entity, Period, Slice},
@@ -182,19 +183,22 @@ fn uuid(value: Value) -> Result<Uuid, String> {
 }
 
 fn time(value: Value) -> Result<DateTime<Utc>, String> {
-    let parsed = DateTime::parse_from_rfc3339(&text(value)?);
+    // chrono takes a minus sign beyond ASCII, and a second 60 at any time.
+    let text = Some(text(value)?).filter(|text| text.is_ascii());
+    let parsed = text.and_then(|text| DateTime::parse_from_rfc3339(&text).ok());
     parsed
         .map(|at| to_micros(at.to_utc()))
-        .map_err(|_| "is not an RFC 3339 time with its offset, such as 2022-07-01T06:00:00Z".to_owned())
+        .filter(|at| has_possible_second(*at))
+        .ok_or_else(|| "is not an RFC 3339 time with its offset, such as 2022-07-01T06:00:00Z".to_owned())
 }
 
 fn file(value: Value) -> Result<String, String> {
     let file = text(value)?;
-    match file.len() {
+    match file.chars().count() {
         0 => Err("is empty".to_owned()),
-        1..=4096 if file.contains('\0') => Err("holds a NUL character".to_owned()),
-        1..=4096 => Ok(file),
-        _ => Err("is longer than 4096 bytes".to_owned()),
+        1..=MAX_FILE if file.contains('\0') => Err("holds a NUL character".to_owned()),
+        1..=MAX_FILE => Ok(file),
+        _ => Err(format!("is longer than {MAX_FILE} characters")),
     }
 }
 
@@ -202,11 +206,23 @@ fn reason(value: Value) -> Result<String, String> {
     let reason = text(value)?;
     if reason.trim().is_empty() {
         Err("is empty".to_owned())
-    } else if reason.chars().count() > 1000 || reason.contains('\0') {
-        Err("is longer than 1000 characters or holds a NUL".to_owned())
+    } else if reason.chars().count() > MAX_REASON || reason.contains('\0') {
+        Err(format!("is longer than {MAX_REASON} characters or holds a NUL"))
     } else {
         Ok(reason)
     }
+}
+
+/// A count of rows. JSON has one kind of number, so `501.0` is 501.
+fn rows(value: Value) -> Result<u64, String> {
+    let whole = |number: f64| (number.fract() == 0.0 && number >= 0.0).then_some(number as u64);
+    let rows = value.as_u64().or_else(|| whole(value.as_f64()?)).filter(|rows| *rows <= MAX_ROWS);
+    rows.ok_or_else(|| match value {
+        Value::Number(_) => format!("must be a whole number from 0 to {MAX_ROWS}"),
+        Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            format!("must be a whole number, not {}", kind(&value))
+        }
+    })
 }
 
 fn kind(value: &Value) -> &'static str {
@@ -236,9 +252,7 @@ fn control(value: &Value, body: &[u8], faults: &mut Vec<String>) -> Option<Contr
     };
     let mut reader = Reader { fields, faults: Vec::new(), prefix: "control." };
     let control = Control {
-        rows: reader.take_optional("rows", |value| {
-            value.as_u64().ok_or_else(|| format!("must be a whole number, not {}", kind(&value)))
-        }),
+        rows: reader.take_optional("rows", rows),
         balance_sum: reader.take_optional("balance_sum", |value| match value.as_str() {
             Some(text) => text.parse::<Amount>().map_err(|error| error.to_string()),
             None => Err(format!("must be a decimal as a string, not {}", kind(&value))),
@@ -443,7 +457,7 @@ mod tests {
         on_error: must be a string, not null
         skip_duplicates: must be true or false, not a number
         force: is given more than once
-        control.rows: must be a whole number, not a number
+        control.rows: must be a whole number from 0 to 9007199254740991
         control.balance_sum: must be a decimal as a string, not a number
         control.sum: is an unknown field
         forced: is an unknown field, did you mean force?

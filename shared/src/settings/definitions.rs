@@ -79,6 +79,13 @@ pub const DEFINITIONS: &[Definition] = &[
     define("max_workbook_bytes", "33554432", "largest .xlsx workbook"),
     define("max_workbook_unpacked_bytes", "268435456", "most bytes that the parts of a workbook unpack to"),
     define("outbox_warn_seconds", "300", "age of what waits for MongoDB or the cache past which /readyz warns"),
+    define(
+        "openlineage_url",
+        "",
+        "address that OpenLineage events are posted to; otherwise what OPENLINEAGE_ variables say",
+    ),
+    define("openlineage_api_key", "", "sent with them as a bearer token; otherwise OPENLINEAGE_API_KEY; secret"),
+    define("openlineage_path", "", "file that OpenLineage events are appended to, one a line"),
     define("console_addr", "127.0.0.1:9465", "address of the console; port 0 takes a free one"),
     define("console_users_path", "", "file that says who may do what in the console; without it, it only reads"),
     define(

@@ -19,6 +19,11 @@ impl ServiceUrl {
         self.0.path().trim_start_matches('/')
     }
 
+    /// Host and port, with this port where the URL has none.
+    pub fn address(&self, default_port: u16) -> String {
+        format!("{}:{}", self.0.host_str().unwrap_or("localhost"), self.0.port().unwrap_or(default_port))
+    }
+
     /// The value of a query parameter.
     pub fn query(&self, name: &str) -> Option<String> {
         self.0.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())

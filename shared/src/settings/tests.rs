@@ -108,3 +108,27 @@ fn a_value_out_of_range_names_its_origin() {
     let error = Settings::merge(None, pairs(&[("AURA_CONCURRENCY", "0")]), vec![]).unwrap_err();
     assert_eq!(error.to_string(), "AURA_CONCURRENCY is not a whole number from 1 to 256");
 }
+
+#[test]
+fn events_of_openlineage_go_where_its_own_clients_variables_say_unless_a_setting_says_otherwise() {
+    let lineage = |given: &[(&str, &str)]| Settings::merge(None, pairs(given), vec![]).map(|settings| settings.lineage);
+    let told = |given: &[(&str, &str)]| {
+        let lineage = lineage(given).unwrap();
+        let text = |secret: Option<Secret>| secret.map(|secret| secret.expose().to_owned());
+        (text(lineage.url), text(lineage.api_key))
+    };
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(told(&[]), (None, None));
+    let standard = [("OPENLINEAGE_URL", "https://c:1/"), ("OPENLINEAGE_API_KEY", "k")];
+    assert_eq!(told(&standard), (some("https://c:1/api/v1/lineage"), some("k")));
+    let with = |more: &[(&'static str, &'static str)]| [&standard[..], more].concat();
+    assert_eq!(told(&with(&[("OPENLINEAGE_ENDPOINT", "/in")])).0, some("https://c:1/in"));
+    assert_eq!(told(&with(&[("OPENLINEAGE_DISABLED", "True")])), (None, None));
+    // A key goes to the receiver that it was given for.
+    assert_eq!(told(&with(&[("AURA_OPENLINEAGE_URL", "http://own/x")])), (some("http://own/x"), None));
+    assert_eq!(told(&with(&[("AURA_OPENLINEAGE_API_KEY", "own")])).1, some("own"));
+    let error = lineage(&[("OPENLINEAGE_URL", "https://user:hidden@c")]).unwrap_err().to_string();
+    assert!(error.starts_with("OPENLINEAGE_URL is not an address") && !error.contains("hidden"), "{error}");
+    let shown = format!("{:?}", lineage(&with(&[("AURA_OPENLINEAGE_API_KEY", "hidden")])).unwrap());
+    assert!(!shown.contains("hidden"), "{shown}");
+}

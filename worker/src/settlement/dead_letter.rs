@@ -98,6 +98,9 @@ pub(super) async fn dead_letter(
     events.iter().for_each(log);
     services.metrics.failed(failed.failure.code);
     services.metrics.ended(&failed.receipt);
+    if failed.owns_run {
+        services.lineage.ended(job, &failed.receipt, None);
+    }
     services.relay.wake();
     send_receipt(services, &failed.receipt).await
 }

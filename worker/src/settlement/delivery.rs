@@ -54,7 +54,8 @@ pub(crate) async fn apply(services: &Services, delivery: &Delivery, job: &Job, c
 
 /// What follows from a job's end: what sinks do at once, and its receipt.
 async fn conclude(services: &Services, job: &Job, ended: Ended) -> Result<(), SettlementError> {
-    let Ended { receipt, cache_file } = ended;
+    let Ended { receipt, cache_file, facts } = ended;
+    services.lineage.ended(job, &receipt, facts.as_ref());
     services.metrics.ended(&receipt);
     if receipt.status != Status::Success {
         let sent = send_receipt(services, &receipt).await;

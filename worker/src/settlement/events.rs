@@ -33,7 +33,7 @@ pub(super) fn failure_events(
 
 /// The message as log and audit trail have it: without the cells that a result may show.
 #[expect(clippy::wildcard_enum_match_arm, reason = "these are the ones whose messages show cells")]
-fn audit_message(failure: &Failure) -> &str {
+pub(crate) fn audit_message(failure: &Failure) -> &str {
     match failure.code {
         ErrorCode::SliceNotFound => "the file has no row of the slice",
         ErrorCode::AmbiguousAmounts => "the amounts of the file have two readings",

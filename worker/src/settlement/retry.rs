@@ -41,6 +41,7 @@ pub(super) async fn retry(
         events.iter().for_each(log);
         services.metrics.failed(failed.failure.code);
         services.metrics.retried();
+        services.lineage.retried(job, &failed.failure);
         services.relay.wake();
     }
     Ok(())
