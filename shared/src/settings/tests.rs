@@ -132,3 +132,28 @@ fn events_of_openlineage_go_where_its_own_clients_variables_say_unless_a_setting
     let shown = format!("{:?}", lineage(&with(&[("AURA_OPENLINEAGE_API_KEY", "hidden")])).unwrap());
     assert!(!shown.contains("hidden"), "{shown}");
 }
+
+#[test]
+fn the_example_of_settings_loads_as_it_is_and_with_every_line_in_force() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/aura.example.toml");
+    let example = std::fs::read_to_string(path).unwrap();
+    let load = |text: &str| Settings::merge(Some((PathBuf::from("aura.toml"), text.to_owned())), vec![], vec![]);
+    let settings = load(&example).unwrap();
+    assert_eq!(settings.input_roots, ["/var/spool/aura"]);
+    assert_eq!(settings.sources_dir, Path::new("/usr/share/aura/sources"));
+    // A line that is commented out is a setting and its default.
+    let mut in_force = String::new();
+    for line in example.lines() {
+        let Some((key, value)) = line.strip_prefix("# ").and_then(|line| line.split_once(" = ")) else {
+            in_force.push_str(line);
+            in_force.push('\n');
+            continue;
+        };
+        let definition = DEFINITIONS.iter().find(|setting| setting.key == key);
+        let default = definition.unwrap_or_else(|| panic!("{key} is not a setting")).default;
+        assert_eq!(value.trim_matches('"'), default, "{key}");
+        in_force.push_str(&line[2..]);
+        in_force.push('\n');
+    }
+    load(&in_force).unwrap();
+}
