@@ -8,12 +8,16 @@ Standard library only, so that nothing has to be installed to ask.
     probe.py free-ports COUNT   Prints free loopback ports.
     probe.py is-epmd PORT       Whether an Erlang port mapper listens there.
     probe.py stop-epmd PORT     Asks one to stop; it declines while nodes use it.
+    probe.py rabbitmq-user PORT NAME
+        Makes a user of the broker whose management is on PORT, with what deploy/roles/rabbitmq
+        --print says on standard input and the password `aura`.
     probe.py taken PORT...      Prints `port pid command` for each port in use.
 """
 
 import base64
 import glob
 import http.client
+import json
 import os
 import random
 import socket
@@ -117,18 +121,37 @@ def initiate(port):
         sys.exit(f"mongod refused to initiate the replica set: {reply.get('errmsg')}")
 
 
+def manage(port, method, path, body=None):
+    """The status with which the management API on PORT answers."""
+    management = http.client.HTTPConnection(
+        LOOPBACK, int(port), timeout=TIMEOUT_SECONDS if method == "GET" else 10
+    )
+    token = base64.b64encode(b"aura:aura").decode()
+    headers = {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
+    management.request(method, f"/api/{path}", body and json.dumps(body), headers)
+    return management.getresponse().status
+
+
+def rabbitmq_user(port, name):
+    rights = json.load(sys.stdin)
+    steps = [
+        (f"users/{name}", {"password": "aura", "tags": ""}),
+        (f"permissions/%2F/{name}", rights["permissions"]),
+        (f"topic-permissions/%2F/{name}", rights["topic_permissions"]),
+    ]
+    for path, body in steps:
+        status = manage(port, "PUT", path, body)
+        if status not in (201, 204):
+            sys.exit(f"the management API answered {status} to {path}")
+
+
 def check_rabbitmq(amqp_port, management_port):
     with socket.create_connection((LOOPBACK, int(amqp_port)), TIMEOUT_SECONDS) as amqp:
         amqp.settimeout(TIMEOUT_SECONDS)
         amqp.sendall(b"AMQP\0\0\x09\x01")
         if read_exactly(amqp, 1) != b"\x01":
             return "the AMQP port does not speak AMQP 0-9-1"
-    management = http.client.HTTPConnection(
-        LOOPBACK, int(management_port), timeout=TIMEOUT_SECONDS
-    )
-    token = base64.b64encode(b"aura:aura").decode()
-    management.request("GET", "/api/whoami", headers={"Authorization": f"Basic {token}"})
-    status = management.getresponse().status
+    status = manage(management_port, "GET", "whoami")
     return "ready" if status == 200 else f"the management API answered {status}"
 
 
@@ -241,6 +264,8 @@ def main():
         stop_epmd(arguments[0])
     elif command == "free-ports":
         free_ports(int(arguments[0]))
+    elif command == "rabbitmq-user":
+        rabbitmq_user(*arguments)
     elif command == "taken":
         taken(arguments)
     else:

@@ -244,7 +244,7 @@ impl CommandError {
                 TopologyError::Broker { .. } | TopologyError::Unreached { .. } => {
                     "check that it runs, and AURA_AMQP_URL"
                 }
-                TopologyError::Mismatch { .. } => "",
+                TopologyError::Mismatch { .. } | TopologyError::Missing { .. } => "",
             },
             Self::Postgres { source, .. } if matches!(**source, PostgresError::Migrate(_)) => {
                 "nothing of the migration that failed was kept"

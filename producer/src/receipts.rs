@@ -44,6 +44,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 const DELIVERY_LIMIT: i32 = i32::MAX;
 /// Batches whose receipts are asked for one by one; for more, all receipts come.
 const MOST_KEYS: usize = 50;
+/// The longest name of a user, in bytes, that the name of a queue gets: a queue's has 255 at most.
+const MOST_USER: usize = 128;
 /// Longer than anybody waits.
 const YEARS: Duration = Duration::from_secs(10 * 365 * 86_400);
 
@@ -89,9 +91,12 @@ impl Inbox {
     }
 
     fn new(name: &str, batches: &[String], settings: &Settings, topology: &Topology) -> Self {
+        // A user may be given the right to queues whose names have its own, and to no others.
+        let user = amqp::user_of(settings.amqp_url.expose()).filter(|user| user.as_str().len() <= MOST_USER);
+        let user = user.map(|user| format!("{user}.")).unwrap_or_default();
         Self {
             url: settings.amqp_url.expose().to_owned(),
-            queue: format!("{}.receipts.{name}.{}", settings.namespace, Uuid::new_v4().simple()),
+            queue: format!("{}.receipts.{user}{name}.{}", settings.namespace, Uuid::new_v4().simple()),
             exchange: topology.events.clone(),
             keys: batches.iter().map(|batch| format!("job.*.{batch}")).collect(),
         }

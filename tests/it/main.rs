@@ -58,6 +58,7 @@ mod quarantine;
 mod receipts;
 mod reloads;
 mod retry;
+mod roles;
 mod rows;
 mod schema_versions;
 mod schemas;

@@ -1,7 +1,7 @@
 //! The topology: exchanges and queues, declared alike by producer and worker.
 
 use lapin::{
-    Channel, Connection, ExchangeKind,
+    Channel, Connection, ErrorKind, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable},
 };
@@ -10,6 +10,10 @@ use crate::broker::{amqp::AmqpError, retry::Delay};
 
 /// The routing key of jobs.
 pub const JOB_KEY: &str = "job";
+
+/// The broker's codes of what a user may not, and of what is not there.
+const ACCESS_REFUSED: u16 = 403;
+const NOT_FOUND: u16 = 404;
 
 /// Far above any number of redeliveries. Without it RabbitMQ 4 drops a message after 20 returns.
 const DELIVERY_LIMIT: i32 = i32::MAX;
@@ -65,6 +69,19 @@ pub enum TopologyError {
         name: String,
         /// What the broker said: the argument, what it is and what was asked for.
         detail: String,
+    },
+    /// It is not there, and this user may not declare it.
+    #[error(
+        "{kind} {name} is not there, and this user may not declare it; have one that may run `aura-producer topology`, \
+         or start a worker"
+    )]
+    Missing {
+        /// `queue` or `exchange`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// What lapin said.
+        source: lapin::Error,
     },
     /// The broker was not reached.
     #[error("the topology cannot be declared")]
@@ -129,7 +146,8 @@ impl Topology {
 
     /// Declares everything that is not there yet, and returns what an earlier version declared otherwise.
     ///
-    /// A refused declaration closes its channel, so each has one of its own.
+    /// A refused declaration closes its channel, so each has one of its own. Where this user may not declare something,
+    /// it is enough that it is there.
     ///
     /// # Errors
     /// If something is there with other arguments, naming it and the argument, or the broker fails.
@@ -139,9 +157,19 @@ impl Topology {
             let fail = |source| explain("exchange", name, source);
             let channel = connection.create_channel().await.map_err(fail)?;
             let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-            let declared = channel.exchange_declare(name.as_str().into(), kind, durable, FieldTable::default()).await;
-            declared.map_err(fail)?;
-            close(channel).await;
+            let declared =
+                channel.exchange_declare(name.as_str().into(), kind.clone(), durable, FieldTable::default()).await;
+            match declared {
+                Ok(()) => close(channel).await,
+                Err(source) if is_forbidden(&source) => {
+                    let channel = connection.create_channel().await.map_err(fail)?;
+                    let passive = ExchangeDeclareOptions { passive: true, ..durable };
+                    let there = channel.exchange_declare(name.as_str().into(), kind, passive, FieldTable::default());
+                    there.await.map_err(|error| forbidden("exchange", name, source, error))?;
+                    close(channel).await;
+                }
+                Err(source) => return Err(fail(source)),
+            }
         }
         for (name, arguments, earlier) in self.queues() {
             let fail = |source| explain("queue", name, source);
@@ -155,6 +183,15 @@ impl Topology {
                     );
                     outdated.0.push(name.to_owned());
                     channel
+                }
+                (Err(TopologyError::Broker { source, .. }), _) if is_forbidden(&source) => {
+                    let channel = connection.create_channel().await.map_err(fail)?;
+                    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::durable() };
+                    let there = channel.queue_declare(name.into(), passive, FieldTable::default()).await;
+                    there.map_err(|error| forbidden("queue", name, source, error))?;
+                    // Who declared it has bound it.
+                    close(channel).await;
+                    continue;
                 }
                 (declared, _) => declared?,
             };
@@ -176,6 +213,22 @@ async fn declare_queue(connection: &Connection, name: &str, arguments: FieldTabl
     let channel = connection.create_channel().await.map_err(fail)?;
     channel.queue_declare(name.into(), QueueDeclareOptions::durable(), arguments).await.map_err(fail)?;
     Ok(channel)
+}
+
+/// Returns whether the broker refused because this user lacks the right.
+fn is_forbidden(error: &lapin::Error) -> bool {
+    let ErrorKind::ProtocolError(error) = error.kind() else { return false };
+    error.get_id() == ACCESS_REFUSED
+}
+
+/// What to say where this user may not declare something: that, if it is not there, else what came in between.
+fn forbidden(kind: &'static str, name: &str, refused: lapin::Error, looked: lapin::Error) -> TopologyError {
+    let is_missing = matches!(looked.kind(), ErrorKind::ProtocolError(error) if error.get_id() == NOT_FOUND);
+    if is_missing {
+        TopologyError::Missing { kind, name: name.to_owned(), source: refused }
+    } else {
+        explain(kind, name, looked)
+    }
 }
 
 async fn close(channel: Channel) {

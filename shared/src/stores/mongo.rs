@@ -23,6 +23,9 @@ const MAJORITY_TIMEOUT: Duration = Duration::from_secs(8);
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const DUPLICATE_KEY: i32 = 11_000;
 const NAMESPACE_EXISTS: i32 = 48;
+const UNAUTHORIZED: i32 = 13;
+/// The index by which no two events have one place in a chain.
+const PLACE: &str = "place";
 
 /// MongoDB did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -131,23 +134,35 @@ impl Mongo {
 
     /// Makes sure that the collections are there, and that no two events have one place in a chain.
     ///
+    /// A user that may make neither needs only to see that the index is there: an index can also be one that lets
+    /// documents expire, so a worker's user had better not make any.
+    ///
     /// # Errors
-    /// If MongoDB fails.
+    /// If MongoDB fails, or lacks the index and this user may not make it.
     pub async fn ensure(&self) -> Result<(), MongoError> {
-        let options = IndexOptions::builder().unique(true).name("place".to_owned()).build();
+        let options = IndexOptions::builder().unique(true).name(PLACE.to_owned()).build();
         let place = IndexModel::builder().keys(doc! { "entity": 1, "period": 1, "seq": 1 }).options(options).build();
         let (database, audit_trail) = (self.database.clone(), self.audit_trail.clone());
         within("prepare the collections", async move {
             match database.create_collection("gl_metadata").await {
-                Err(error) if !matches!(&*error.kind, ErrorKind::Command(e) if e.code == NAMESPACE_EXISTS) => {
-                    return Err(error);
-                }
+                Err(error) if !is_command(&error, &[NAMESPACE_EXISTS, UNAUTHORIZED]) => return Err(error),
                 Ok(()) | Err(_) => {}
             }
-            audit_trail.create_index(place).await.map(|_| ())
+            match audit_trail.create_index(place).await {
+                Err(error) if is_command(&error, &[UNAUTHORIZED]) => {
+                    let there = audit_trail.list_index_names().await?;
+                    if there.iter().any(|name| name == PLACE) { Ok(()) } else { Err(error) }
+                }
+                made => made.map(|_| ()),
+            }
         })
         .await
     }
+}
+
+/// Returns whether MongoDB refused a command with one of these codes.
+fn is_command(error: &Error, codes: &[i32]) -> bool {
+    matches!(&*error.kind, ErrorKind::Command(refused) if codes.contains(&refused.code))
 }
 
 /// Inserts what can be inserted, and tells what could not.
