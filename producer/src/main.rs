@@ -154,7 +154,7 @@ async fn run(verb: Verb, json: bool, flags: Vec<(String, String)>) -> Result<Exi
 
 /// Starts the log. A command that only reads goes on without its file, and says so.
 fn start_log(settings: &Settings, only_reads: bool) -> Result<Telemetry, TelemetryError> {
-    match telemetry::start(SERVICE, &settings.log_dir, &settings.log, Console::Stderr) {
+    match telemetry::start(SERVICE, settings.log_dir.as_deref(), &settings.log, Console::Stderr) {
         Err(error @ TelemetryError::Folder { .. }) if only_reads => {
             output::remark(&format!("no log is written: {}", telemetry::chain(&error)));
             telemetry::start_without_file(SERVICE, &settings.log, Console::Stderr)

@@ -78,17 +78,17 @@ impl Drop for Telemetry {
     }
 }
 
-/// Starts logging for this process.
+/// Starts logging for this process, into a file of the folder, if there is one, and onto the console.
 ///
 /// # Errors
 /// If the filter cannot be read, the folder not be written, or the exporter not be set up.
 pub fn start(
     service: &'static str,
-    folder: &Path,
+    folder: Option<&Path>,
     filter: &str,
     console: Console,
 ) -> Result<Telemetry, TelemetryError> {
-    start_with(service, Some(folder), filter, console)
+    start_with(service, folder, filter, console)
 }
 
 /// The same without a file, for a command that has nothing to answer for.

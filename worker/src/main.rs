@@ -84,7 +84,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let telemetry = match telemetry::start("aura-worker", &settings.log_dir, &settings.log, Console::Stdout) {
+    let telemetry = match telemetry::start("aura-worker", settings.log_dir.as_deref(), &settings.log, Console::Stdout) {
         Ok(telemetry) => telemetry,
         Err(error) => {
             print_error(&telemetry::chain(&error));
