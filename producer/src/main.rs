@@ -155,7 +155,7 @@ async fn run(verb: Verb, json: bool, flags: Vec<(String, String)>) -> Result<Exi
 /// Starts the log. A command that only reads goes on without its file, and says so.
 fn start_log(settings: &Settings, only_reads: bool) -> Result<Telemetry, TelemetryError> {
     let identity = Identity { service: SERVICE, worker: None };
-    match telemetry::start(&identity, &settings.log_dir, &settings.log, Console::Stderr) {
+    match telemetry::start(&identity, settings.log_dir.as_deref(), &settings.log, Console::Stderr) {
         Err(error @ TelemetryError::Folder { .. }) if only_reads => {
             output::remark(&format!("no log is written: {}", telemetry::chain(&error)));
             telemetry::start_without_file(&identity, &settings.log, Console::Stderr)

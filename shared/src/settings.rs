@@ -40,6 +40,9 @@ const DEFAULT_FILE: &str = "aura.toml";
 /// Prefixes of variables that belong to the scripts around Aura or, the services, to Kubernetes.
 const FOREIGN: [&str; 6] = ["LOCAL_", "TEST_", "DEMO_", "BENCH_", "CHAOS_", "COMPOSE_"];
 
+/// The folder of the log where no file is wanted: a container's lines are kept by whoever runs it.
+const NO_LOG_FILE: &str = "-";
+
 /// What to do about a password that a URL does not hold as it is.
 const ENCODED: &str = "in a user or password, write / as %2F, @ as %40, # as %23, ? as %3F, : as %3A and % as %25";
 
@@ -101,8 +104,8 @@ pub struct Settings {
     pub sources_dir: PathBuf,
     /// The file that says who may have what loaded.
     pub publishers_path: Option<PathBuf>,
-    /// The folder of the log.
-    pub log_dir: PathBuf,
+    /// The folder of the log, unless the console is enough.
+    pub log_dir: Option<PathBuf>,
     /// The filter of the log.
     pub log: String,
     /// The prefix of exchanges and queues.
@@ -224,7 +227,7 @@ impl Settings {
             stores: reader.stores(clouds)?,
             sources_dir: reader.nonempty("sources_dir")?.into(),
             publishers_path: reader.optional::<String>("publishers_path").map(PathBuf::from),
-            log_dir: reader.nonempty("log_dir")?.into(),
+            log_dir: Some(reader.nonempty("log_dir")?).filter(|folder| folder != NO_LOG_FILE).map(PathBuf::from),
             log: reader.nonempty("log")?,
             namespace: reader.check("namespace", namespace)?,
             concurrency: reader.in_range("concurrency", 1, 256)?,

@@ -94,12 +94,17 @@ impl Drop for Telemetry {
     }
 }
 
-/// Starts logging for this process.
+/// Starts logging for this process, into a file of the folder, if there is one, and onto the console.
 ///
 /// # Errors
 /// If the filter cannot be read, the folder not be written, or the exporter not be set up.
-pub fn start(identity: &Identity, folder: &Path, filter: &str, console: Console) -> Result<Telemetry, TelemetryError> {
-    start_with(identity, Some(folder), filter, console)
+pub fn start(
+    identity: &Identity,
+    folder: Option<&Path>,
+    filter: &str,
+    console: Console,
+) -> Result<Telemetry, TelemetryError> {
+    start_with(identity, folder, filter, console)
 }
 
 /// The same without a file, for a command that has nothing to answer for.

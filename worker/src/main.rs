@@ -87,7 +87,7 @@ fn main() -> ExitCode {
         }
     };
     let identity = Identity { service: "aura-worker", worker: Some(settings.worker_name.clone()) };
-    let started = telemetry::start(&identity, &settings.log_dir, &settings.log, Console::Stdout)
+    let started = telemetry::start(&identity, settings.log_dir.as_deref(), &settings.log, Console::Stdout)
         .and_then(|telemetry| Ok((telemetry, Arc::new(Metrics::start(&identity)?))));
     let (telemetry, metrics) = match started {
         Ok(started) => started,

@@ -52,7 +52,7 @@ pub const DEFINITIONS: &[Definition] = &[
         "",
         "file that says which RabbitMQ user may have what loaded; without it, whoever may publish may have everything loaded",
     ),
-    define("log_dir", "logs", "folder of aura.log, rotated daily"),
+    define("log_dir", "logs", "folder of aura.log, rotated daily; - for no file, where stdout is enough"),
     define("log", "info", "which log lines are written: a level, or target=level pairs"),
     define("namespace", "aura", "prefix of all exchanges and queues"),
     define("concurrency", "4", "jobs that one worker runs at a time"),

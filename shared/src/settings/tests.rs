@@ -140,6 +140,8 @@ fn the_example_of_settings_loads_as_it_is_and_with_every_line_in_force() {
     let load = |text: &str| Settings::merge(Some((PathBuf::from("aura.toml"), text.to_owned())), vec![], vec![]);
     let settings = load(&example).unwrap();
     assert_eq!(settings.input_roots, ["/var/spool/aura"]);
+    assert_eq!(settings.log_dir.as_deref(), Some(Path::new("/var/log/aura")));
+    assert_eq!(Settings::merge(None, pairs(&[("AURA_LOG_DIR", "-")]), vec![]).unwrap().log_dir, None);
     assert_eq!(settings.sources_dir, Path::new("/usr/share/aura/sources"));
     // A line that is commented out is a setting and its default.
     let mut in_force = String::new();
