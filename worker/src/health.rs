@@ -149,6 +149,7 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
             "a queue that somebody bound to the receipts takes none (full, or its node is away); it lacks receipts";
         warnings.push(json!(told));
     }
+    warnings.extend(health.services.durability.warnings().into_iter().map(Value::from));
     if backlog.halted_chains > 0 {
         let chains = backlog.halted_chains;
         warnings.push(json!(format!("{chains} audit chains are contradicted by MongoDB and stand still")));

@@ -19,8 +19,8 @@ use shared::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    consume::clock::Clock, health::progress::Progress, ingest::publishers::Publishers, metrics::Metrics,
-    outage::Outages, relay::wake::Wake,
+    consume::clock::Clock, durability::Durability, health::progress::Progress, ingest::publishers::Publishers,
+    metrics::Metrics, outage::Outages, relay::wake::Wake,
 };
 
 /// The connections, names and limits with which this worker works.
@@ -57,6 +57,8 @@ pub(crate) struct Services {
     pub(crate) metrics: Metrics,
     /// Whether the cache could not be written just now.
     pub(crate) cache_trouble: CacheTrouble,
+    /// Whether PostgreSQL keeps what it acknowledges.
+    pub(crate) durability: Durability,
     /// Ends what still runs when the drain time is over.
     pub(crate) abort: CancellationToken,
     /// Wakes the relay.
