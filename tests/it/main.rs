@@ -48,6 +48,7 @@ mod object_store;
 mod on_call;
 mod orders;
 mod plans;
+mod pooler;
 mod publish;
 mod publishers;
 mod quarantine;
