@@ -16,7 +16,7 @@ cluster_probe() { python -I "$HERE/local.d/cluster.py" "$@"; }
 
 address_of() { echo "$CLUSTER_NET.$1"; }
 space_of() { echo "aura-$STACK_ID-$1"; }
-addresses_of_all() { printf "$CLUSTER_NET.%s$1," "${MACHINES[@]}" | sed 's/,$//'; }
+addresses_of_all() { printf "$CLUSTER_NET.%s${1:-}," "${MACHINES[@]}" | sed 's/,$//'; }
 
 # "1/rabbitmq" is RabbitMQ on the first machine.
 cluster_folder() { echo "$STATE/$1"; }
@@ -391,9 +391,14 @@ cluster_survey() {
 }
 
 cluster_up() {
-    local began=$SECONDS server waiting asked=no
+    local began=$SECONDS server machine waiting asked=no
     cluster_install
     cluster_network
+    for machine in "${MACHINES[@]}"; do
+        # Something may have been broken on purpose.
+        cluster_machine "$machine" resume
+        cluster_machine "$machine" mend
+    done
     cluster_survey
     for server in $(cluster_servers); do
         [ -n "${PID_OF[$server]}" ] || cluster_start "$server"
@@ -499,7 +504,7 @@ cluster_settings() {
     cat <<SETTINGS
 AURA_AMQP_URL=amqp://aura:aura@127.0.0.1:$RABBITMQ_PORT/%2f
 AURA_POSTGRES_URL=postgres://aura:aura@127.0.0.1:$POSTGRES_PORT/aura
-AURA_MONGODB_URL=mongodb://$(addresses_of_all :27017)/aura?replicaSet=rs0
+AURA_MONGODB_URL=mongodb://$(addresses_of_all)/aura?replicaSet=rs0
 AURA_LOCAL_RABBITMQ_MANAGEMENT_URL=http://aura:aura@127.0.0.1:$RABBITMQ_MANAGEMENT_PORT
 AURA_LOCAL_POSTGRES_HOSTS_URL=postgres://aura:aura@$(addresses_of_all :5432)/aura?target_session_attrs=read-write
 SETTINGS
