@@ -92,6 +92,8 @@ disable_at_boot() {
             update-rc.d rabbitmq-server disable
             if command -v systemctl >/dev/null; then systemctl disable epmd.service epmd.socket; fi
             ;;
+        patroni | haproxy | pgbouncer) update-rc.d "$package" disable ;;
+        etcd-server) update-rc.d etcd disable ;;
         esac
     done >>"$STACK/install.log" 2>&1 || true
 }

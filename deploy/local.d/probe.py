@@ -92,10 +92,10 @@ def read_exactly(connection, size):
     return data
 
 
-def mongo_command(port, command):
+def mongo_command(port, command, host=LOOPBACK):
     body = struct.pack("<i", 0) + b"\0" + encode({**command, "$db": "admin"})
     header = struct.pack("<iiii", 16 + len(body), 1, 0, 2013)
-    with socket.create_connection((LOOPBACK, port), TIMEOUT_SECONDS) as connection:
+    with socket.create_connection((host, port), TIMEOUT_SECONDS) as connection:
         connection.settimeout(10 if "replSetInitiate" in command else TIMEOUT_SECONDS)
         connection.sendall(header + body)
         (size,) = struct.unpack("<i", read_exactly(connection, 4))

@@ -113,6 +113,7 @@ rabbitmq_details() {
 }
 
 exec_rabbitmqctl() {
+    if is_cluster; then cluster_rabbitmqctl "$@"; fi
     if [ "$BACKEND" = compose ]; then exec docker exec -i "$(compose_container rabbitmq)" rabbitmqctl "$@"; fi
     [ -d "$STATE/rabbitmq" ] || die "RabbitMQ has not been started yet." "Start it with: deploy/local up rabbitmq"
     run_as "$(rabbitmq_user)" "$STATE/rabbitmq"

@@ -47,12 +47,19 @@ require_stack() {
 create_stack() {
     local ports id peer=${AURA_LOCAL_PEER:-} node=
     if load_stack; then
+        if [ -n "${AURA_LOCAL_CLUSTER:-}" ] && ! is_cluster; then
+            die "this stack is not a cluster." "Set AURA_LOCAL_DIR for another, or run 'deploy/local reset' first (it deletes the local data)."
+        fi
         case ${AURA_LOCAL_BACKEND:-auto} in auto | "$BACKEND") return ;; esac
         die "this stack runs with AURA_LOCAL_BACKEND=$BACKEND already." \
             "To change that, run 'deploy/local reset' first (it deletes the local data)."
     fi
     if [ -e "$STATE" ] && [ -n "$(ls -A "$STATE")" ]; then
         die "$STATE exists but was not made by deploy/local." "Move it away, or set AURA_LOCAL_DIR."
+    fi
+    if [ -n "${AURA_LOCAL_CLUSTER:-}" ]; then
+        cluster_create
+        return
     fi
     choose_backend
     ports=$(probe free-ports 6) || die "no free ports could be found."

@@ -4,7 +4,7 @@
 declare -A PID_OF STATE_OF REASON_OF
 
 data_of() { if [ "$BACKEND" = compose ]; then compose_data "$1"; else echo "$STATE/$1/data"; fi; }
-log_of() { if [ "$BACKEND" = compose ]; then compose_log "$1"; else echo "$STATE/$1/$1.log"; fi; }
+log_of() { if is_cluster; then cluster_log "$1"; elif [ "$BACKEND" = compose ]; then compose_log "$1"; else echo "$STATE/$1/$1.log"; fi; }
 
 port_of() {
     local name=${1^^}_PORT
@@ -53,6 +53,10 @@ survey() {
 # Prints the state of all services; fails unless all are up.
 status() {
     local format=$1 service data log code=0
+    if is_cluster; then
+        cluster_status "$format"
+        return
+    fi
     survey "${SERVICES[@]}"
     for service in "${SERVICES[@]}"; do
         [ "${STATE_OF[$service]}" = up ] || code=1

@@ -9,7 +9,7 @@ use shared::{
     settings::{ServiceUrl, Settings, SettingsError},
     stores::{
         mongo::MongoError,
-        postgres::{PostgresError, SchemaError},
+        postgres::{PostgresError, SchemaError, pooler},
     },
     telemetry::{TelemetryError, chain},
 };
@@ -250,6 +250,8 @@ impl CommandError {
                 "nothing of the migration that failed was kept"
             }
             Self::Postgres { source, .. } if matches!(**source, PostgresError::Schema(_)) => "",
+            Self::Postgres { source, .. } if source.is_pooling() => pooler::ADVICE,
+            Self::Postgres { source, .. } if matches!(**source, PostgresError::Standby) => "",
             Self::Postgres { source, .. } if source.sql_state() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
                 "README.md says which rights the role needs"
             }

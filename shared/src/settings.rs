@@ -42,6 +42,8 @@ const FOREIGN: [&str; 6] = ["LOCAL_", "TEST_", "DEMO_", "BENCH_", "CHAOS_", "COM
 
 /// The folder of the log where no file is wanted: a container's lines are kept by whoever runs it.
 const NO_LOG_FILE: &str = "-";
+/// Schemes whose clients find the right one of several servers by themselves.
+const ONE_OF_SEVERAL: [&str; 3] = ["postgres", "postgresql", "mongodb"];
 
 /// What to do about a password that a URL does not hold as it is.
 const ENCODED: &str = "in a user or password, write / as %2F, @ as %40, # as %23, ? as %3F, : as %3A and % as %25";
@@ -318,16 +320,19 @@ impl Values {
         self.check(key, |text| {
             let form = || format!("must start with {}://", schemes.join(":// or "));
             let (_, rest) = text.split_once("://").ok_or_else(form)?;
-            let url = Url::parse(text).map_err(|error| format!("is not a URL: {error}; {ENCODED}"))?;
+            let url = ServiceUrl::parse(text).map_err(|error| format!("is not a URL: {error}; {ENCODED}"))?;
             if !schemes.contains(&url.scheme()) {
                 return Err(form());
+            }
+            if url.has_several_servers() && !ONE_OF_SEVERAL.contains(&url.scheme()) {
+                return Err("names several servers; put a load balancer before them, and name that".to_owned());
             }
             // What looks like a path would otherwise be shown, and be the rest of a password.
             let (_, after_host) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
             if after_host.contains(['@', '#']) {
                 return Err(format!("has an @ or a # after its host; {ENCODED}"));
             }
-            Ok(ServiceUrl(url))
+            Ok(url)
         })
     }
 

@@ -16,6 +16,7 @@ mod queues;
 mod replays;
 mod rounds;
 mod run;
+mod standby;
 mod suspects;
 mod tampering;
 mod timeouts;

@@ -9,6 +9,7 @@ use tests::faults::{
     checker::{Findings, check},
     cluster::Cluster,
     services::Services,
+    standby::Gate,
 };
 use tests::{checkout::checkout, wait::until};
 use tokio::task::spawn_blocking;
@@ -49,6 +50,14 @@ pub(crate) async fn world_on_a_cluster() -> (Hold, Cluster, World) {
     let cluster = Cluster::up(&Services::of_fault_tests().await).await;
     let world = World::new(cluster.services()).await;
     (hold, cluster, world)
+}
+
+/// A world whose PostgreSQL is reached through a gate, which this test alone uses, and may break.
+pub(crate) async fn world_behind_a_gate() -> (Hold, Services, Gate, World) {
+    let hold = hold(true).await;
+    let services = Services::of_fault_tests().await;
+    let (gate, behind) = Gate::before(&services).await;
+    (hold, services, gate, World::new(&behind).await)
 }
 
 /// Waits for everything to settle, checks it, and finds nothing wrong.

@@ -52,6 +52,7 @@ mod object_store;
 mod on_call;
 mod orders;
 mod plans;
+mod pooler;
 mod publish;
 mod publishers;
 mod quarantine;

@@ -7,10 +7,12 @@ pub mod checker;
 pub mod client;
 pub mod clock;
 pub mod cluster;
+pub mod machines;
 pub mod model;
 pub mod parquet;
 pub mod proxy;
 pub mod services;
+pub mod standby;
 pub mod trail;
 
 pub use crate::world::Proxies;

@@ -26,6 +26,7 @@ pub mod http;
 pub mod log;
 pub mod month_end;
 pub mod object_server;
+pub mod pgbouncer;
 pub mod program;
 pub mod random;
 pub mod required_columns;

@@ -199,6 +199,7 @@ fn warnings(health: &Health, backlog: &Backlog) -> Vec<String> {
             "a queue that somebody bound to the receipts takes none (full, or its node is away); it lacks receipts";
         warnings.push(told.to_owned());
     }
+    warnings.extend(services.durability.warnings().into_iter().map(str::to_owned));
     if backlog.halted_chains > 0 {
         let chains = backlog.halted_chains;
         warnings.push(format!("{chains} audit chains are contradicted by MongoDB and stand still"));

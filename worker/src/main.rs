@@ -6,6 +6,7 @@
 mod attempt;
 mod cache;
 mod consume;
+mod durability;
 mod failpoint;
 mod health;
 mod ingest;
@@ -46,6 +47,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     consume::{Consuming, Intake, Intaking, clock::Clock, dry_runs::DryRuns},
+    durability::Durability,
     health::{Health, progress::Progress},
     ingest::publishers::Publishers,
     lineage::Lineage,
@@ -198,6 +200,7 @@ fn build(settings: &Settings, metrics: Arc<Metrics>) -> anyhow::Result<Services>
         metrics,
         cache_trouble: CacheTrouble::default(),
         faults: Faults::default(),
+        durability: Durability::default(),
         abort: CancellationToken::new(),
         relay: Arc::new(Wake::new()),
     })
@@ -231,6 +234,7 @@ async fn migrate(services: &Services, stop: &CancellationToken) -> anyhow::Resul
             }
             // It does not come right by being asked again.
             Err(error @ PostgresError::Schema(_)) => return Err(error.into()),
+            Err(error) if error.is_pooling() => return Err(error).context(postgres::pooler::ADVICE),
             Err(error) if error.sql_state() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
                 return Err(error).context("the role lacks a right; README.md says which it needs");
             }

@@ -24,17 +24,25 @@ const LOOK_AT_PLACES: Duration = Duration::from_secs(10);
 /// The places, as a person would call them.
 pub(crate) const CACHE: &str = "the Parquet cache";
 pub(crate) const PROFILES: &str = "the folder of mapping profiles";
+/// In how many rounds of that the settings of PostgreSQL are looked at once.
+const LOOK_AT_DURABILITY: u64 = 10;
 
 /// Asks again and again whether everything answers, until told to stop.
 pub(crate) async fn watch(services: Arc<Services>, stop: CancellationToken) {
     let outages = &services.outages;
     let postgres = async {
+        let mut rounds = 0_u64..;
         loop {
             watch_descriptors(outages);
             watch_postgres(outages, &services.pool).await;
             if !outages.postgres_is_away() {
                 // The reading that there is goes on to hold.
                 let _ = services.clock.read(&services.pool).await;
+                if rounds.next().is_some_and(|round| round % LOOK_AT_DURABILITY == 0)
+                    && let Err(error) = services.durability.look(&services.pool).await
+                {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "PostgreSQL's settings cannot be read");
+                }
             }
             tokio::time::sleep(INTERVAL).await;
         }

@@ -2,6 +2,7 @@
 //! worker on that table is here.
 
 pub(crate) mod claim;
+pub(crate) mod durable;
 pub(crate) mod failure;
 pub(crate) mod finish;
 pub(crate) mod ownership;

@@ -20,8 +20,8 @@ use shared::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    consume::clock::Clock, health::progress::Progress, ingest::publishers::Publishers, lineage::Lineage,
-    metrics::Metrics, outage::Outages, relay::wake::Wake,
+    consume::clock::Clock, durability::Durability, health::progress::Progress, ingest::publishers::Publishers,
+    lineage::Lineage, metrics::Metrics, outage::Outages, relay::wake::Wake,
 };
 
 /// The connections, names and limits with which this worker works.
@@ -62,6 +62,8 @@ pub(crate) struct Services {
     pub(crate) cache_trouble: CacheTrouble,
     /// What cannot be used, though jobs do without it.
     pub(crate) faults: Faults,
+    /// Whether PostgreSQL keeps what it acknowledges.
+    pub(crate) durability: Durability,
     /// Ends what still runs when the drain time is over.
     pub(crate) abort: CancellationToken,
     /// Wakes the relay.

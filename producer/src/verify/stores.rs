@@ -47,6 +47,13 @@ impl AsConflict for StoreError {
             Self::Mongo(_) | Self::Cache { .. } => false,
         }
     }
+
+    fn is_read_only(&self) -> bool {
+        match self {
+            Self::Postgres(error) => error.is_read_only(),
+            Self::Mongo(_) | Self::Cache { .. } => false,
+        }
+    }
 }
 
 impl StoreError {

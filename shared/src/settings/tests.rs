@@ -104,6 +104,26 @@ fn a_url_without_its_database_is_refused() {
 }
 
 #[test]
+fn a_url_may_name_several_servers_where_the_client_finds_the_right_one() {
+    let text = "mongodb://u:hid%2Fden@h1:1,h2:2,[::1]:3/aura?replicaSet=rs0";
+    let settings = Settings::merge(None, pairs(&[("AURA_MONGODB_URL", text)]), vec![]).unwrap();
+    let url = &settings.mongodb_url;
+    assert_eq!(url.expose(), text);
+    assert_eq!(format!("{url} {url:?}"), "mongodb://h1:1,h2:2,[::1]:3/aura mongodb://h1:1,h2:2,[::1]:3/aura");
+    assert_eq!((url.path(), url.query("replicaSet").as_deref()), ("aura", Some("rs0")));
+    for (name, text) in [
+        ("AURA_MONGODB_URL", "mongodb://u:hidden@h1:1,h2:x/aura"),
+        ("AURA_MONGODB_URL", "mongodb://u:hidden@h1,,h2/aura"),
+        ("AURA_MONGODB_URL", "mongodb://u:hidden@h1,h2/?replicaSet=rs0"),
+        ("AURA_POSTGRES_URL", "postgres://u:hidden@h1,:5432/aura"),
+        ("AURA_AMQP_URL", "amqp://u:hidden@h1:5672,h2:5672/%2f"),
+    ] {
+        let error = Settings::merge(None, pairs(&[(name, text)]), vec![]).unwrap_err().to_string();
+        assert!(error.starts_with(name) && !error.contains("hidden"), "{error}");
+    }
+}
+
+#[test]
 fn a_value_out_of_range_names_its_origin() {
     let error = Settings::merge(None, pairs(&[("AURA_CONCURRENCY", "0")]), vec![]).unwrap_err();
     assert_eq!(error.to_string(), "AURA_CONCURRENCY is not a whole number from 1 to 256");

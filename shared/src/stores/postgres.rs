@@ -3,6 +3,7 @@
 pub mod connector;
 pub mod error;
 pub mod lifetime;
+pub mod pooler;
 mod schema;
 mod session;
 pub mod transaction;
@@ -13,8 +14,12 @@ use std::time::Duration;
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Pool, PoolConfig, QueueMode, RecyclingMethod, Runtime, Timeouts,
 };
-use tokio_postgres::{Config, NoTls, config::SslMode};
+use tokio_postgres::{
+    Config, NoTls, SimpleQueryMessage,
+    config::{LoadBalanceHosts, SslMode, TargetSessionAttrs},
+};
 
+use self::session::Session;
 use self::{connector::tls, lifetime::Bounds};
 pub use self::{
     error::{AsConflict, PostgresError, SchemaError},
@@ -59,7 +64,7 @@ pub fn pool_with_session(
     options: PoolOptions,
     session: &'static str,
 ) -> Result<Pool, PostgresError> {
-    let config = config(url, application, options.statement_timeout)?;
+    let (config, begin) = config(url, application, options.statement_timeout)?;
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = if config.get_ssl_mode() == SslMode::Disable {
         Manager::from_config(config, NoTls, recycling)
@@ -78,9 +83,10 @@ pub fn pool_with_session(
         })
         .runtime(Runtime::Tokio1)
         .post_create(Hook::async_fn(move |client, _| {
+            let begin = begin.clone();
             Box::pin(async move {
                 let begun = async {
-                    client.batch_execute(session::BEGIN).await?;
+                    begin.begin(client).await?;
                     client.batch_execute(session).await
                 };
                 begun.await.map_err(HookError::Backend)
@@ -93,13 +99,25 @@ pub fn pool_with_session(
     Ok(pool)
 }
 
-fn config(url: &ServiceUrl, application: &str, statement_timeout: Duration) -> Result<Config, PostgresError> {
+fn config(
+    url: &ServiceUrl,
+    application: &str,
+    statement_timeout: Duration,
+) -> Result<(Config, Session), PostgresError> {
     let mut config: Config = url.expose().parse().map_err(PostgresError::Url)?;
     if url.query("sslmode").is_none() {
         // The driver's "prefer" would check a certificate that libpq's does not. TLS is asked for by name.
         config.ssl_mode(SslMode::Disable);
     }
-    let options = session::options(config.get_options(), statement_timeout);
+    if url.query("target_session_attrs").is_none() {
+        // Of several servers the one that takes writes; and a standby alone is not one that Aura can work with.
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+    }
+    if url.has_several_servers() && url.query("load_balance_hosts").is_none() {
+        // In turn, or one that hangs would be asked first each time and none of the others ever.
+        config.load_balance_hosts(LoadBalanceHosts::Random);
+    }
+    let session = Session::new(config.get_options(), statement_timeout);
     config
         .application_name(application)
         .connect_timeout(CONNECT_TIMEOUT)
@@ -107,22 +125,35 @@ fn config(url: &ServiceUrl, application: &str, statement_timeout: Duration) -> R
         .keepalives_interval(Duration::from_secs(5))
         .keepalives_retries(3)
         .tcp_user_timeout(Duration::from_secs(30))
-        .options(options);
-    Ok(config)
+        .options(session.options());
+    Ok((config, session))
 }
 
-/// Asks PostgreSQL, over the pool, whether it answers.
+/// Asks PostgreSQL, over the pool, whether it answers and takes writes. Connections to a server that has become a
+/// standby are closed.
 ///
 /// # Errors
 /// If it does not, within two seconds.
 pub async fn probe(pool: &Pool) -> Result<(), PostgresError> {
     let ask = async {
         let lease = Lease::take(pool).await?;
-        let answer = lease.simple_query("SELECT 1").await;
+        let answer = lease.simple_query("SELECT pg_catalog.pg_is_in_recovery()").await;
+        let answer = answer.map_err(PostgresError::in_("answer a probe"));
+        let is_standby = answer.as_ref().is_ok_and(|told| is_true(told));
+        if is_standby {
+            drop(lease);
+            pool.retain(|_, _| false);
+            return Err(PostgresError::Standby);
+        }
         lease.end();
-        answer.map(|_| ()).map_err(PostgresError::in_("answer a probe"))
+        answer.map(|_| ())
     };
     in_time(PROBE_TIMEOUT, "answer a probe", ask).await
+}
+
+/// Returns whether the one value that a simple query gave is true.
+fn is_true(told: &[SimpleQueryMessage]) -> bool {
+    told.iter().any(|message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")))
 }
 
 /// Waits for an answer of PostgreSQL, but not for ever: over a connection that takes bytes and brings none

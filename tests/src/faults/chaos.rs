@@ -1,7 +1,9 @@
 //! Chaos: random faults against a stream of jobs, and then the checker.
 
+mod breakage;
 mod breaking;
 mod plan;
+mod standstill;
 pub mod stream;
 
 use std::{
@@ -14,10 +16,15 @@ use super::{
     Proxies, World,
     checker::{Findings, check},
     clock,
+    machines::Machines,
 };
 use crate::{random::Random, worker::Worker};
 
-pub use plan::{Fault, Plan};
+use self::standstill::Pulse;
+pub use self::{
+    plan::{Fault, Plan},
+    standstill::Standstills,
+};
 
 /// Workers that are kept running.
 const WORKERS: usize = 3;
@@ -39,6 +46,8 @@ pub struct Report {
     pub published: u64,
     /// Runs of `aura-producer dead replay`.
     pub replays: u64,
+    /// For how long nothing moved.
+    pub standstills: Standstills,
     /// What the checker found.
     pub findings: Findings,
 }
@@ -49,9 +58,13 @@ impl fmt::Display for Report {
         writeln!(f, "seed {}, faults for {} s, {} s in all", self.seed, broken.as_secs(), all.as_secs())?;
         writeln!(f, "faults")?;
         for (fault, number) in &self.faults {
-            writeln!(f, "  {fault:<28}{number:>7}")?;
+            writeln!(f, "  {fault:<36}{number:>8}")?;
         }
-        writeln!(f, "  {:<28}{:>7}", "in all", self.faults.values().sum::<u64>())?;
+        writeln!(f, "  {:<36}{:>8}", "in all", self.faults.values().sum::<u64>())?;
+        writeln!(f, "seconds in which no job ended            median longest")?;
+        for (fault, _, median, longest) in self.standstills.rows() {
+            writeln!(f, "  {fault:<36}{median:>8.1}{longest:>8.1}")?;
+        }
         writeln!(f, "jobs")?;
         writeln!(f, "  {:<28}{:>7}", "messages confirmed", self.published)?;
         writeln!(f, "  {:<28}{:>7}", "calls of dead replay", self.replays)?;
@@ -128,35 +141,47 @@ impl<'a> Crew<'a> {
     }
 }
 
-/// Breaks things for so long, lets everything come to rest, and checks it.
-pub async fn run(world: &World, seed: u64, length: Duration) -> Report {
+/// Breaks things for so long, those of a cluster if there is one, lets everything come to rest, and checks it.
+pub async fn run(world: &World, machines: Option<&Machines>, seed: u64, length: Duration) -> Report {
     clock::library();
     let begun = Instant::now();
     let proxies = world.proxies().await;
     let mut crew = Crew::new(world, &proxies);
     let streaming = stream::Stream::new(world, Random::at(seed, 1));
+    let mut met = Vec::new();
     let (mut faults, mut broken) = (BTreeMap::new(), Duration::ZERO);
+    let (pulse, mut standstills) = (Pulse::default(), Standstills::default());
+    let plan = if machines.is_some() { Plan::of_cluster(seed) } else { Plan::new(seed) };
     let (published, replays) = {
         let breaking = async {
             // RabbitMQ 3.10 breaks a queue that it is killed beside within a second of its declaration.
             tokio::time::sleep(Duration::from_secs(3)).await;
             let began = tokio::time::Instant::now();
-            for step in Plan::new(seed) {
+            for step in plan {
                 if began.elapsed() >= length {
                     break;
                 }
                 tokio::time::sleep(step.calm).await;
                 println!("{:>6} s  {}", began.elapsed().as_secs(), step.fault);
                 *faults.entry(step.fault.name()).or_default() += 1;
-                breaking::bring_about(world, &mut crew, &proxies, &step).await;
+                let from = Instant::now();
+                breaking::bring_about(world, &mut crew, &proxies, machines, &step).await;
                 crew.complete();
+                met.push((step.fault.name(), from, Instant::now()));
             }
             broken = began.elapsed();
+            // What the last one held up goes on.
+            tokio::time::sleep(Duration::from_secs(2)).await;
             streaming.end();
         };
-        let (told, ()) = tokio::join!(streaming.run(), breaking);
-        told
+        tokio::select! {
+            (told, ()) = async { tokio::join!(streaming.run(), breaking) } => told,
+            () = pulse.watch(world) => unreachable!("it looks for ever"),
+        }
     };
+    for (fault, from, to) in met {
+        standstills.note(fault, pulse.longest(from, to));
+    }
     // Nothing is broken any more; what lies among the dead may be replayed once again.
     crew.complete();
     world.run_producer(&["dead", "replay", "--all"]).await;
@@ -167,5 +192,5 @@ pub async fn run(world: &World, seed: u64, length: Duration) -> Report {
             println!("---- a worker's log ends so ----\n{}", worker.tail());
         }
     }
-    Report { seed, took: (broken, begun.elapsed()), faults, published, replays: replays + 1, findings }
+    Report { seed, took: (broken, begun.elapsed()), faults, published, replays: replays + 1, standstills, findings }
 }

@@ -31,7 +31,7 @@ pub enum Way {
     Shut,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct State {
     way: Way,
     cuts: u64,
@@ -39,6 +39,8 @@ struct State {
     replies_lost: u32,
     /// The same for commits that end a job in the dead letters.
     dead_replies_to_lose: u32,
+    /// Where all connections go, in place of the services that the proxy began with.
+    led_to: Option<String>,
     /// The next connection whose client says this passes nothing on any more, in either direction.
     swallow_at: Option<&'static [u8]>,
 }
@@ -71,6 +73,7 @@ impl Proxy {
             replies_to_lose: 0,
             replies_lost: 0,
             dead_replies_to_lose: 0,
+            led_to: None,
             swallow_at: None,
         };
         let state = Arc::new(watch::Sender::new(open));
@@ -109,6 +112,11 @@ impl Proxy {
     /// Sets what becomes of the bytes from now on.
     pub fn set(&self, way: Way) {
         self.state.send_modify(|state| state.way = way);
+    }
+
+    /// Leads new connections to another address from now on.
+    pub fn lead_to(&self, address: &str) {
+        self.state.send_modify(|state| state.led_to = Some(address.to_owned()));
     }
 
     /// Makes a black hole of the next connection whose client says this, until it is cut. All others pass.
@@ -161,11 +169,12 @@ async fn reach(services: &[String]) -> Option<TcpStream> {
 }
 
 async fn serve(client: TcpStream, services: &[String], state: &watch::Sender<State>) {
-    let begin = *state.borrow();
+    let begin = state.borrow().clone();
     if begin.way == Way::Shut {
         return;
     }
-    let Some(server) = reach(services).await else { return };
+    let led_to: Vec<_> = begin.led_to.into_iter().collect();
+    let Some(server) = reach(if led_to.is_empty() { services } else { &led_to }).await else { return };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();

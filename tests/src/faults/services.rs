@@ -158,6 +158,11 @@ impl Services {
         Self { directory: directory.to_owned(), stack }
     }
 
+    /// Services that run in another way than those of a single stack.
+    pub(super) fn at(directory: &Path, stack: Stack) -> Self {
+        Self { directory: directory.to_owned(), stack }
+    }
+
     /// The stack that fault tests share: `AURA_TEST_FAULTS_DIR`, else `.local/faults`.
     pub async fn of_fault_tests() -> Self {
         let directory = std::env::var_os("AURA_TEST_FAULTS_DIR").map(PathBuf::from);
@@ -168,6 +173,13 @@ impl Services {
     #[must_use]
     pub fn with_broker(&self, amqp: Url, management: Url) -> Self {
         let stack = Stack { amqp, management, ..self.stack.clone() };
+        Self { directory: self.directory.clone(), stack }
+    }
+
+    /// The same with PostgreSQL at another address.
+    #[must_use]
+    pub fn with_postgres(&self, postgres: Url) -> Self {
+        let stack = Stack { postgres, ..self.stack.clone() };
         Self { directory: self.directory.clone(), stack }
     }
 
@@ -205,6 +217,11 @@ impl Services {
             signal("CONT", &children(pid)).await;
             signal("CONT", &[pid]).await;
         }
+    }
+
+    /// The process number of a service, if it runs.
+    pub fn pid_if_running(&self, service: Service) -> Option<u32> {
+        running(&self.directory, service)
     }
 
     /// The process number of a service.

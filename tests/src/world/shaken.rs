@@ -86,7 +86,12 @@ impl World<Shaken> {
     pub async fn proxies(&self) -> Proxies {
         let (postgres, to_postgres) = Proxy::before(&at(&self.stack.postgres, &self.name)).await;
         let (rabbitmq, to_rabbitmq) = Proxy::before(&at(&self.stack.amqp, &self.name)).await;
-        let (mongodb, to_mongodb) = Proxy::before(&at(&self.stack.mongodb, &self.name)).await;
+        let mongodb = at(&self.stack.mongodb, &self.name);
+        let (mongodb, to_mongodb) = match mongodb.port() {
+            Some(_) => Proxy::before(&mongodb).await,
+            // The members of a replica set say themselves where they are: workers go there.
+            None => (Proxy::to(String::new()).await, mongodb),
+        };
         let settings =
             [("AURA_POSTGRES_URL", to_postgres), ("AURA_AMQP_URL", to_rabbitmq), ("AURA_MONGODB_URL", to_mongodb)];
         let settings = settings.map(|(name, url)| (name.to_owned(), url.to_string())).to_vec();

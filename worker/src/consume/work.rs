@@ -26,7 +26,7 @@ use crate::{
     attempt::{Attempt, CurrentStage},
     ingest::{self, diagnosis::failed},
     outcome::{Outage, Outcome},
-    run::{claim::Claimant, finish, ownership},
+    run::{claim::Claimant, durable, finish, ownership},
     services::Services,
     settlement::{
         self, delivery,
@@ -165,6 +165,17 @@ impl Work {
                 failed.change(|failure| failure.message = self.too_long());
                 Outcome::Failed(failed)
             }
+            // The answer to a commit that waited for the standby, and was cancelled then, is a success.
+            Ok(Outcome::Ended(ended)) => match durable::settle(&self.services.pool).await {
+                Ok(()) => Outcome::Ended(ended),
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "whether what was committed outlives its server is not known yet"
+                    );
+                    Outcome::Outage(Outage::Postgres(Some(claim)))
+                }
+            },
             Ok(outcome) => outcome,
             Err(_) => self.timed_out(job, claim, &stage).await,
         }

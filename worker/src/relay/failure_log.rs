@@ -35,11 +35,12 @@ impl FailureLog {
 
 fn is_away(error: &PostgresError) -> bool {
     match error {
-        PostgresError::Connect(_) | PostgresError::Timeout { .. } => true,
+        PostgresError::Connect(_) | PostgresError::Timeout { .. } | PostgresError::Standby => true,
         PostgresError::Statement { source, .. } => {
             source.is_closed() || source.code().is_some_and(|state| state.code().starts_with("57P"))
         }
         PostgresError::Url(_)
+        | PostgresError::SharedSessions
         | PostgresError::Tls(_)
         | PostgresError::Pool(_)
         | PostgresError::Migrate(_)

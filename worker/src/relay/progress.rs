@@ -39,4 +39,11 @@ impl AsConflict for SinkError {
             Self::Mongo(_) | Self::Cache(_) => false,
         }
     }
+
+    fn is_read_only(&self) -> bool {
+        match self {
+            Self::Postgres(error) => error.is_read_only(),
+            Self::Mongo(_) | Self::Cache(_) => false,
+        }
+    }
 }

@@ -20,7 +20,7 @@ use shared::{
 use uuid::Uuid;
 
 use super::{
-    ownership,
+    durable, ownership,
     row::{Parameters, whole},
 };
 use crate::{interruption::Interrupted, ledger::Applied};
@@ -170,7 +170,11 @@ async fn is_committed(pool: &Pool, job: &Job, claim: Uuid) -> Result<bool, Postg
         let tx = lease.transaction().await.map_err(PostgresError::in_("begin"))?;
         Lock::Slice(&job.slice).wait(&tx).await?;
         let row = tx.query_one(IS_COMMITTED, &[&job.job_id, &claim]).await;
-        row.map(|row| row.get(0)).map_err(PostgresError::in_("look the run up"))
+        let is_committed = row.map_err(PostgresError::in_("look the run up"))?.get(0);
+        if is_committed {
+            durable::commit(tx).await?;
+        }
+        Ok(is_committed)
     };
     let committed = asked.await;
     lease.end();
@@ -187,7 +191,11 @@ pub(crate) async fn settled_end(pool: &Pool, job: &Job) -> Result<Option<Box<Rec
     let asked = async {
         let tx = lease.transaction().await.map_err(PostgresError::in_("begin"))?;
         Lock::Slice(&job.slice).wait(&tx).await?;
-        ownership::end_of_round(&tx, job).await
+        let end = ownership::end_of_round(&tx, job).await?;
+        if end.is_some() {
+            durable::commit(tx).await?;
+        }
+        Ok(end)
     };
     let end = asked.await;
     lease.end();

@@ -22,6 +22,7 @@ use crate::{
     failpoint,
     outcome::FailedAttempt,
     run::{
+        durable,
         failure::{Noted, note_failure},
         ownership::{self, Ownership},
     },
@@ -43,7 +44,11 @@ pub(super) async fn dead_letter(
     let mut failed = failed.clone();
     if failed.owns_run {
         let standing = write_down(services, || Box::pin(ownership::still_owned(&services.pool, job, failed.claim)));
-        match standing.await? {
+        let standing = standing.await?;
+        if matches!(standing, Ownership::Ended(_) | Ownership::Others) {
+            write_down(services, || Box::pin(durable::settle(&services.pool))).await?;
+        }
+        match standing {
             Ownership::Mine => {}
             Ownership::OtherBody => failed.owns_run = false,
             Ownership::Ended(receipt) => {

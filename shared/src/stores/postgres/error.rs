@@ -35,6 +35,15 @@ pub enum PostgresError {
         /// What it was asked to do.
         what: &'static str,
     },
+    /// A pooler gives each transaction another session.
+    #[error(
+        "the sessions of PostgreSQL are shared: a pooler gives each transaction another one, and Aura sets its sessions \
+         up and prepares statements in them"
+    )]
+    SharedSessions,
+    /// The server is a standby.
+    #[error("PostgreSQL is a standby, which takes no writes; AURA_POSTGRES_URL must lead to the primary")]
+    Standby,
     /// The schema cannot be brought up to date.
     #[error("the schema cannot be brought up to date")]
     Migrate(#[source] refinery::Error),
@@ -58,8 +67,31 @@ impl PostgresError {
             }
             Self::Migrate(source) => stopped_by(source),
             Self::Schema(SchemaError::Forbidden { source, .. }) => source.sql_state(),
-            Self::Tls(_) | Self::Pool(_) | Self::Connect(_) | Self::Timeout { .. } | Self::Schema(_) => None,
+            Self::Tls(_)
+            | Self::Pool(_)
+            | Self::Connect(_)
+            | Self::Timeout { .. }
+            | Self::Standby
+            | Self::SharedSessions
+            | Self::Schema(_) => None,
         }
+    }
+
+    /// What PostgreSQL, or what stands before it, said.
+    pub(super) fn said(&self) -> Option<&str> {
+        let source = match self {
+            Self::Statement { source, .. } | Self::Url(source) => source,
+            Self::Connect(PoolError::Backend(source) | PoolError::PostCreateHook(HookError::Backend(source))) => source,
+            Self::Tls(_)
+            | Self::Pool(_)
+            | Self::Connect(_)
+            | Self::Timeout { .. }
+            | Self::Standby
+            | Self::SharedSessions
+            | Self::Migrate(_)
+            | Self::Schema(_) => return None,
+        };
+        source.as_db_error().map(tokio_postgres::error::DbError::message)
     }
 
     /// Whether another transaction was in the way, so that the same one can succeed again.
@@ -67,6 +99,11 @@ impl PostgresError {
         let conflicts =
             [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::LOCK_NOT_AVAILABLE];
         self.sql_state().is_some_and(|state| conflicts.contains(state))
+    }
+
+    /// Returns whether the server takes no writes, as one that has become a standby.
+    pub fn is_read_only(&self) -> bool {
+        self.sql_state() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
     }
 
     /// Whether a statement took longer than its limit.
@@ -85,15 +122,22 @@ impl PostgresError {
     }
 }
 
-/// Returns whether an error is another transaction's being in the way.
+/// What an error says about the transaction and its connection.
 pub trait AsConflict {
     /// Whether the same transaction can succeed if it runs again.
     fn is_conflict(&self) -> bool;
+
+    /// Whether its connection leads to a server that takes no writes.
+    fn is_read_only(&self) -> bool;
 }
 
 impl AsConflict for PostgresError {
     fn is_conflict(&self) -> bool {
         PostgresError::is_conflict(self)
+    }
+
+    fn is_read_only(&self) -> bool {
+        PostgresError::is_read_only(self)
     }
 }
 

@@ -7,7 +7,7 @@ use tokio_postgres::{Client, error::SqlState};
 
 use super::{
     error::{PostgresError, SchemaError},
-    session,
+    pooler, session,
     versions::{OLDEST_SCHEMA, embedded, newest},
 };
 use crate::{stores::locks, telemetry::chain};
@@ -39,6 +39,7 @@ enum State {
 /// # Errors
 /// If PostgreSQL fails, or holds a schema that this program cannot work with.
 pub async fn migrate(pool: &Pool) -> Result<Migrated, PostgresError> {
+    pooler::check(pool).await?;
     let connection = pool.get().await?;
     let found = match assess(&connection).await? {
         State::Current(migrated) => return Ok(migrated),
@@ -71,6 +72,7 @@ pub async fn migrate_if_allowed(pool: &Pool) -> Result<Migrated, PostgresError> 
 /// # Errors
 /// If it cannot, or PostgreSQL fails.
 pub async fn check_schema(pool: &Pool) -> Result<(), PostgresError> {
+    pooler::check(pool).await?;
     let connection = pool.get().await?;
     match assess(&connection).await? {
         State::Behind(found) if found < OLDEST_SCHEMA => Err(SchemaError::TooOld { found }.into()),

@@ -100,7 +100,7 @@ where
 async fn once<'env, T, E, W>(pool: &Pool, work: &W) -> Result<T, E>
 where
     W: for<'t> Fn(&'t Transaction<'t>, Scope<'t, 'env>) -> Work<'t, T, E>,
-    E: From<PostgresError>,
+    E: From<PostgresError> + AsConflict,
 {
     let mut lease = Lease::take(pool).await?;
     let attempt = async {
@@ -110,6 +110,9 @@ where
         Ok(value)
     };
     let outcome = attempt.await;
-    lease.end();
+    // A connection to what was the primary is not used again.
+    if !outcome.as_ref().is_err_and(E::is_read_only) {
+        lease.end();
+    }
     outcome
 }

@@ -10,6 +10,7 @@ use super::{
 use crate::faults::{
     Proxies, World,
     clock::skewed,
+    machines::Machines,
     proxy::{Proxy, Way},
     services::Service,
 };
@@ -33,7 +34,13 @@ async fn with_way(proxies: &Proxies, service: Service, way: Way, step: &Step) {
 }
 
 /// Brings a fault about and takes it back.
-pub(super) async fn bring_about(world: &World, crew: &mut Crew<'_>, proxies: &Proxies, step: &Step) {
+pub(super) async fn bring_about(
+    world: &World,
+    crew: &mut Crew<'_>,
+    proxies: &Proxies,
+    machines: Option<&Machines>,
+    step: &Step,
+) {
     let lasting = tokio::time::sleep(step.lasting);
     let services = &world.services;
     match step.fault {
@@ -114,6 +121,12 @@ pub(super) async fn bring_about(world: &World, crew: &mut Crew<'_>, proxies: &Pr
             let name = format!("slice:{}:2022-06", entity(step.place as u64));
             session.execute(lock, &[&name]).await.expect("PostgreSQL answers");
             lasting.await;
+        }
+        Fault::Cluster(breakage) => {
+            let machines = machines.expect("a cluster");
+            if let Err(told) = breakage.bring_about(machines, step.place, step.lasting).await {
+                crew.wrong.push(format!("after '{}' the cluster did not become whole:\n{told}", breakage.name()));
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use super::breakage::Breakage;
 use crate::{faults::services::Service, random::Random};
 
 /// Something that is broken for a while.
@@ -43,6 +44,8 @@ pub enum Fault {
     BlockCache,
     /// Somebody holds a slice.
     HoldSlice,
+    /// A part of a cluster.
+    Cluster(Breakage),
 }
 
 const SERVICES: [Service; 3] = [Service::Postgres, Service::RabbitMq, Service::MongoDb];
@@ -88,6 +91,21 @@ impl Fault {
         }
     }
 
+    /// Draws one for a cluster: of its machines and servers, of workers, and of their connections to PostgreSQL and
+    /// RabbitMQ.
+    fn draw_for_cluster(random: &mut Random) -> Self {
+        let service = random.one_of(&[Service::Postgres, Service::RabbitMq]);
+        match random.between(0, 19) {
+            0..12 => Self::Cluster(Breakage::draw(random)),
+            12..14 => Self::KillWorker,
+            14 => Self::HaltWorker,
+            15 => Self::EndWorker,
+            16..18 => Self::DieAt(random.one_of(&STEPS)),
+            18 => Self::Cut(service),
+            _ => Self::LoseCommitReplies,
+        }
+    }
+
     /// Its name in the table.
     pub fn name(self) -> &'static str {
         match self {
@@ -113,6 +131,7 @@ impl Fault {
             Self::HideInputRoot => "input root away",
             Self::BlockCache => "cache takes no file",
             Self::HoldSlice => "slice held",
+            Self::Cluster(breakage) => breakage.name(),
         }
     }
 }
@@ -148,12 +167,20 @@ pub struct Step {
 
 /// The steps of a seed, without end.
 #[derive(Debug, Clone)]
-pub struct Plan(Random);
+pub struct Plan {
+    random: Random,
+    is_cluster: bool,
+}
 
 impl Plan {
     /// The plan of a seed.
     pub fn new(seed: u64) -> Self {
-        Self(Random::at(seed, 0))
+        Self { random: Random::at(seed, 0), is_cluster: false }
+    }
+
+    /// The plan of a seed for a cluster.
+    pub fn of_cluster(seed: u64) -> Self {
+        Self { random: Random::at(seed, 2), is_cluster: true }
     }
 }
 
@@ -161,11 +188,15 @@ impl Iterator for Plan {
     type Item = Step;
 
     fn next(&mut self) -> Option<Step> {
-        let random = &mut self.0;
+        let random = &mut self.random;
+        let calm = Duration::from_millis(random.between(200, 2_500));
+        let fault = if self.is_cluster { Fault::draw_for_cluster(random) } else { Fault::draw(random) };
+        // In a cluster another takes over only after a while.
+        let longest = if matches!(fault, Fault::Cluster(_)) { 30_000 } else { 7_000 };
         Some(Step {
-            calm: Duration::from_millis(random.between(200, 2_500)),
-            fault: Fault::draw(random),
-            lasting: Duration::from_millis(random.between(300, 7_000)),
+            calm,
+            fault,
+            lasting: Duration::from_millis(random.between(300, longest)),
             place: random.between(0, 1_000) as usize,
         })
     }
@@ -182,5 +213,12 @@ mod tests {
         assert_ne!(first, Plan::new(8).take(300).collect::<Vec<_>>());
         let kinds: std::collections::BTreeSet<_> = first.iter().map(|step| step.fault.name()).collect();
         assert_eq!(kinds.len(), 22, "{kinds:?}");
+    }
+
+    #[test]
+    fn everything_in_a_cluster_is_broken_at_some_time() {
+        let kinds: std::collections::BTreeSet<_> =
+            Plan::of_cluster(7).take(1_000).map(|step| step.fault.name()).collect();
+        assert_eq!(kinds.len(), 26, "{kinds:?}");
     }
 }
