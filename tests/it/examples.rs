@@ -110,6 +110,22 @@ async fn the_readmes_example_repeats_a_job_whose_confirm_was_lost_and_it_is_the_
     assert_eq!((&receipts[0]["status"], &receipts[0]["job_id"]), (&json!("success"), &receipts[1]["job_id"]));
 }
 
+#[tokio::test]
+async fn a_job_step_that_is_started_again_sends_the_same_job_through_the_producer() {
+    let (world, _worker) = World::with_worker().await;
+    let file = world.write("a.csv", csv("A", "2022-06", &[("10", "5")]));
+    let (job, batch) = (Uuid::new_v4(), Uuid::new_v4());
+    // As ABAP makes them: 32 digits in capitals.
+    let [job_text, batch_text] = [job, batch].map(|id| id.simple().to_string().to_uppercase());
+    let publish = ["publish", "--file", &file, "--entity", "A", "--period", "2022-06", "--job-id", &job_text];
+    let kept = ["--batch-id", &batch_text, "--exported-at", "2022-07-01T06:00:00Z", "--wait"];
+    for round in 1..=2 {
+        world.producer(&[&publish[..], &kept].concat()).await.expect(0);
+        let receipt = world.broker.nth_receipt(job, round).await;
+        assert_eq!((&receipt["status"], receipt["repeated"] == true), (&json!("success"), round == 2));
+    }
+}
+
 /// Whether a program is on the path.
 fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();

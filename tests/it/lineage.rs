@@ -177,6 +177,11 @@ async fn no_job_waits_for_a_catalogue_or_fails_by_it() {
     worker.says("an OpenLineage event did not arrive").await;
     catalogue.be_silent(false);
     worker.says("OpenLineage events arrive again").await;
+    let lost = |metrics: &str| {
+        let line = metrics.lines().find(|line| line.starts_with("aura_lineage_events_total{outcome=\"lost\"} "));
+        line.and_then(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).unwrap_or_default()
+    };
+    assert!(lost(&worker.get("/metrics").await.unwrap().1) >= 1.0);
     catalogue.refuse(true);
     let told = catalogue.posted().len();
     world.ends("success", again()).await;

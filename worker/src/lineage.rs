@@ -26,6 +26,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 use self::{delivery::Delivery, event::Names};
 pub(crate) use self::{delivery::DeliveryError, facts::Facts};
+use crate::metrics::Metrics;
 
 /// Events that wait for the receiver, and bytes of them. What comes while it is full is dropped.
 const QUEUE: usize = 1_000;
@@ -46,10 +47,10 @@ impl Lineage {
     ///
     /// # Errors
     /// If there can be no HTTP client.
-    pub(crate) fn start(settings: &Settings) -> Result<Self, DeliveryError> {
+    pub(crate) fn start(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Self, DeliveryError> {
         let backlog = Arc::new(Backlog::default());
         let (mut queue, mut sending) = (None, None);
-        if let Some(delivery) = Delivery::of(&settings.lineage, Arc::clone(&backlog))? {
+        if let Some(delivery) = Delivery::of(&settings.lineage, Arc::clone(&backlog), Arc::clone(metrics))? {
             let (sender, receiver) = mpsc::channel(QUEUE);
             (queue, sending) = (Some(sender), Some(tokio::spawn(delivery.run(receiver))));
         }

@@ -196,7 +196,7 @@ fn build(settings: &Settings, metrics: Arc<Metrics>) -> anyhow::Result<Services>
         clock: Clock::new(),
         places: settings.concurrency,
         progress: Progress::new(),
-        lineage: Lineage::start(settings)?,
+        lineage: Lineage::start(settings, &metrics)?,
         metrics,
         cache_trouble: CacheTrouble::default(),
         faults: Faults::default(),

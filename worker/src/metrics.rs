@@ -34,6 +34,9 @@ const SECONDS: [f64; 17] =
 /// What comes of a row that a job has.
 const ROWS: [&str; 5] = ["inserted", "updated", "unchanged", "deleted", "rejected"];
 
+/// What comes of an event of OpenLineage: it arrived, it did not, or it found no room to wait.
+const LINEAGE: [&str; 3] = ["sent", "lost", "dropped"];
+
 /// What one worker counts and times.
 pub(crate) struct Metrics {
     provider: SdkMeterProvider,
@@ -48,6 +51,7 @@ pub(crate) struct Metrics {
     consumed: Counter<u64>,
     sent: Counter<u64>,
     transaction_retries: Counter<u64>,
+    lineage: Counter<u64>,
     job_duration: Histogram<f64>,
     stage_duration: Histogram<f64>,
     queue_wait: Histogram<f64>,
@@ -86,6 +90,7 @@ impl Metrics {
                 "Transactions run again, as another was in their way",
             )
             .build(),
+            lineage: counter("aura.lineage.events", "Events of OpenLineage, by what came of them").build(),
             job_duration: timer("aura.job.duration", "Time of the attempts that ended a job, by status"),
             stage_duration: timer("aura.stage.duration", "Time of an attempt in each stage"),
             queue_wait: timer(
@@ -114,6 +119,9 @@ impl Metrics {
         for outcome in ROWS {
             self.rows.add(0, &[KeyValue::new("outcome", outcome)]);
         }
+        for outcome in LINEAGE {
+            self.lineage.add(0, &[KeyValue::new("outcome", outcome)]);
+        }
         for counter in [&self.retries, &self.parked, &self.input] {
             counter.add(0, &[]);
         }
@@ -126,6 +134,11 @@ impl Metrics {
         for sent_to in retries.chain([&topology.dead, &topology.events]) {
             self.sent.add(0, &destination(sent_to));
         }
+    }
+
+    /// Counts events of OpenLineage: `sent`, `lost` or `dropped`.
+    pub(crate) fn lineage(&self, outcome: &'static str, events: u64) {
+        self.lineage.add(events, &[KeyValue::new("outcome", outcome)]);
     }
 
     /// Counts a job's end.

@@ -12,6 +12,7 @@ use shared::{settings::LineageSettings, stores::object_store::access::Secret};
 use tokio::{io::AsyncWriteExt, sync::mpsc};
 
 use super::Backlog;
+use crate::metrics::Metrics;
 
 /// How long the receiver may take for one event.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,6 +48,7 @@ pub(super) struct Delivery {
     receiver: Option<Receiver>,
     path: Option<PathBuf>,
     backlog: Arc<Backlog>,
+    metrics: Arc<Metrics>,
     lost: u64,
 }
 
@@ -61,7 +63,11 @@ impl Delivery {
     ///
     /// # Errors
     /// If there can be no HTTP client.
-    pub(super) fn of(settings: &LineageSettings, backlog: Arc<Backlog>) -> Result<Option<Self>, DeliveryError> {
+    pub(super) fn of(
+        settings: &LineageSettings,
+        backlog: Arc<Backlog>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Option<Self>, DeliveryError> {
         let receiver = settings.url.clone().map(|url| {
             let client = Client::builder().timeout(TIMEOUT).connect_timeout(CONNECT_TIMEOUT).build();
             let client = client.map_err(DeliveryError::Client)?;
@@ -69,22 +75,28 @@ impl Delivery {
         });
         let (receiver, path) = (receiver.transpose()?, settings.path.clone());
         let is_wanted = receiver.is_some() || path.is_some();
-        Ok(is_wanted.then_some(Self { receiver, path, backlog, lost: 0 }))
+        Ok(is_wanted.then_some(Self { receiver, path, backlog, metrics, lost: 0 }))
     }
 
     /// Sends events until there are no more.
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<String>) {
         while let Some(event) = queue.recv().await {
             self.backlog.bytes.fetch_sub(event.len(), Ordering::Relaxed);
-            let dropped = self.backlog.dropped.swap(0, Ordering::Relaxed);
-            if dropped > 0 {
-                tracing::warn!(dropped, "OpenLineage events were dropped, as the receiver takes too long");
-            }
+            self.count_dropped();
             let sent = self.send(event).await;
             self.account(sent);
         }
+        self.count_dropped();
         if self.lost > 0 {
             tracing::warn!(lost = self.lost, "OpenLineage events were lost");
+        }
+    }
+
+    fn count_dropped(&self) {
+        let dropped = self.backlog.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            self.metrics.lineage("dropped", dropped);
+            tracing::warn!(dropped, "OpenLineage events were dropped, as the receiver takes too long");
         }
     }
 
@@ -101,6 +113,7 @@ impl Delivery {
 
     /// Tells the first failure of a row of them, and how many there were once one succeeds.
     fn account(&mut self, sent: Result<(), DeliveryError>) {
+        self.metrics.lineage(if sent.is_ok() { "sent" } else { "lost" }, 1);
         match sent {
             Ok(()) if self.lost > 0 => {
                 tracing::warn!(lost = self.lost, "OpenLineage events arrive again; those between were lost");

@@ -38,7 +38,13 @@ impl Facts {
             rows: profile.row_count,
             bytes: read.and_then(|event| event.metadata.get("bytes")?.as_u64()),
             blank_balances: profile.blank_balances,
-            distinct: profile.unique_counts.iter().map(|(name, count)| (*name, *count)).collect(),
+            // Columns that the file lacks count as 0, and are none of its columns.
+            distinct: profile
+                .unique_counts
+                .iter()
+                .map(|(name, count)| (*name, *count))
+                .filter(|one| one.1 > 0)
+                .collect(),
             nil: profile.nil_check.clone(),
             balance_sum: checked.balance_sum,
             bad_rows: checked.failed,
