@@ -82,7 +82,7 @@ allow_service_starts() {
     if [ -e "$POLICY.before-aura" ]; then mv "$POLICY.before-aura" "$POLICY"; fi
 }
 
-# Nor shall they start with the machine. Only called for what was just installed.
+# Nor shall they start with the machine. Only called for what was just installed. update-rc.d tells systemd, too.
 disable_at_boot() {
     local package
     for package in "$@"; do
@@ -92,6 +92,7 @@ disable_at_boot() {
             update-rc.d rabbitmq-server disable
             if command -v systemctl >/dev/null; then systemctl disable epmd.service epmd.socket; fi
             ;;
+        prometheus | prometheus-alertmanager) update-rc.d "$package" disable ;;
         esac
     done >>"$STACK/install.log" 2>&1 || true
 }

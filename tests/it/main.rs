@@ -44,6 +44,7 @@ mod identity;
 mod leaks;
 mod ledger;
 mod limits;
+mod monitoring;
 mod object_store;
 mod on_call;
 mod orders;

@@ -25,6 +25,7 @@ pub mod log;
 pub mod month_end;
 pub mod object_server;
 pub mod program;
+pub mod prometheus;
 pub mod random;
 pub mod required_columns;
 pub mod stack;
