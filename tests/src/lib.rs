@@ -7,6 +7,7 @@
 //! files hold is told beside them, so that what Aura makes of them can be checked against it.
 
 pub mod account;
+pub mod alertmanager;
 pub mod amount;
 pub mod audit;
 pub mod bench;

@@ -92,7 +92,7 @@ impl Prometheus {
             fs::write(folder.path().join(name), content).expect("a file can be written");
         }
         fs::copy(self::folder().join("targets/rabbitmq.yml"), targets.join("rabbitmq.yml")).expect("a copy");
-        watch(folder.path(), workers);
+        watch(folder.path(), "workers.yml", workers);
 
         let mut command = Command::new("prometheus");
         command.stdin(Stdio::null()).arg("--web.listen-address=127.0.0.1:0");
@@ -108,11 +108,7 @@ impl Prometheus {
             let text = prometheus.log.text();
             let ended = matches!(prometheus.child.try_wait(), Ok(Some(_)));
             assert!(!ended, "Prometheus ended:\n{text}");
-            // It says what it was told, port 0, and then what it has.
-            let addresses = text.lines().filter_map(|line| line.rsplit_once("address=")).map(|(_, address)| address);
-            let address =
-                addresses.filter(|address| address.starts_with("127.0.0.1:")).find(|own| !own.ends_with(":0"));
-            address.filter(|_| text.contains("ready to receive web requests")).map(str::to_owned)
+            listens(&text).filter(|_| text.contains("ready to receive web requests"))
         })
         .await;
         prometheus
@@ -120,7 +116,12 @@ impl Prometheus {
 
     /// Has it scrape these workers from now on.
     pub fn watches(&self, workers: &[&str]) {
-        watch(self.folder.path(), workers);
+        watch(self.folder.path(), "workers.yml", workers);
+    }
+
+    /// Has it scrape these nodes of RabbitMQ from now on.
+    pub fn watches_brokers(&self, nodes: &[&str]) {
+        watch(self.folder.path(), "rabbitmq.yml", nodes);
     }
 
     /// What it answers to a path of its API.
@@ -197,9 +198,16 @@ impl Drop for Prometheus {
     }
 }
 
-/// Writes which workers there are, so that a reader sees all of them or those before.
-fn watch(folder: &Path, workers: &[&str]) {
-    let (path, partial) = (folder.join("targets/workers.yml"), folder.join("targets/partial"));
-    fs::write(&partial, format!("- targets: {workers:?}\n")).expect("a file can be written");
+/// Where Prometheus, or Alertmanager, listens, as its log says: first what it was told, port 0, and then what it has.
+pub(crate) fn listens(log: &str) -> Option<String> {
+    let addresses = log.lines().filter_map(|line| line.rsplit_once("address=")).map(|(_, address)| address);
+    let mut addresses = addresses.filter(|address| address.starts_with("127.0.0.1:"));
+    addresses.find(|address| !address.ends_with(":0")).map(str::to_owned)
+}
+
+/// Writes what there is to scrape, so that a reader sees all of it or what was there before.
+fn watch(folder: &Path, name: &str, addresses: &[&str]) {
+    let (path, partial) = (folder.join("targets").join(name), folder.join("targets/partial"));
+    fs::write(&partial, format!("- targets: {addresses:?}\n")).expect("a file can be written");
     fs::rename(&partial, &path).expect("a file can be moved");
 }
