@@ -82,7 +82,7 @@ allow_service_starts() {
     if [ -e "$POLICY.before-aura" ]; then mv "$POLICY.before-aura" "$POLICY"; fi
 }
 
-# Nor shall they start with the machine. Only called for what was just installed.
+# Nor shall they start with the machine. Only called for what was just installed. update-rc.d tells systemd, too.
 disable_at_boot() {
     local package
     for package in "$@"; do
@@ -94,6 +94,7 @@ disable_at_boot() {
             ;;
         patroni | haproxy | pgbouncer) update-rc.d "$package" disable ;;
         etcd-server) update-rc.d etcd disable ;;
+        prometheus | prometheus-alertmanager) update-rc.d "$package" disable ;;
         esac
     done >>"$STACK/install.log" 2>&1 || true
 }

@@ -2,6 +2,8 @@
 //! workers, on a stack of its own. After each, one checker holds everything against a model. A
 //! test's name is the claim that it proves.
 
+mod alerts;
+mod alerts_slow;
 mod chaos;
 mod clocks;
 mod cluster;

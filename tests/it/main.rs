@@ -48,6 +48,7 @@ mod leaks;
 mod ledger;
 mod limits;
 mod lineage;
+mod monitoring;
 mod object_store;
 mod on_call;
 mod orders;

@@ -8,6 +8,7 @@
 //! files hold is told beside them, so that what Aura makes of them can be checked against it.
 
 pub mod account;
+pub mod alertmanager;
 pub mod amount;
 pub mod audit;
 pub mod bench;
@@ -28,6 +29,7 @@ pub mod month_end;
 pub mod object_server;
 pub mod pgbouncer;
 pub mod program;
+pub mod prometheus;
 pub mod random;
 pub mod required_columns;
 pub mod stack;

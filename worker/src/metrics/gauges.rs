@@ -1,5 +1,7 @@
 //! What is looked up when somebody asks: states and what waits.
 
+use std::time::Instant;
+
 use opentelemetry::{
     KeyValue,
     metrics::{AsyncInstrument, Meter},
@@ -190,6 +192,14 @@ impl Gauges<'_> {
             .with_unit("s")
             .with_description("Processor time that this process has used")
             .with_callback(|observer| _ = process::cpu_time().map(|used| observer.observe(used.as_secs_f64(), &[])))
+            .build();
+        let began = Instant::now();
+        let _ = self
+            .meter
+            .f64_observable_gauge("process.uptime")
+            .with_unit("s")
+            .with_description("Time since this process began")
+            .with_callback(move |observer| observer.observe(began.elapsed().as_secs_f64(), &[]))
             .build();
         let _ = self
             .meter
