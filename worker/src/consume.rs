@@ -114,6 +114,10 @@ impl Intake {
             let lost = channel.as_ref().err().map(|error| error as &dyn std::error::Error);
             if let Some(error) = lost.or(taken.as_ref().err().map(|error| error as &dyn std::error::Error)) {
                 tracing::warn!(error, "the broker is lost; connecting again");
+                give_up(connection, channel.ok());
+                self.consuming.send_replace(false);
+                tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(RECONNECT) => {} }
+                continue;
             }
             self.consuming.send_replace(false);
             if stop.is_cancelled() {
@@ -276,4 +280,13 @@ impl Intake {
             }
         }
     }
+}
+
+/// Closes a connection on which a request was not answered in time. It would live on otherwise, and a consumer that comes
+/// to be late would keep what it is given from everybody.
+fn give_up(connection: Connection, channel: Option<Channel>) {
+    tokio::spawn(async move {
+        let _ = within(REQUEST_TIMEOUT, "close", connection.close(200, "given up".into())).await;
+        drop(channel);
+    });
 }
