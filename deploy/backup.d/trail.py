@@ -73,7 +73,8 @@ def documents(path):
 def insert(collection, batch):
     """Inserts a batch; what is there already stays. Returns how many were inserted."""
     try:
-        return len(collection.insert_many(batch, ordered=False).inserted_ids)
+        collection.insert_many(batch, ordered=False)
+        return len(batch)
     except BulkWriteError as error:
         others = [fault for fault in error.details["writeErrors"] if fault["code"] != 11000]
         if others:

@@ -52,7 +52,10 @@ def rabbitmq(host):
     status, body = ask(host, 15672, "/api/nodes", headers={"Authorization": f"Basic {token}"})
     if status != 200:
         return f"the management API answered {status}"
-    running = [node for node in json.loads(body) if node.get("running")]
+    nodes = json.loads(body)
+    running = [node for node in nodes if node.get("running")]
+    if any(node.get("partitions") for node in running):
+        return f"partitioned, sees {len(running)} of {len(MACHINES)} nodes"
     if len(running) < len(MACHINES):
         return f"sees {len(running)} of {len(MACHINES)} nodes"
     return "ready"

@@ -414,6 +414,7 @@ cluster_up() {
             fi
         done
         [ ${#waiting[@]} -gt 0 ] || break
+        cluster_heal $((SECONDS - began))
         for server in "${waiting[@]}"; do
             if [ -z "${PID_OF[$server]}" ] && ! is_alive "${LAUNCHED[$server]:-}"; then
                 failed "$server" "$server stopped while it was starting."
@@ -426,6 +427,28 @@ cluster_up() {
     cluster_database
     say "up after $((SECONDS - began)) s: three machines $(address_of 1) to $(address_of 3), HAProxy on 127.0.0.1: \
 postgres $POSTGRES_PORT, rabbitmq $RABBITMQ_PORT"
+}
+
+# A RabbitMQ node that stood still and goes on is taken for dead by the others, and finds them there: neither pauses, and
+# Mnesia stays partitioned until a node starts anew. That is done to the one that sees the fewest others.
+HEALED=-15
+cluster_heal() {
+    local seconds=$1 machine fewest='' most=9
+    # They may come together by themselves, and one that was healed takes its time.
+    [ "$seconds" -ge $((HEALED + 25)) ] || return 0
+    for machine in "${MACHINES[@]}"; do
+        case ${REASON_OF[$machine/rabbitmq]} in
+        partitioned*)
+            [[ ${REASON_OF[$machine/rabbitmq]} =~ sees\ ([0-9]) ]]
+            if [ "${BASH_REMATCH[1]}" -lt "$most" ]; then fewest=$machine most=${BASH_REMATCH[1]}; fi ;;
+        esac
+    done
+    [ -n "$fewest" ] || return 0
+    HEALED=$seconds
+    say "$fewest/rabbitmq is partitioned from others; starting it anew ..."
+    kill -TERM "${PID_OF[$fewest/rabbitmq]}" 2>/dev/null || true
+    await_exit "${PID_OF[$fewest/rabbitmq]}" 20 || end_processes "${PID_OF[$fewest/rabbitmq]}"
+    cluster_start "$fewest/rabbitmq"
 }
 
 cluster_database() {

@@ -39,6 +39,25 @@ async fn connections_cut_again_and_again_lose_and_double_nothing() {
 }
 
 #[tokio::test]
+async fn a_consumer_that_comes_to_be_after_it_was_given_up_keeps_no_job() {
+    let (_hold, world) = world().await;
+    let proxies = world.proxies().await;
+    let worker = world.worker_behind(&proxies, &[]).await;
+    // Jobs are paused while PostgreSQL is away, and asked for anew after it, here of a broker that does not answer.
+    proxies.postgres.set(Way::Shut);
+    proxies.postgres.cut();
+    worker.logs("jobs are paused", SOON).await;
+    worker.is_ready(false, SOON).await;
+    proxies.rabbitmq.set(Way::Hole);
+    proxies.postgres.set(Way::Open);
+    worker.logs("the broker did not let jobs be consumed", SOON).await;
+    proxies.rabbitmq.set(Way::Open);
+    worker.is_ready(true, SOON).await;
+    publish_many(&world, "E", 24).await;
+    assert_eq!(is_whole(&world).await.outcome("success"), 24);
+}
+
+#[tokio::test]
 async fn a_slow_network_only_takes_longer() {
     let (_hold, world) = world().await;
     let proxies = world.proxies().await;

@@ -78,8 +78,9 @@ async fn on_a_standby_jobs_wait_unspent_until_it_takes_writes() {
         let told = worker.is_ready(false, SETTLED).await;
         assert_ne!(told["checks"]["postgresql"], "ok", "{told}");
     }
-    workers[0].says("database does not allow writes").await;
-    workers[1].says("PostgreSQL is a standby, which takes no writes").await;
+    for worker in &workers {
+        worker.says("PostgreSQL is a standby, which takes no writes").await;
+    }
     publish_many(&world, "LATER", 20).await;
     world.services.crash(Service::Postgres).await;
     standby.promote().await;

@@ -137,8 +137,9 @@ impl Intake {
             if let Some(error) = lost.or(taken.as_ref().err().map(|error| error as &dyn std::error::Error)) {
                 tracing::warn!(error, "the broker is lost; connecting again");
                 self.consuming.send_replace(Intaking::Away(telemetry::chain(error)));
-            } else {
-                self.consuming.send_replace(Intaking::Waiting);
+                give_up(connection, channel.ok());
+                tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(RECONNECT) => {} }
+                continue;
             }
             if stop.is_cancelled() {
                 self.drain(&permits, &abort).await;
@@ -300,4 +301,13 @@ impl Intake {
             }
         }
     }
+}
+
+/// Closes a connection on which a request was not answered in time. It would live on otherwise, and a consumer that comes
+/// to be late would keep what it is given from everybody.
+fn give_up(connection: Connection, channel: Option<Channel>) {
+    tokio::spawn(async move {
+        let _ = within(REQUEST_TIMEOUT, "close", connection.close(200, "given up".into())).await;
+        drop(channel);
+    });
 }

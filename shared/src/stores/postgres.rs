@@ -85,11 +85,8 @@ pub fn pool_with_session(
         .post_create(Hook::async_fn(move |client, _| {
             let begin = begin.clone();
             Box::pin(async move {
-                let begun = async {
-                    begin.begin(client).await?;
-                    client.batch_execute(session).await
-                };
-                begun.await.map_err(HookError::Backend)
+                begin.begin(client).await?;
+                client.batch_execute(session).await.map_err(HookError::Backend)
             })
         }))
         .pre_recycle(bounds.hook())
@@ -109,15 +106,15 @@ fn config(
         // The driver's "prefer" would check a certificate that libpq's does not. TLS is asked for by name.
         config.ssl_mode(SslMode::Disable);
     }
-    if url.query("target_session_attrs").is_none() {
-        // Of several servers the one that takes writes; and a standby alone is not one that Aura can work with.
+    let is_any = url.query("target_session_attrs").is_some();
+    if url.has_several_servers() && !is_any {
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
     }
     if url.has_several_servers() && url.query("load_balance_hosts").is_none() {
         // In turn, or one that hangs would be asked first each time and none of the others ever.
         config.load_balance_hosts(LoadBalanceHosts::Random);
     }
-    let session = Session::new(config.get_options(), statement_timeout);
+    let session = Session::new(config.get_options(), statement_timeout, !is_any);
     config
         .application_name(application)
         .connect_timeout(CONNECT_TIMEOUT)

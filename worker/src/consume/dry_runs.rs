@@ -27,6 +27,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::give_up;
 use crate::{
     ingest::dry_run::{dry_run, untold},
     services::Services,
@@ -91,13 +92,23 @@ impl DryRuns {
         // The queue may be declared by nobody yet. What is wrong with the topology is the intake's to tell.
         let declare = self.services.topology.declare(&connection);
         let _ = tokio::time::timeout(REQUEST_TIMEOUT * 2, declare).await;
+        match self.consume(&connection).await {
+            Ok((channel, consumer)) => Ok((connection, channel, consumer)),
+            Err(error) => {
+                give_up(connection, None);
+                Err(error)
+            }
+        }
+    }
+
+    async fn consume(&self, connection: &Connection) -> Result<(Channel, Consumer), AmqpError> {
         let channel = within(REQUEST_TIMEOUT, "open a channel", connection.create_channel()).await?;
         within(REQUEST_TIMEOUT, "set the prefetch", channel.basic_qos(1, BasicQosOptions::default())).await?;
         let queue = self.services.topology.dry_runs.as_str();
         let options = BasicConsumeOptions::default();
         let consume = channel.basic_consume(queue.into(), TAG.into(), options, FieldTable::default());
         let consumer = within(REQUEST_TIMEOUT, "consume dry runs", consume).await?;
-        Ok((connection, channel, consumer))
+        Ok((channel, consumer))
     }
 
     /// Takes questions until told to stop, or the connection is lost. Each that was taken is answered, whatever

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use deadpool_postgres::HookError;
 use tokio_postgres::Client;
 
-use super::{is_true, pooler::DROPPED};
+use super::{error::PostgresError, is_true, pooler::DROPPED};
 
 /// The search path unless the URL's options set one. Whoever writes one writes it otherwise.
 pub(super) const DEFAULT_SEARCH_PATH: &str = "public,pg_temp";
@@ -18,6 +19,7 @@ const BEGIN: &str = "
 ";
 /// A setting of no meaning to the server, which is `on` where the options have reached it.
 const MARK: &str = "aura.session";
+const IS_STANDBY: &str = "SELECT pg_catalog.pg_is_in_recovery()";
 /// Whether the options that the session was asked for have reached it: PgBouncer can be told to leave them out.
 const HAS_OPTIONS: &str = "SELECT current_setting('aura.session', true) = 'on'";
 
@@ -26,11 +28,12 @@ const HAS_OPTIONS: &str = "SELECT current_setting('aura.session', true) = 'on'";
 pub(super) struct Session {
     given: String,
     settings: Vec<(&'static str, String)>,
+    must_write: bool,
 }
 
 impl Session {
     /// A session with the options of a URL, which stand over the search path and below all else.
-    pub(super) fn new(given: Option<&str>, statement_timeout: Duration) -> Self {
+    pub(super) fn new(given: Option<&str>, statement_timeout: Duration, must_write: bool) -> Self {
         let timeout = format!("{}s", statement_timeout.as_secs());
         let settings = [
             (MARK, "on"),
@@ -58,7 +61,7 @@ impl Session {
             ("jit", "off"),
         ];
         let settings = settings.map(|(name, value)| (name, value.to_owned())).to_vec();
-        Self { given: given.unwrap_or_default().to_owned(), settings }
+        Self { given: given.unwrap_or_default().to_owned(), settings, must_write }
     }
 
     /// The options that a session begins with. The server takes the last one of a name, and these over
@@ -71,12 +74,22 @@ impl Session {
     /// Begins a session: what it was asked for and did not get is set now.
     ///
     /// # Errors
-    /// If PostgreSQL fails.
-    pub(super) async fn begin(&self, client: &Client) -> Result<(), tokio_postgres::Error> {
-        if !is_true(&client.simple_query(HAS_OPTIONS).await?) {
-            client.batch_execute(&self.statements()).await?;
+    /// If PostgreSQL fails, or is a standby and must take writes.
+    pub(super) async fn begin(&self, client: &Client) -> Result<(), HookError> {
+        let begun = async {
+            if self.must_write && is_true(&client.simple_query(IS_STANDBY).await?) {
+                return Ok(false);
+            }
+            if !is_true(&client.simple_query(HAS_OPTIONS).await?) {
+                client.batch_execute(&self.statements()).await?;
+            }
+            client.batch_execute(BEGIN).await?;
+            Ok(true)
+        };
+        match begun.await.map_err(HookError::Backend)? {
+            true => Ok(()),
+            false => Err(HookError::message(PostgresError::Standby.to_string())),
         }
-        client.batch_execute(BEGIN).await
     }
 
     /// The same settings as statements, which say that they had to be.
@@ -122,7 +135,7 @@ mod tests {
 
     #[test]
     fn the_urls_own_options_stand_over_the_search_path_and_below_what_aura_relies_on() {
-        let session = Session::new(Some("-c search_path=books -c work_mem=64MB"), Duration::from_secs(30));
+        let session = Session::new(Some("-c search_path=books -c work_mem=64MB"), Duration::from_secs(30), true);
         for all in [session.options(), session.statements().replace("', '", "=")] {
             let place = |text: &str| all.find(text).unwrap();
             assert!(place("search_path=public") < place("search_path=books"));
@@ -137,7 +150,7 @@ mod tests {
         let pairs: Vec<_> = read.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let wanted = [("search_path", "a,b"), ("work_mem", "64MB"), ("lock_timeout", "3s"), ("a.b", "it's one")];
         assert_eq!(pairs, wanted);
-        let session = Session::new(Some(r"-c a.b=it's"), Duration::from_secs(1));
+        let session = Session::new(Some(r"-c a.b=it's"), Duration::from_secs(1), true);
         assert!(session.statements().contains("set_config('a.b', 'it''s', false)"));
     }
 }
