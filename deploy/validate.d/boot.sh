@@ -1,14 +1,14 @@
-# The installed package under a systemd that is booted in namespaces: its units run as they would on a server, with every
-# restriction in force, and reach the services of deploy/local over loopback.
+# docs/install.md, carried out: a Debian with the services' packages is booted by systemd in namespaces, with a network
+# of its own, and the commands of its first chapter are run there. The units run with every restriction in force.
 # shellcheck shell=bash
 
 BOOTED=
 
 validate_boot() {
-    local tool
-    for tool in curl nsenter; do command -v "$tool" >/dev/null || install_packages curl util-linux; done
-    if ! stores_are_up; then
-        skip 'aura-worker@.service' 'systemd, booted' 'deploy/local up has not run'
+    local mongod=.local/mongodb/bin/mongod
+    [ -x $mongod ] || mongod=$(command -v mongod || true)
+    if [ -z "$mongod" ]; then
+        skip docs/install.md 'systemd, booted' 'there is no mongod; deploy/local up brings one'
         return
     fi
     PACKAGE=$(echo "$WORK"/packages/aura_*.deb)
@@ -16,30 +16,75 @@ validate_boot() {
         "$HERE/package" --no-build --fast --profile "$PROFILE" "$WORK/packages" >/dev/null
         PACKAGE=$(echo "$WORK"/packages/aura_*.deb)
     fi
-    install_package "$PACKAGE" >/dev/null
-    settings_of_root
+    server_root "$mongod"
     trap end_booted EXIT
     if ! boot; then
-        skip 'aura-worker@.service' 'systemd, booted' "systemd cannot be booted here; its log is $ROOT.log"
+        skip docs/install.md 'systemd, booted' "systemd cannot be booted here; its log is $ROOT.log"
         return
     fi
-    look 'aura-worker@.service, aura-console.service' 'systemctl enable --now' units_start
-    look 'aura-worker@.service' 'aura publish --wait' units_load
-    look 'aura-console.service' 'GET /' answers http://127.0.0.1:19465/ 200
+    look docs/install.md 'carried out, one server' carry_out
+    if [ "$BROKEN" -gt 0 ]; then return; fi
+    look 'aura.deb' 'what was loaded, and its modes' rows_and_modes
     look 'aura-worker@.service' 'systemctl stop: exit code 0' unit_stops
-    look 'aura.deb: an upgrade under load' 'dpkg -i' units_restart_on_upgrade
-    look 'aura.deb: removed while running' 'dpkg -r' units_stop_on_removal
+    look 'aura.deb: an upgrade' 'dpkg -i, workers run' units_restart_on_upgrade
+    look 'aura.deb: removed' 'dpkg -r, workers run' units_stop_on_removal
     end_booted
 }
 
-# What an operator writes: where the services are. The console gets another port, as one may run on this machine.
-settings_of_root() {
-    local setting
-    fresh_stores aura_boot
-    for setting in "${STORES[@]}"; do
-        printf '%s = "%s"\n' "$(sed 's/^AURA_//; s/=.*//' <<<"$setting" | tr '[:upper:]' '[:lower:]')" "${setting#*=}"
-    done >>"$ROOT/etc/aura/aura.toml"
-    echo 'AURA_CONSOLE_ADDR=127.0.0.1:19465' >"$ROOT/etc/aura/console.env"
+# A Debian 12 with the packages that docs/install.md installs, since there is no network to install them from.
+server_root() {
+    local archive=$WORK/server-1.tar
+    if [ ! -s "$archive" ]; then
+        command -v mmdebstrap >/dev/null || install_packages mmdebstrap
+        mmdebstrap --quiet --variant=apt --include=systemd,dbus,ca-certificates,curl,sudo,postgresql,rabbitmq-server,libcurl4,liblzma5 \
+            bookworm "${archive%.tar}.new.tar" >&2
+        mv "${archive%.tar}.new.tar" "$archive"
+    fi
+    ROOT=$WORK/server
+    rm -rf -- "$ROOT"
+    mkdir -p "$ROOT"
+    tar -xf "$archive" -C "$ROOT"
+    cp "$PACKAGE" "$ROOT/root/"
+    install -m 755 "$1" "$ROOT/usr/bin/mongod"
+    mkdir -p "$ROOT/var/lib/mongodb" "$ROOT/etc/systemd/system/multi-user.target.wants"
+    cat >"$ROOT/etc/systemd/system/mongod.service" <<'UNIT'
+[Service]
+ExecStart=/usr/bin/mongod --dbpath /var/lib/mongodb --replSet rs0 --bind_ip 127.0.0.1 --wiredTigerCacheSizeGB 0.25
+UNIT
+    ln -s /etc/systemd/system/mongod.service "$ROOT/etc/systemd/system/multi-user.target.wants/"
+    echo '127.0.0.1 localhost aura-validate' >"$ROOT/etc/hosts"
+    echo aura-validate >"$ROOT/etc/hostname"
+}
+
+# The commands of the first chapter: its blocks that are sh.
+chapter() {
+    awk '/^## / {inside = ($0 == "## One server")} /^```/ {block = (inside && $0 == "```sh"); next} block' docs/install.md
+}
+
+carry_out() {
+    local tries
+    for ((tries = 0; tries < 50; tries++)); do
+        ! nsenter --target "$BOOTED" --net -- python3 -I "$HERE/local.d/probe.py" initiate 27017 || break
+        sleep 0.5
+    done
+    {
+        echo 'set -euxo pipefail; export DEBIAN_FRONTEND=noninteractive; cd /root'
+        chapter
+    } >"$ROOT/root/install.sh"
+    in_booted bash /root/install.sh && return 0
+    in_booted journalctl --no-pager -n 30 -u 'aura-worker@*' -u aura-console -u 'system-aura*'
+    return 1
+}
+
+rows_and_modes() {
+    [ "$(in_booted sh -c 'cd /; sudo -u postgres psql -qXAt -d aura -c "SELECT count(*) FROM gl_accounts"')" = 3 ] || return 1
+    diff <(in_booted stat --format='%U:%G %a %n' /var/lib/aura/cache/DE01_2026-06_ingested.parquet /var/log/aura \
+        /var/spool/aura/DE01_2026-06.csv /etc/aura/worker.env) - <<'TEXT'
+aura:aura 640 /var/lib/aura/cache/DE01_2026-06_ingested.parquet
+aura:aura 750 /var/log/aura
+root:aura-export 640 /var/spool/aura/DE01_2026-06.csv
+root:aura 640 /etc/aura/worker.env
+TEXT
 }
 
 # Nothing that would touch this machine: no network settings, clock, kernel settings, devices.
@@ -59,6 +104,7 @@ mask_units() {
 # Boots it; BOOTED is systemd's process number as this machine counts.
 boot() {
     local tries group=/sys/fs/cgroup
+    command -v ip >/dev/null || install_packages iproute2
     mask_units
     # systemd counts its services in a tree of control groups of its own: version 1's, where there is one.
     [ ! -d $group/systemd ] || group=$group/systemd
@@ -66,7 +112,7 @@ boot() {
     # shellcheck disable=SC2016 # for the shell within
     (
         echo "$BASHPID" >$group/aura-validate/cgroup.procs
-        exec unshare --cgroup --mount --pid --uts --ipc --fork --kill-child -- bash -euc '
+        exec unshare --cgroup --mount --net --pid --uts --ipc --fork --kill-child -- bash -euc '
             root=$1
             mount --bind "$root" "$root"
             mount -t proc proc "$root/proc"
@@ -88,9 +134,16 @@ boot() {
             done
             ln -s /proc/self/fd "$root/dev/fd"
             mkdir "$root/dev/shm" "$root/dev/pts"
+            mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts "$root/dev/pts"
+            ln -s pts/ptmx "$root/dev/ptmx"
             : >"$root/dev/console"
             hostname aura-validate
-            exec env -i container=aura PATH=/usr/sbin:/usr/bin chroot "$root" /lib/systemd/systemd --log-target=console' \
+            ip link set lo up
+            # Not chroot: systemd lays out the roots of its services from its own.
+            cd "$root"
+            pivot_root . mnt
+            umount -l /mnt
+            exec env -i container=aura PATH=/usr/sbin:/usr/bin /lib/systemd/systemd --log-target=journal' \
             sh "$ROOT"
     ) >"$ROOT.log" 2>&1 </dev/null &
     UNSHARED=$!
@@ -105,7 +158,7 @@ boot() {
 }
 
 in_booted() {
-    nsenter --target "$BOOTED" --mount --pid --uts --ipc --cgroup --root --wd -- \
+    nsenter --target "$BOOTED" --mount --net --pid --uts --ipc --cgroup --root --wd -- \
         env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 "$@"
 }
 
@@ -119,30 +172,6 @@ end_booted() {
 }
 
 property() { in_booted systemctl show --value --property "$2" "$1"; }
-
-units_start() {
-    in_booted systemctl enable --now aura-worker@1 aura-worker@2 aura-console &&
-        answers http://127.0.0.1:1941/readyz 200 && answers http://127.0.0.1:1942/readyz 200 && return 0
-    in_booted journalctl --no-pager -n 30 -u 'aura-*'
-    return 1
-}
-
-units_load() {
-    write_ledger "$ROOT/var/spool/aura/DE01_2026-06.csv"
-    # As somebody who hands files in leaves it: not the worker's, and readable by the group.
-    in_booted sh -euc 'cd /var/spool/aura; chown root:aura-export ./*.csv; chmod 640 ./*.csv'
-    in_booted aura publish --file /var/spool/aura/DE01_2026-06.csv --entity DE01 --period 2026-06 --wait --timeout 60 ||
-        { in_booted journalctl --no-pager -n 30 -u 'aura-worker@*' && return 1; }
-    [ "$(rows_of aura_boot)" = 3 ] || return 1
-    modes_of_what_was_written
-}
-
-modes_of_what_was_written() {
-    diff <(in_booted stat --format='%U:%G %a %n' /var/lib/aura/cache/DE01_2026-06_ingested.parquet /var/log/aura) - <<'TEXT'
-aura:aura 640 /var/lib/aura/cache/DE01_2026-06_ingested.parquet
-aura:aura 750 /var/log/aura
-TEXT
-}
 
 unit_stops() {
     in_booted systemctl stop aura-worker@1
@@ -159,7 +188,7 @@ units_restart_on_upgrade() {
     dpkg-deb --root-owner-group -Znone -b "$next" "$ROOT/root/next.deb" >/dev/null
     before=$(property aura-worker@2 MainPID)
     in_booted dpkg -i --force-confold /root/next.deb || return 1
-    answers http://127.0.0.1:1942/readyz 200 || return 1
+    in_booted curl -fsS --retry 30 --retry-delay 1 --retry-all-errors http://127.0.0.1:1942/readyz || return 1
     echo "worker 2 was $before and is $(property aura-worker@2 MainPID)"
     [ "$before" != "$(property aura-worker@2 MainPID)" ] && [ "$(property aura-worker@1 ActiveState)" = inactive ]
 }

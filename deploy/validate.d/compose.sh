@@ -40,6 +40,6 @@ for item in (values if isinstance(values, list) else [f"{key}={value}" for key, 
 PYTHON
         )
         [ ${#settings[@]} -gt 5 ] || return 1
-        env -i "${settings[@]}" AURA_SOURCES_DIR=deploy/sources "target/$PROFILE/aura-producer" sources list || return 1
+        env -i "${settings[@]}" AURA_SOURCES_DIR=deploy/sources "${CARGO_TARGET_DIR:-target}/$PROFILE/aura-producer" sources list || return 1
     done
 }

@@ -34,5 +34,5 @@ PYTHON
     )
     [ ${#settings[@]} -gt 4 ] || return 1
     env -i "${settings[@]}" AURA_CONSOLE_SERVICE_HOST=10.0.0.1 AURA_CONSOLE_PORT=tcp://10.0.0.1:80 \
-        AURA_SOURCES_DIR=deploy/sources "target/$PROFILE/aura-producer" sources list
+        AURA_SOURCES_DIR=deploy/sources "${CARGO_TARGET_DIR:-target}/$PROFILE/aura-producer" sources list
 }
