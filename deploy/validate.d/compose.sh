@@ -19,7 +19,21 @@ validate_compose() {
             look "compose.aura.yaml: $source" test test -e "deploy/$source"
         fi
     done < <(sed -nE 's/^ *- (\.\/[^:]+):.*/\1/p; s/^ *- \$\{[A-Z_]+:-(\.\/[^}]+)\}:.*/\1/p' deploy/compose.aura.yaml)
+    if ! command -v promtool >/dev/null; then
+        skip 'compose.aura.yaml: prometheus' promtool "Debian's package prometheus is not installed"
+    elif [ -e deploy/monitoring ]; then
+        look 'compose.aura.yaml: prometheus' 'promtool check config' watched_by_prometheus
+    fi
     look Containerfile 'hadolint 2.15' "$PYTHON/hadolint" --ignore DL3008 deploy/Containerfile
+}
+
+# The folder as Prometheus finds it in its container.
+watched_by_prometheus() {
+    local folder=$WORK/prometheus
+    rm -rf -- "$folder"
+    mkdir -p "$folder"
+    cp -r deploy/monitoring/prometheus.yml deploy/monitoring/alerts.yml deploy/compose.d/targets "$folder"
+    promtool check config "$folder/prometheus.yml"
 }
 
 merge_compose() {
