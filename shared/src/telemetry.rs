@@ -126,9 +126,9 @@ fn start_with(
     crate::tls::use_ring();
     filter::check(filter).map_err(TelemetryError::UnknownName)?;
     // The broker's library tells of every lost connection itself; the supervisor tells it once. The
-    // object stores' library tells addresses.
+    // object stores' library tells addresses, PostgreSQL's the values of each statement, which are cells.
     let quiet = format!(
-        "{filter},lapin=off,object_store=off,opentelemetry_sdk=error,opentelemetry-otlp=error,refinery_core=warn"
+        "{filter},lapin=off,object_store=off,tokio_postgres=info,opentelemetry_sdk=error,opentelemetry-otlp=error,refinery_core=warn"
     );
     // Lines are filtered; spans are not, since their fields are in the lines, and since they are the traces.
     let filter = || EnvFilter::try_new(&quiet).map(|lines| lines.or(filter_fn(is_own_span)));
