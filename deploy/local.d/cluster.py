@@ -54,8 +54,9 @@ def rabbitmq(host):
         return f"the management API answered {status}"
     nodes = json.loads(body)
     running = [node for node in nodes if node.get("running")]
-    if any(node.get("partitions") for node in running):
-        return f"partitioned, sees {len(running)} of {len(MACHINES)} nodes"
+    others = next((node.get("partitions", []) for node in nodes if node["name"].endswith("@" + host)), [])
+    if others:
+        return f"partitioned from {len(others)} nodes, sees {len(running)} of {len(MACHINES)}"
     if len(running) < len(MACHINES):
         return f"sees {len(running)} of {len(MACHINES)} nodes"
     return "ready"

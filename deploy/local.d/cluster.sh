@@ -430,25 +430,23 @@ postgres $POSTGRES_PORT, rabbitmq $RABBITMQ_PORT"
 }
 
 # A RabbitMQ node that stood still and goes on is taken for dead by the others, and finds them there: neither pauses, and
-# Mnesia stays partitioned until a node starts anew. That is done to the one that sees the fewest others.
+# Mnesia stays partitioned until a node starts anew. That is done to the one that is apart from most others.
 HEALED=-15
 cluster_heal() {
-    local seconds=$1 machine fewest='' most=9
+    local seconds=$1 machine apart='' most=0
     # They may come together by themselves, and one that was healed takes its time.
     [ "$seconds" -ge $((HEALED + 25)) ] || return 0
     for machine in "${MACHINES[@]}"; do
-        case ${REASON_OF[$machine/rabbitmq]} in
-        partitioned*)
-            [[ ${REASON_OF[$machine/rabbitmq]} =~ sees\ ([0-9]) ]]
-            if [ "${BASH_REMATCH[1]}" -lt "$most" ]; then fewest=$machine most=${BASH_REMATCH[1]}; fi ;;
-        esac
+        if [[ ${REASON_OF[$machine/rabbitmq]} =~ ^partitioned\ from\ ([0-9]) ]] && [ "${BASH_REMATCH[1]}" -gt "$most" ]; then
+            apart=$machine most=${BASH_REMATCH[1]}
+        fi
     done
-    [ -n "$fewest" ] || return 0
+    [ -n "$apart" ] || return 0
     HEALED=$seconds
-    say "$fewest/rabbitmq is partitioned from others; starting it anew ..."
-    kill -TERM "${PID_OF[$fewest/rabbitmq]}" 2>/dev/null || true
-    await_exit "${PID_OF[$fewest/rabbitmq]}" 20 || end_processes "${PID_OF[$fewest/rabbitmq]}"
-    cluster_start "$fewest/rabbitmq"
+    say "$apart/rabbitmq is partitioned from others; starting it anew ..."
+    kill -TERM "${PID_OF[$apart/rabbitmq]}" 2>/dev/null || true
+    await_exit "${PID_OF[$apart/rabbitmq]}" 20 || end_processes "${PID_OF[$apart/rabbitmq]}"
+    cluster_start "$apart/rabbitmq"
 }
 
 cluster_database() {
