@@ -97,7 +97,9 @@ async fn whatever_is_away_is_told_by_its_own_alert_until_it_is_back() {
 #[tokio::test]
 async fn whatever_comes_of_jobs_that_somebody_should_know_of_is_told() {
     let (_hold, world) = world().await;
-    let (mut first, mut second) = (world.worker(&[]).await, world.worker(&[]).await);
+    // Nobody listens to their events of OpenLineage.
+    let deaf = [("AURA_OPENLINEAGE_URL", "http://127.0.0.1:1/api/v1/lineage")];
+    let (mut first, mut second) = (world.worker(&deaf).await, world.worker(&deaf).await);
     let prometheus = watching(&[&first, &second]).await;
 
     // Somebody has written to the audit trail where the first event of a slice belongs.
