@@ -6,6 +6,7 @@ MAX_EXPOSURE=25 # tenths
 
 validate_package() {
     local packages=$WORK/packages unit
+    command -v dpkg-shlibdeps >/dev/null && command -v objcopy >/dev/null || install_packages dpkg-dev binutils
     rm -rf -- "$packages"
     look 'deploy/package' cargo-deb "$HERE/package" --no-build --fast --profile "$PROFILE" "$packages"
     PACKAGE=$(echo "$packages"/aura_*.deb)
