@@ -139,10 +139,9 @@ impl Prometheus {
     /// If it cannot be evaluated.
     pub async fn query(&self, expression: &str) -> Vec<Value> {
         let mut data = self.ask("query", &[("query", expression)]).await;
-        match data["result"].take() {
-            Value::Array(series) => series,
-            scalar => vec![scalar],
-        }
+        let told = data["result"].take();
+        // A scalar is told as itself.
+        told.as_array().cloned().unwrap_or_else(|| vec![told])
     }
 
     /// The alerts that fire.
