@@ -6,7 +6,9 @@ MAX_EXPOSURE=25 # tenths
 
 validate_package() {
     local packages=$WORK/packages unit
-    command -v dpkg-shlibdeps >/dev/null && command -v objcopy >/dev/null || install_packages dpkg-dev binutils
+    if ! command -v dpkg-shlibdeps >/dev/null || ! command -v objcopy >/dev/null; then
+        install_packages dpkg-dev binutils
+    fi
     rm -rf -- "$packages"
     look 'deploy/package' cargo-deb "$HERE/package" --no-build --fast --profile "$PROFILE" "$packages"
     PACKAGE=$(echo "$packages"/aura_*.deb)
