@@ -441,9 +441,15 @@ cluster_heal() {
             apart=$machine most=${BASH_REMATCH[1]}
         fi
     done
-    [ -n "$apart" ] || return 0
+    if [ -z "$apart" ] && [ "$seconds" -ge $((HEALED + 75)) ]; then
+        # One that starts while others come and go may wait for them for ever (global:sync/0).
+        for machine in "${MACHINES[@]}"; do
+            case ${REASON_OF[$machine/rabbitmq]} in 'does not answer'*) apart=$machine ;; esac
+        done
+    fi
+    if [ -z "$apart" ] || [ -z "${PID_OF[$apart/rabbitmq]}" ]; then return 0; fi
     HEALED=$seconds
-    say "$apart/rabbitmq is partitioned from others; starting it anew ..."
+    say "$apart/rabbitmq: ${REASON_OF[$apart/rabbitmq]}; starting it anew ..."
     kill -TERM "${PID_OF[$apart/rabbitmq]}" 2>/dev/null || true
     await_exit "${PID_OF[$apart/rabbitmq]}" 20 || end_processes "${PID_OF[$apart/rabbitmq]}"
     cluster_start "$apart/rabbitmq"

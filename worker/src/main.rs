@@ -59,8 +59,8 @@ use crate::{
 
 /// Connections beside those of the jobs: the probes, and what is written after a job.
 const SPARE_CONNECTIONS: usize = 4;
-/// Connections of the relay, one for each of its parts.
-const RELAY_CONNECTIONS: usize = 5;
+/// Connections of the relay, one for each of its parts, and one to make sure of what they read.
+const RELAY_CONNECTIONS: usize = 6;
 /// Connections that one job may need at once: its transaction, its claim, and the cache.
 const CONNECTIONS_PER_JOB: usize = 3;
 /// How long threads that work on files may take to end with the process.

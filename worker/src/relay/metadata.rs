@@ -22,6 +22,7 @@ use super::{
     statements::{execute, read},
     wake::Wake,
 };
+use crate::run::durable;
 
 /// `gl_metadata`, as the list of sinks has it.
 pub(super) const SINK: Sink = Sink {
@@ -110,7 +111,8 @@ async fn deliver(pool: &Pool, mongo: &Mongo, unusable: &mut BTreeSet<Uuid>) -> R
     let known: Vec<Uuid> = unusable.iter().copied().collect();
     let known = known.as_slice();
     let (progress, invalid) =
-        transaction(pool, "deliver_metadata", |transaction, _| Box::pin(hand_over(transaction, mongo, known))).await?;
+        transaction(pool, "deliver_metadata", |transaction, _| Box::pin(hand_over(pool, transaction, mongo, known)))
+            .await?;
     for (job_id, error) in invalid {
         let error = &error as &dyn std::error::Error;
         tracing::error!(%job_id, error, "the metadata of a job cannot be delivered; they stay in metadata_outbox");
@@ -120,6 +122,7 @@ async fn deliver(pool: &Pool, mongo: &Mongo, unusable: &mut BTreeSet<Uuid>) -> R
 }
 
 async fn hand_over(
+    pool: &Pool,
     transaction: &Transaction<'_>,
     mongo: &Mongo,
     known: &[Uuid],
@@ -135,6 +138,11 @@ async fn hand_over(
             }
             Err(error) => invalid.push((job_id, error)),
         }
+    }
+    if !documents.is_empty() {
+        // What a primary that is lost takes with it must not be known elsewhere. Of events that is seen to by the commit
+        // that gives them their places.
+        durable::settle(pool).await?;
     }
     // A document whose job has one already was delivered by somebody who died before saying so.
     let refused = insert(&mongo.gl_metadata, documents, "take metadata").await?;
