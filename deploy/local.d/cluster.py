@@ -63,7 +63,7 @@ def rabbitmq(host):
 
 
 def mongodb(host):
-    hello = probe.mongo_command(27017, {"hello": 1}, host)
+    hello = probe.mongo_command(27017, {"hello": 1}, host=host)
     if hello.get("isWritablePrimary"):
         return "ready: primary"
     if hello.get("secondary"):
@@ -104,7 +104,7 @@ def initiate(network):
     members = [{"_id": n, "host": f"{network}.{n}:27017"} for n in MACHINES]
     settings = {"electionTimeoutMillis": 5000}
     wanted = {"_id": "rs0", "members": members, "settings": settings}
-    reply = probe.mongo_command(27017, {"replSetInitiate": wanted}, f"{network}.1")
+    reply = probe.mongo_command(27017, {"replSetInitiate": wanted}, host=f"{network}.1")
     if reply.get("ok") != 1 and reply.get("codeName") != "AlreadyInitialized":
         sys.exit(f"mongod refused to initiate the replica set: {reply.get('errmsg')}")
 

@@ -32,6 +32,14 @@ mongodb_start() {
     local directory=$STATE/mongodb
     mkdir -p "$directory/data"
     chmod 700 "$directory"
+    tls_mongodb_create
+    mongodb_configure closed
+    launch mongodb "$(mongodb_bin)/mongod" --config "$directory/mongod.conf"
+}
+
+# mongodb_configure open|closed: writes its settings; `open` ones let anybody in, whatever the stack.
+mongodb_configure() {
+    local directory=$STATE/mongodb
     cat >"$directory/mongod.conf" <<END
 # From deploy/local, written anew at each start. The journal is always on.
 systemLog:
@@ -41,6 +49,8 @@ net:
   port: $MONGODB_PORT
   unixDomainSocket:
     enabled: false
+$(tls_mongodb)
+$(tls_mongodb_security "$1")
 storage:
   dbPath: $(json "$directory/data")
   wiredTiger:
@@ -53,7 +63,6 @@ setParameter:
   # There is no other member to hand over to.
   shutdownTimeoutMillisForSignaledShutdown: 100
 END
-    launch mongodb "$(mongodb_bin)/mongod" --config "$directory/mongod.conf"
 }
 
 mongodb_details() {

@@ -90,6 +90,7 @@ timezone = 'UTC'
 log_timezone = 'UTC'
 log_line_prefix = '%m [%p] %q%u@%d '
 END
+    tls_postgres "$directory/data.new"
     (
         cd / && echo 'CREATE DATABASE aura;' | "${AS[@]}" env -i PATH=/usr/bin:/bin LANG=C.UTF-8 \
             "$bin/postgres" --single -D "$directory/data.new" postgres
@@ -102,6 +103,7 @@ END
 postgres_url() { echo "postgres://aura:aura@127.0.0.1:$POSTGRES_PORT/aura?connect_timeout=3"; }
 
 postgres_answers() {
+    tls_psql
     env -u PGOPTIONS -u PGSERVICE "$(postgres_bin)/psql" -XAtq -c 'SELECT 1' "$(postgres_url)" </dev/null
 }
 
@@ -117,6 +119,7 @@ exec_psql() {
         exec docker exec -i "$(compose_container postgres)" psql -U aura -d "${PGDATABASE:-aura}" "$@"
     fi
     bin=$(postgres_bin) || die "PostgreSQL is not installed." "Install it with: deploy/local up postgres"
+    tls_psql
     exec env PGHOST=127.0.0.1 "PGPORT=$POSTGRES_PORT" PGUSER=aura PGPASSWORD=aura \
         "PGDATABASE=${PGDATABASE:-aura}" "$bin/psql" "$@"
 }

@@ -5,6 +5,8 @@ Standard library only, so that nothing has to be installed to ask.
     probe.py ready rabbitmq:AMQP_PORT:MANAGEMENT_PORT mongodb:PORT
         One line per service: its name, a tab, `ready` or what is amiss.
     probe.py initiate PORT      Makes the mongod on PORT a replica set of one.
+    probe.py mongodb-users PORT CERTIFICATES ROLES
+        The same over TLS, with the users and the roles of deploy/roles/mongodb.json.
     probe.py free-ports COUNT   Prints free loopback ports.
     probe.py is-epmd PORT       Whether an Erlang port mapper listens there.
     probe.py stop-epmd PORT     Asks one to stop; it declines while nodes use it.
@@ -21,6 +23,7 @@ import json
 import os
 import random
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -92,19 +95,29 @@ def read_exactly(connection, size):
     return data
 
 
-def mongo_command(port, command, host=LOOPBACK):
-    body = struct.pack("<i", 0) + b"\0" + encode({**command, "$db": "admin"})
+def connect(port, tls=None, host=LOOPBACK):
+    """A connection to a port, over TLS with the certificates of a folder if one is given."""
+    plain = socket.create_connection((host, port), TIMEOUT_SECONDS)
+    if tls is None:
+        return plain
+    context = ssl.create_default_context(cafile=f"{tls}/ca.crt")
+    context.load_cert_chain(f"{tls}/aura.crt", f"{tls}/aura.key")
+    return context.wrap_socket(plain, server_hostname=host)
+
+
+def mongo_command(port, command, tls=None, database="admin", host=LOOPBACK):
+    body = struct.pack("<i", 0) + b"\0" + encode({**command, "$db": database})
     header = struct.pack("<iiii", 16 + len(body), 1, 0, 2013)
-    with socket.create_connection((host, port), TIMEOUT_SECONDS) as connection:
-        connection.settimeout(10 if "replSetInitiate" in command else TIMEOUT_SECONDS)
+    with connect(port, tls, host) as connection:
+        connection.settimeout(TIMEOUT_SECONDS if "hello" in command else 10)
         connection.sendall(header + body)
         (size,) = struct.unpack("<i", read_exactly(connection, 4))
         reply = read_exactly(connection, size - 4)
     return decode(reply[12 + 4 + 1 :])
 
 
-def check_mongodb(port):
-    hello = mongo_command(int(port), {"hello": 1})
+def check_mongodb(port, tls=None):
+    hello = mongo_command(int(port), {"hello": 1}, tls)
     if hello.get("isWritablePrimary"):
         return "ready"
     if hello.get("isreplicaset"):
@@ -112,10 +125,38 @@ def check_mongodb(port):
     return "has no primary yet"
 
 
-def initiate(port):
+def mongodb_users(port, tls, roles):
+    """Makes the mongod on PORT, which lets anybody in, a replica set with Aura's roles and users."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            if (verdict := check_mongodb(port, tls)) == "ready":
+                break
+            if verdict == "not initiated":
+                initiate(port, tls)
+        except OSError as error:
+            verdict = str(error)
+        if time.monotonic() > deadline:
+            sys.exit(f"mongod does not become ready: {verdict}")
+        time.sleep(0.1)
+    with open(roles, encoding="utf-8") as file:
+        commands = json.loads(file.read().replace("$DB", "aura"))
+    for user, role in (("worker", "worker"), ("console", "reader"), ("reader", "reader")):
+        commands.append({"createUser": f"aura_{user}", "pwd": "aura", "roles": [f"aura_{role}"]})
+    steps = [("aura", command) for command in commands]
+    root = {"role": "root", "db": "admin"}
+    steps.append(("admin", {"createUser": "aura", "pwd": "aura", "roles": [root]}))
+    for database, command in steps:
+        reply = mongo_command(int(port), command, tls, database)
+        # Namespace, role and user may be there from a start that was cut off.
+        if reply.get("ok") != 1 and reply.get("code") not in (48, 51002, 51003):
+            sys.exit(f"mongod refused {next(iter(command))}: {reply.get('errmsg')}")
+
+
+def initiate(port, tls=None):
     member = {"_id": 0, "host": f"{LOOPBACK}:{port}"}
     reply = mongo_command(
-        int(port), {"replSetInitiate": {"_id": "rs0", "members": [member]}}
+        int(port), {"replSetInitiate": {"_id": "rs0", "members": [member]}}, tls
     )
     if reply.get("ok") != 1 and reply.get("codeName") != "AlreadyInitialized":
         sys.exit(f"mongod refused to initiate the replica set: {reply.get('errmsg')}")
@@ -145,8 +186,8 @@ def rabbitmq_user(port, name):
             sys.exit(f"the management API answered {status} to {path}")
 
 
-def check_rabbitmq(amqp_port, management_port):
-    with socket.create_connection((LOOPBACK, int(amqp_port)), TIMEOUT_SECONDS) as amqp:
+def check_rabbitmq(amqp_port, management_port, tls=None):
+    with connect(int(amqp_port), tls) as amqp:
         amqp.settimeout(TIMEOUT_SECONDS)
         amqp.sendall(b"AMQP\0\0\x09\x01")
         if read_exactly(amqp, 1) != b"\x01":
@@ -181,9 +222,9 @@ def stop_epmd(port):
 def ready(services):
     checks = {"rabbitmq": check_rabbitmq, "mongodb": check_mongodb}
     for service in services:
-        name, *ports = service.split(":")
+        name, *where = service.split(":")
         try:
-            verdict = checks[name](*ports)
+            verdict = checks[name](*where)
         except (OSError, http.client.HTTPException, ValueError) as error:
             verdict = f"does not answer ({error})"
         print(f"{name}\t{verdict}")
@@ -264,6 +305,8 @@ def main():
         stop_epmd(arguments[0])
     elif command == "free-ports":
         free_ports(int(arguments[0]))
+    elif command == "mongodb-users":
+        mongodb_users(*arguments)
     elif command == "rabbitmq-user":
         rabbitmq_user(*arguments)
     elif command == "taken":

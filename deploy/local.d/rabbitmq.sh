@@ -78,7 +78,7 @@ rabbitmq_start() {
     echo '[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 10000}]}].' >"$directory/advanced.config"
     cat >"$directory/rabbitmq.conf" <<END
 # From deploy/local, written anew at each start.
-listeners.tcp.1 = 127.0.0.1:$RABBITMQ_PORT
+$(tls_rabbitmq)
 management.tcp.ip = 127.0.0.1
 management.tcp.port = $RABBITMQ_MANAGEMENT_PORT
 default_user = aura

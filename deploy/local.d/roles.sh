@@ -15,6 +15,7 @@ roles_create() {
 postgres_roles() {
     local role logins=
     for role in owner worker console reader; do logins+="ALTER ROLE aura_$role PASSWORD 'aura';"; done
+    tls_psql
     env -u PGOPTIONS -u PGSERVICE PGOPTIONS='-c client_min_messages=warning' "$(postgres_bin)/psql" -XAtq \
         -v ON_ERROR_STOP=1 -f "$HERE/roles/postgres.sql" -c "$logins" "$(postgres_url)" </dev/null ||
         die "the roles of deploy/roles/postgres.sql could not be made."

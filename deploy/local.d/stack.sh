@@ -50,6 +50,10 @@ create_stack() {
         if [ -n "${AURA_LOCAL_CLUSTER:-}" ] && ! is_cluster; then
             die "this stack is not a cluster." "Set AURA_LOCAL_DIR for another, or run 'deploy/local reset' first (it deletes the local data)."
         fi
+        if [ "$WANT_TLS" = yes ] && ! is_tls; then
+            die "this stack runs without TLS already." \
+                "Set AURA_LOCAL_DIR to another directory, or run 'deploy/local reset' first (it deletes the local data)."
+        fi
         case ${AURA_LOCAL_BACKEND:-auto} in auto | "$BACKEND") return ;; esac
         die "this stack runs with AURA_LOCAL_BACKEND=$BACKEND already." \
             "To change that, run 'deploy/local reset' first (it deletes the local data)."
@@ -62,6 +66,7 @@ create_stack() {
         return
     fi
     choose_backend
+    [ "$WANT_TLS" = no ] || [ "$BACKEND" = native ] || die "--tls is for servers that run on this machine, not for containers."
     ports=$(probe free-ports 6) || die "no free ports could be found."
     read -ra ports <<<"$ports"
     id=$(printf %s "$STACK" | sha256sum | cut -c1-10)
@@ -80,6 +85,7 @@ RABBITMQ_DIST_PORT=${ports[3]}
 RABBITMQ_EPMD_PORT=${ports[4]}
 RABBITMQ_PEER=$node
 MONGODB_PORT=${ports[5]}
+TLS=$WANT_TLS
 END
     mkdir -p "$STATE"
     chmod 755 "$STATE"

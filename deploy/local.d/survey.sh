@@ -36,8 +36,8 @@ survey() {
         [ -n "${PID_OF[$service]}" ] || continue
         STATE_OF[$service]=unready
         case $service in
-        rabbitmq) queries+=("rabbitmq:$RABBITMQ_PORT:$RABBITMQ_MANAGEMENT_PORT") ;;
-        mongodb) queries+=("mongodb:$MONGODB_PORT") ;;
+        rabbitmq) queries+=("rabbitmq:$RABBITMQ_PORT:$RABBITMQ_MANAGEMENT_PORT$(tls_query)") ;;
+        mongodb) queries+=("mongodb:$MONGODB_PORT$(tls_query)") ;;
         postgres)
             if verdict=$(postgres_answers 2>&1); then STATE_OF[postgres]=up; fi
             REASON_OF[postgres]=${verdict%%$'\n'*} ;;

@@ -4,6 +4,7 @@
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
 mod actor_event;
+mod anchor;
 mod cancel;
 mod check;
 mod completions;
@@ -72,6 +73,7 @@ enum Verb {
     History(history::Args),
     Console(console::Args),
     Verify(verify::Args),
+    Anchor(anchor::Args),
     Migrate(migrate::Args),
     Topology(topology::Args),
     Schema(schema::Args),
@@ -87,6 +89,7 @@ impl Verb {
             | Self::Sources(_)
             | Self::Status(_)
             | Self::History(_)
+            | Self::Anchor(_)
             | Self::Schema(_)
             | Self::Completions(_)
             | Self::Man(_) => true,
@@ -127,6 +130,7 @@ async fn run(verb: Verb, json: bool, flags: Vec<(String, String)>) -> Result<Exi
         | Verb::History(_)
         | Verb::Console(_)
         | Verb::Verify(_)
+        | Verb::Anchor(_)
         | Verb::Migrate(_)
         | Verb::Topology(_) => {}
     }
@@ -144,6 +148,7 @@ async fn run(verb: Verb, json: bool, flags: Vec<(String, String)>) -> Result<Exi
         Verb::History(args) => history::run(&args, &settings, json).await,
         Verb::Console(args) => console::run(&args, &settings, json).await,
         Verb::Verify(args) => verify::run(args, &settings, json).await,
+        Verb::Anchor(args) => anchor::run(&args, &settings, json).await,
         Verb::Migrate(_) => migrate::run(&settings, json).await,
         Verb::Topology(_) => topology::run(&settings, json).await,
         Verb::Schema(args) => schema::run(&args, json),

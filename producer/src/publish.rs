@@ -118,7 +118,7 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<E
         topology::close(&channel).await;
     }
     topology::hang_up(connection).await;
-    let publisher = Publisher::new(settings.amqp_url.expose(), "aura-producer publish");
+    let publisher = Publisher::new(&settings.amqp_url, "aura-producer publish");
     let outcomes = send::send(&publisher, &jobs).await;
     publisher.close().await;
 

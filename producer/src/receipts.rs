@@ -22,7 +22,7 @@ use shared::{
         topology::Topology,
     },
     message::receipt::Receipt,
-    settings::Settings,
+    settings::{ServiceUrl, Settings},
     telemetry::chain,
 };
 use tokio::time::{Instant, sleep, timeout_at};
@@ -51,7 +51,7 @@ const YEARS: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// A queue for the receipts of some batches.
 pub(crate) struct Inbox {
-    url: String,
+    url: ServiceUrl,
     queue: String,
     exchange: String,
     keys: Vec<String>,
@@ -95,7 +95,7 @@ impl Inbox {
         let user = amqp::user_of(settings.amqp_url.expose()).filter(|user| user.as_str().len() <= MOST_USER);
         let user = user.map(|user| format!("{user}.")).unwrap_or_default();
         Self {
-            url: settings.amqp_url.expose().to_owned(),
+            url: settings.amqp_url.clone(),
             queue: format!("{}.receipts.{user}{name}.{}", settings.namespace, Uuid::new_v4().simple()),
             exchange: topology.events.clone(),
             keys: batches.iter().map(|batch| format!("job.*.{batch}")).collect(),

@@ -46,7 +46,7 @@ impl fmt::Display for Declared {
 
 /// Connects and declares everything.
 pub(crate) async fn declare(settings: &Settings, topology: &Topology) -> Result<Connection, CommandError> {
-    let connection = amqp::connect(settings.amqp_url.expose(), "aura-producer");
+    let connection = amqp::connect(&settings.amqp_url, "aura-producer");
     let connection = connection.await.map_err(CommandError::broker(settings))?;
     let late = AmqpError::Timeout { what: "declare the topology", limit: DECLARE };
     let declared = timeout(DECLARE, topology.declare(&connection)).await;

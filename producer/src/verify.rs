@@ -1,5 +1,6 @@
 //! `verify`: PostgreSQL, the audit chain and the Parquet cache against each other.
 
+mod anchored;
 mod cache_file;
 mod difference;
 pub(crate) mod finding;
@@ -53,6 +54,9 @@ const ON_THE_WAY_OF_ENTITY: &str = include_str!("verify/on_the_way_of_entity.sql
 /// again by a running worker, and a halted chain whose cause is gone goes on. Each repair is told in
 /// the audit trail. Nothing is put back where that would hide what was tampered with: no chain is ever
 /// rewritten, and no file is written from a ledger that is in doubt.
+///
+/// With --anchor, each chain must go on from where it was when `aura-producer anchor` signed its head: that finds even
+/// books and trail that were rewritten together.
 #[derive(clap::Args)]
 #[command(
     after_help = "Exit codes: 0 nothing was found; 1 something was found, even if it was repaired (run it again \
@@ -69,6 +73,8 @@ pub(crate) struct Args {
     /// Puts back what can be derived
     #[arg(long)]
     repair: bool,
+    #[command(flatten)]
+    anchored: anchored::AgainstAnchor,
 }
 
 impl Args {
@@ -80,9 +86,19 @@ impl Args {
 
 /// Looks at everything, or at what is asked for.
 pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
+    let anchor = args.anchored.open()?;
     let stores = Stores::open(settings, STATEMENT_TIMEOUT).await?;
     let scope = Scope { entity: args.entity, period: args.period };
-    let report = verify(&stores, &scope, args.repair, ProgressDrawTarget::stderr()).await;
+    let report = async {
+        let mut report = verify(&stores, &scope, args.repair, ProgressDrawTarget::stderr()).await?;
+        if let Some(anchor) = &anchor {
+            report.findings.extend(anchored::check(&stores, &scope, anchor).await?);
+            let chains = output::count(anchor.heads.len(), "chain");
+            output::remark(&format!("held against the anchor of {} with {chains}", output::time(anchor.taken_at)));
+        }
+        Ok::<_, StoreError>(report)
+    };
+    let report = report.await;
     stores.mongo.close().await;
     let mut report = report.map_err(|error| error.at(settings))?;
     if scope.is_everything() {

@@ -18,6 +18,7 @@ use std::{
 
 use url::Url;
 
+use self::service_url::Form;
 pub use self::{
     command_line::{from_flags, read_command_line, with_settings},
     console::ConsoleSettings,
@@ -29,24 +30,23 @@ use crate::{
     amount::Amount,
     file::{dialect::FileLimits, records::RecordLimits, unpack::Expansion, workbook::WorkbookLimits},
     message::published_by::{MAX_NAME, is_name},
+    secret::{Secret, SecretFile},
     stores::{
-        object_store::access::{CloudVariables, Secret, StoreAccess},
+        object_store::access::{CloudVariables, StoreAccess},
         postgres::lifetime::Lifetime,
     },
+    telemetry::chain,
+    tls::Tls,
 };
 
 /// The file that is read if it is there and `AURA_CONFIG` names no other.
 const DEFAULT_FILE: &str = "aura.toml";
 /// Prefixes of variables that belong to the scripts around Aura or, the services, to Kubernetes.
 const FOREIGN: [&str; 6] = ["LOCAL_", "TEST_", "DEMO_", "BENCH_", "CHAOS_", "COMPOSE_"];
-
+/// What the name of a setting ends in that names a file with the value of another.
+const FILE: &str = "_file";
 /// The folder of the log where no file is wanted: a container's lines are kept by whoever runs it.
 const NO_LOG_FILE: &str = "-";
-/// Schemes whose clients find the right one of several servers by themselves.
-const ONE_OF_SEVERAL: [&str; 3] = ["postgres", "postgresql", "mongodb"];
-
-/// What to do about a password that a URL does not hold as it is.
-const ENCODED: &str = "in a user or password, write / as %2F, @ as %40, # as %23, ? as %3F, : as %3A and % as %25";
 
 /// A setting that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +75,9 @@ pub enum SettingsError {
         /// Why.
         source: std::io::Error,
     },
+    /// Certificates or keys cannot be used.
+    #[error("{0}")]
+    Tls(String),
     /// The file is not a TOML table of plain values.
     #[error("{path} is not a valid settings file: {reason}")]
     Toml {
@@ -215,18 +218,19 @@ impl Settings {
             known(&key, &origin)?;
             given.insert(key, Given { value, origin });
         }
-        let reader = Values(given);
+        let reader = Values::new(given)?;
+        let tls = reader.tls()?;
         Ok(Self {
-            amqp_url: reader.url("amqp_url", &["amqp", "amqps"])?,
-            postgres_url: reader.database("postgres_url", &["postgres", "postgresql"])?,
+            amqp_url: reader.url("amqp_url", Form { schemes: &["amqp", "amqps"], is_of_database: false }, &tls)?,
+            postgres_url: reader.url("postgres_url", database(&["postgres", "postgresql"]), &tls)?,
             postgres_lifetime: Lifetime {
                 max_life: Duration::from_secs(reader.in_range("postgres_max_life_seconds", 1, 86_400)?),
                 max_idle: Duration::from_secs(reader.in_range("postgres_idle_seconds", 1, 86_400)?),
             },
-            mongodb_url: reader.database("mongodb_url", &["mongodb", "mongodb+srv"])?,
+            mongodb_url: reader.url("mongodb_url", database(&["mongodb", "mongodb+srv"]), &tls)?,
             input_roots: reader.list("input_roots")?,
             cache_url: reader.nonempty("cache_url")?,
-            stores: reader.stores(clouds)?,
+            stores: reader.stores(clouds, &tls)?,
             sources_dir: reader.nonempty("sources_dir")?.into(),
             publishers_path: reader.optional::<String>("publishers_path").map(PathBuf::from),
             log_dir: Some(reader.nonempty("log_dir")?).filter(|folder| folder != NO_LOG_FILE).map(PathBuf::from),
@@ -254,11 +258,35 @@ impl Settings {
     }
 }
 
-struct Values(BTreeMap<String, Given>);
+/// What was given, the values of files read.
+struct Values {
+    given: BTreeMap<String, Given>,
+    /// The files that values stand in, by the values' keys.
+    files: BTreeMap<&'static str, SecretFile>,
+}
 
 impl Values {
+    fn new(mut given: BTreeMap<String, Given>) -> Result<Self, SettingsError> {
+        let mut files = BTreeMap::new();
+        for key in DEFINITIONS.iter().filter_map(|setting| setting.key.strip_suffix(FILE)) {
+            let Some(named) = given.remove(&format!("{key}{FILE}")).filter(|named| !named.value.is_empty()) else {
+                continue;
+            };
+            let origin = named.origin;
+            if let Some(other) = given.get(key).filter(|other| !other.value.is_empty()) {
+                let reason = format!("and {} are both given; give one of them", other.origin);
+                return Err(SettingsError::Invalid { origin, reason });
+            }
+            let file = SecretFile { origin: origin.clone(), path: named.value.into() };
+            let value = file.read().map_err(|reason| SettingsError::Invalid { origin: origin.clone(), reason })?;
+            given.insert(key.to_owned(), Given { value, origin: format!("what {origin} names") });
+            files.insert(key, file);
+        }
+        Ok(Self { given, files })
+    }
+
     fn get(&self, key: &str) -> (String, String) {
-        match self.0.get(key) {
+        match self.given.get(key) {
             Some(given) => (given.value.clone(), given.origin.clone()),
             None => {
                 let default = DEFINITIONS.iter().find(|setting| setting.key == key).map_or("", |s| s.default);
@@ -294,17 +322,33 @@ impl Values {
         Some(self.get(key).0).filter(|text| !text.is_empty()).map(T::from)
     }
 
-    fn stores(&self, environment: CloudVariables) -> Result<StoreAccess, SettingsError> {
+    /// A secret, which may stand in a file.
+    fn secret(&self, key: &str) -> Option<Secret> {
+        let value: String = self.optional(key)?;
+        Some(match self.files.get(key) {
+            Some(file) => Secret::of_file(value, file.clone()),
+            None => value.into(),
+        })
+    }
+
+    fn tls(&self) -> Result<Tls, SettingsError> {
+        let path = |key| self.optional::<String>(key).map(PathBuf::from);
+        let made = Tls::new(path("tls_ca_path"), path("tls_cert_path"), path("tls_key_path"));
+        made.map_err(|error| SettingsError::Tls(chain(&error)))
+    }
+
+    fn stores(&self, environment: CloudVariables, tls: &Tls) -> Result<StoreAccess, SettingsError> {
         Ok(StoreAccess {
             s3_endpoint: self.check("s3_endpoint", endpoint)?,
             s3_region: self.optional("s3_region"),
-            s3_access_key_id: self.optional("s3_access_key_id"),
-            s3_secret_access_key: self.optional("s3_secret_access_key"),
-            s3_session_token: self.optional("s3_session_token"),
+            s3_access_key_id: self.secret("s3_access_key_id"),
+            s3_secret_access_key: self.secret("s3_secret_access_key"),
+            s3_session_token: self.secret("s3_session_token"),
             gcs_service_account_path: self.optional("gcs_service_account_path"),
             azure_account: self.optional("azure_account"),
-            azure_key: self.optional("azure_key"),
+            azure_key: self.secret("azure_key"),
             environment,
+            tls: tls.clone(),
         })
     }
 
@@ -316,39 +360,17 @@ impl Values {
         })
     }
 
-    fn url(&self, key: &str, schemes: &[&str]) -> Result<ServiceUrl, SettingsError> {
+    fn url(&self, key: &str, form: Form, tls: &Tls) -> Result<ServiceUrl, SettingsError> {
         self.check(key, |text| {
-            let form = || format!("must start with {}://", schemes.join(":// or "));
-            let (_, rest) = text.split_once("://").ok_or_else(form)?;
-            let url = ServiceUrl::parse(text).map_err(|error| format!("is not a URL: {error}; {ENCODED}"))?;
-            if !schemes.contains(&url.scheme()) {
-                return Err(form());
-            }
-            if url.has_several_servers() && !ONE_OF_SEVERAL.contains(&url.scheme()) {
-                return Err("names several servers; put a load balancer before them, and name that".to_owned());
-            }
-            // What looks like a path would otherwise be shown, and be the rest of a password.
-            let (_, after_host) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-            if after_host.contains(['@', '#']) {
-                return Err(format!("has an @ or a # after its host; {ENCODED}"));
-            }
-            Ok(url)
+            let address = form.read(text)?;
+            Ok(ServiceUrl { address, form, file: self.files.get(key).cloned(), tls: tls.clone() })
         })
     }
+}
 
-    /// A URL that names its database: a server's own choice would be another one for each program.
-    fn database(&self, key: &str, schemes: &[&str]) -> Result<ServiceUrl, SettingsError> {
-        let url = self.url(key, schemes)?;
-        if !url.path().is_empty() || url.query("dbname").is_some_and(|name| !name.is_empty()) {
-            return Ok(url);
-        }
-        self.check(key, |_| {
-            Err(format!(
-                "lacks the database; it should look like {}://HOST:PORT/aura",
-                schemes.first().copied().unwrap_or_default()
-            ))
-        })
-    }
+/// A URL that names its database.
+fn database(schemes: &'static [&'static str]) -> Form {
+    Form { schemes, is_of_database: true }
 }
 
 fn read_file(path: &Path, text: &str, given: &mut BTreeMap<String, Given>) -> Result<(), SettingsError> {

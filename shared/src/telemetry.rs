@@ -35,7 +35,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use crate::{printable, terminal::takes_colors};
+use crate::{printable, terminal::takes_colors, tls};
 
 use self::log_file::LogFile;
 pub use self::otlp::{end_metrics, meter_provider};
@@ -123,7 +123,7 @@ fn start_with(
     filter: &str,
     console: Console,
 ) -> Result<Telemetry, TelemetryError> {
-    crate::tls::use_ring();
+    tls::use_ring();
     filter::check(filter).map_err(TelemetryError::UnknownName)?;
     // The broker's library tells of every lost connection itself; the supervisor tells it once. The
     // object stores' library tells addresses, PostgreSQL's the values of each statement, which are cells.
@@ -329,6 +329,10 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
             text.push_str(&cause_text);
         }
         source = cause.source();
+    }
+    if let Some(meaning) = tls::explain(&text) {
+        text.push_str(": ");
+        text.push_str(meaning);
     }
     printable::without_passwords(&text).into_owned()
 }

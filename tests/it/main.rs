@@ -18,6 +18,7 @@ mod wait;
 mod world;
 
 // What they prove.
+mod anchor;
 mod any_erp;
 mod arguments;
 mod channels;
@@ -65,10 +66,12 @@ mod rows;
 mod schema_versions;
 mod schemas;
 mod screens;
+mod secrets;
 mod sessions;
 mod slices;
 mod startup;
 mod terminals;
+mod tls;
 mod traces;
 mod trail;
 mod verify;

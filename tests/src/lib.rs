@@ -33,6 +33,7 @@ pub mod prometheus;
 pub mod random;
 pub mod required_columns;
 pub mod stack;
+pub mod tls_front;
 pub mod trial_balance;
 pub mod wait;
 pub mod worker;

@@ -154,7 +154,7 @@ impl Intake {
 
     async fn open(&self) -> Result<Connection, IntakeError> {
         let name = format!("{} consume", self.services.worker);
-        let url = self.settings.amqp_url.expose();
+        let url = &self.settings.amqp_url;
         let mut connection = connect_within(url, &name, Bounds::default()).await?;
         // A queue that broke with its broker never answers.
         let declare = self.services.topology.declare(&connection);

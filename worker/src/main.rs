@@ -171,7 +171,7 @@ async fn run(settings: Settings, metrics: Arc<Metrics>) -> anyhow::Result<()> {
 fn build(settings: &Settings, metrics: Arc<Metrics>) -> anyhow::Result<Services> {
     let base = std::env::current_dir().context("the current folder is not there")?;
     let roots = InputRoots::new(&settings.input_roots, &base, &settings.stores).map_err(anyhow::Error::msg)?;
-    let publisher = Publisher::new(settings.amqp_url.expose(), &format!("{} publish", settings.worker_name));
+    let publisher = Publisher::new(&settings.amqp_url, &format!("{} publish", settings.worker_name));
     let own_user = publisher.user().map(ToOwned::to_owned);
     let publishers = Publishers::open(settings.publishers_path.as_deref(), own_user, &base, &roots)?;
     let cache = CacheStore::open(&settings.cache_url, &base, &settings.stores).map_err(anyhow::Error::msg)?;

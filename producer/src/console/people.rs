@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use shared::{message::published_by::is_name, settings::Settings};
+use shared::{message::published_by::is_name, secret::Secret, settings::Settings};
 use uuid::Uuid;
 
 use crate::errors::CommandError;
@@ -69,7 +69,7 @@ pub(crate) struct People {
     path: Option<PathBuf>,
     header: Option<String>,
     /// The hash of what the reverse proxy proves itself with.
-    proxy: Option<String>,
+    proxy: Option<Secret>,
     read: Mutex<Read>,
 }
 
@@ -112,7 +112,7 @@ impl People {
         };
         let changed = console.users_path.as_deref().and_then(changed);
         let read = Mutex::new(Read { changed, users: Ok(users) });
-        let proxy = console.proxy_secret.as_ref().map(|secret| hash(secret.expose()));
+        let proxy = console.proxy_secret.clone();
         Ok(Self { path: console.users_path.clone(), header: console.user_header.clone(), proxy, read })
     }
 
@@ -129,7 +129,7 @@ impl People {
     /// Whether this is what the reverse proxy proves itself with.
     pub(crate) fn is_of_proxy(&self, secret: &str) -> bool {
         // Hashes are compared, of which nobody can choose a part.
-        self.proxy.as_ref().is_some_and(|proxy| *proxy == hash(secret))
+        self.proxy.as_ref().is_some_and(|proxy| hash(&proxy.current()) == hash(secret))
     }
 
     /// How people get in, in words.

@@ -143,7 +143,7 @@ pub(crate) async fn replay(mut args: Args, id: Uuid, settings: &Settings) -> Res
     }
     let pool = db::connect(settings).await?;
     let failed = CommandError::postgres(settings);
-    let publisher = Publisher::new(settings.amqp_url.expose(), "aura-producer replay");
+    let publisher = Publisher::new(&settings.amqp_url, "aura-producer replay");
     publisher.ensure_connected().await.map_err(CommandError::broker(settings))?;
     let words = args.filter.words();
     let words = if args.as_new { format!("{words}, as new jobs") } else { words };

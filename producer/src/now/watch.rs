@@ -256,7 +256,7 @@ impl Looking {
     async fn queues(&mut self) -> Result<Vec<(String, u32, u32)>, amqp::AmqpError> {
         let connection = match self.connection.take() {
             Some(connection) if connection.status().connected() => connection,
-            Some(_) | None => amqp::connect(self.settings.amqp_url.expose(), "aura-producer watch").await?,
+            Some(_) | None => amqp::connect(&self.settings.amqp_url, "aura-producer watch").await?,
         };
         let mut names = vec![self.topology.jobs.clone()];
         names.extend(self.topology.retries.iter().map(|retry| retry.name.clone()));

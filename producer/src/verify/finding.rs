@@ -72,6 +72,8 @@ codes! {
         "find out who wrote to MongoDB, and restore the events, as they were, from a backup of it";
     AuditRewritten = "audit_rewritten",
         "the chain's end is not the one that PostgreSQL wrote: compare both with backups from before";
+    AnchorBroken = "anchor_broken",
+        "trail and books were rewritten since the anchor: compare both stores with backups, and trust no figure of it";
     ChainHalted = "chain_halted",
         "mend what is named (the other findings of this chain tell), then: verify --repair";
     OutboxChanged = "outbox_changed",

@@ -55,7 +55,9 @@ pub(super) async fn put_back(stores: &Stores<'_>, findings: &mut Findings) -> Re
             Code::AuditChanged | Code::AuditRemoved | Code::AuditReordered | Code::AuditRewritten => {
                 Err("cannot be put back: a chain is never rewritten, and what has left the outbox cannot be derived")
             }
-            Code::AuditAdded | Code::OutboxChanged => Err("not put back: a chain is never rewritten"),
+            Code::AuditAdded | Code::OutboxChanged | Code::AnchorBroken => {
+                Err("not put back: a chain is never rewritten")
+            }
             Code::EventsMissing => Err("cannot be put back: events cannot be derived"),
             Code::RowsChanged | Code::RowsOfNoRun | Code::SliceChanged | Code::RunMissing => {
                 Err("cannot be put back from what is here: the export has to be loaded again")

@@ -39,7 +39,7 @@ impl Scope {
         self.period.as_ref().map(Period::as_str)
     }
 
-    fn has(&self, name: &Name) -> bool {
+    pub(super) fn has(&self, name: &Name) -> bool {
         self.entity().is_none_or(|entity| entity == name.entity)
             && self.period().is_none_or(|period| period == name.period)
     }

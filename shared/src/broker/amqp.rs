@@ -14,6 +14,7 @@ use lapin::{
 use tokio::time::timeout;
 
 use self::properties::Bounds;
+use crate::settings::ServiceUrl;
 
 /// How long connecting may take.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -92,7 +93,7 @@ pub async fn within<T>(
 ///
 /// # Errors
 /// If the broker refuses, or does not answer in time.
-pub async fn connect(url: &str, name: &str) -> Result<Connection, AmqpError> {
+pub async fn connect(url: &ServiceUrl, name: &str) -> Result<Connection, AmqpError> {
     connect_within(url, name, Bounds::default()).await
 }
 
@@ -100,10 +101,10 @@ pub async fn connect(url: &str, name: &str) -> Result<Connection, AmqpError> {
 ///
 /// # Errors
 /// If the broker refuses, or does not answer in time.
-pub async fn connect_within(url: &str, name: &str, bounds: Bounds) -> Result<Connection, AmqpError> {
+pub async fn connect_within(url: &ServiceUrl, name: &str, bounds: Bounds) -> Result<Connection, AmqpError> {
     let properties = ConnectionProperties::default().with_connection_name(name.into());
-    let url = with_heartbeat(url);
-    within(CONNECT_TIMEOUT, "accept a connection", guard::connect(&url, properties, bounds)).await
+    let address = with_heartbeat(url.current().expose());
+    within(CONNECT_TIMEOUT, "accept a connection", guard::connect(&address, url.tls(), properties, bounds)).await
 }
 
 /// The URL with a heartbeat that notices a peer gone silent within seconds, unless it names its own.

@@ -25,6 +25,7 @@ use crate::{
         topology::{Topology, TopologyError},
     },
     message::outgoing::Outgoing,
+    settings::ServiceUrl,
 };
 
 /// How long a publish and its confirm may take.
@@ -36,7 +37,7 @@ const CHANNELS: usize = 16;
 
 /// Publishes with confirms over a connection of its own, and connects again when that is lost.
 pub struct Publisher {
-    url: String,
+    url: ServiceUrl,
     user: Option<ShortString>,
     /// Whether the broker has refused that user's name as its own.
     is_unknown: AtomicBool,
@@ -53,10 +54,10 @@ struct Link {
 
 impl Publisher {
     /// A publisher that connects when it is first needed.
-    pub fn new(url: &str, name: &str) -> Self {
+    pub fn new(url: &ServiceUrl, name: &str) -> Self {
         Self {
-            url: url.to_owned(),
-            user: user_of(url),
+            url: url.clone(),
+            user: user_of(url.expose()),
             is_unknown: AtomicBool::new(false),
             name: name.to_owned(),
             link: AsyncMutex::new(None),
@@ -257,7 +258,7 @@ impl Publisher {
 }
 
 impl Link {
-    async fn open(url: &str, name: &str) -> Result<Self, AmqpError> {
+    async fn open(url: &ServiceUrl, name: &str) -> Result<Self, AmqpError> {
         let connection = connect(url, name).await?;
         let blocked = Arc::new(AtomicBool::new(false));
         let (mut events, flag) = (connection.events_listener(), Arc::clone(&blocked));

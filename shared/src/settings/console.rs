@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{SettingsError, Values};
-use crate::stores::object_store::access::Secret;
+use crate::secret::Secret;
 
 /// Where the console is served, and to whom.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ impl ConsoleSettings {
             addr: values.parse("console_addr", "is not an address such as 127.0.0.1:9465")?,
             users_path: values.optional::<String>("console_users_path").map(PathBuf::from),
             user_header: values.check("console_user_header", header)?,
-            proxy_secret: values.optional("console_proxy_secret"),
+            proxy_secret: values.secret("console_proxy_secret"),
             session: Duration::from_secs(values.in_range("console_session_seconds", 1, 86_400)?),
             assets: values.nonempty("console_assets")?.into(),
         })

@@ -24,10 +24,20 @@ const fn define(key: &'static str, default: &'static str, meaning: &'static str)
 /// Every setting there is.
 pub const DEFINITIONS: &[Definition] = &[
     define("amqp_url", "amqp://guest:guest@127.0.0.1:5672/%2f", "RabbitMQ, with user, host, port and virtual host"),
+    define("amqp_url_file", "", "file that AURA_AMQP_URL stands in, read again for each use"),
     define("postgres_url", "postgres://127.0.0.1:5432/aura", "PostgreSQL 15 or newer; sslmode=require for TLS"),
+    define("postgres_url_file", "", "file that AURA_POSTGRES_URL stands in, read again for each use"),
     define("postgres_max_life_seconds", "1800", "age past which a connection to PostgreSQL is closed between two uses"),
     define("postgres_idle_seconds", "300", "seconds after which an unused connection to PostgreSQL is closed"),
     define("mongodb_url", "mongodb://127.0.0.1:27017/aura", "MongoDB 6 or newer, with the database"),
+    define("mongodb_url_file", "", "file that AURA_MONGODB_URL stands in, read again for each use"),
+    define(
+        "tls_ca_path",
+        "",
+        "file of the CA, in PEM, that alone is trusted by RabbitMQ's, PostgreSQL's and MongoDB's clients",
+    ),
+    define("tls_cert_path", "", "file of the certificate, in PEM, that is shown to servers that ask for one"),
+    define("tls_key_path", "", "file of its private key, in PEM, without a password"),
     define(
         "input_roots",
         "data/input",
@@ -37,8 +47,11 @@ pub const DEFINITIONS: &[Definition] = &[
     define("s3_endpoint", "", "address of an S3-compatible server, such as https://minio:9000; otherwise Amazon's own"),
     define("s3_region", "", "region of the s3:// buckets; otherwise AWS_REGION"),
     define("s3_access_key_id", "", "name of the access key for s3://; otherwise what the AWS_ variables say"),
+    define("s3_access_key_id_file", "", "file that AURA_S3_ACCESS_KEY_ID stands in, read again for each use"),
     define("s3_secret_access_key", "", "the access key for s3://; secret, so better not given as a flag"),
+    define("s3_secret_access_key_file", "", "file that AURA_S3_SECRET_ACCESS_KEY stands in, read again for each use"),
     define("s3_session_token", "", "what a temporary access key for s3:// comes with; secret"),
+    define("s3_session_token_file", "", "file that AURA_S3_SESSION_TOKEN stands in, read again for each use"),
     define(
         "gcs_service_account_path",
         "",
@@ -46,6 +59,7 @@ pub const DEFINITIONS: &[Definition] = &[
     ),
     define("azure_account", "", "storage account for az://; otherwise what the AZURE_ variables say"),
     define("azure_key", "", "access key of the storage account for az://; secret"),
+    define("azure_key_file", "", "file that AURA_AZURE_KEY stands in, read again for each use"),
     define("sources_dir", "deploy/sources", "folder of the mapping profiles"),
     define(
         "publishers_path",
@@ -85,6 +99,7 @@ pub const DEFINITIONS: &[Definition] = &[
         "address that OpenLineage events are posted to; otherwise what OPENLINEAGE_ variables say",
     ),
     define("openlineage_api_key", "", "sent with them as a bearer token; otherwise OPENLINEAGE_API_KEY; secret"),
+    define("openlineage_api_key_file", "", "file that AURA_OPENLINEAGE_API_KEY stands in, read again for each use"),
     define("openlineage_path", "", "file that OpenLineage events are appended to, one a line"),
     define("console_addr", "127.0.0.1:9465", "address of the console; port 0 takes a free one"),
     define("console_users_path", "", "file that says who may do what in the console; without it, it only reads"),
@@ -94,6 +109,7 @@ pub const DEFINITIONS: &[Definition] = &[
         "header in which a reverse proxy says who asks; without it, people sign in with tokens",
     ),
     define("console_proxy_secret", "", "what that proxy sends as X-Aura-Proxy-Secret; secret"),
+    define("console_proxy_secret_file", "", "file that AURA_CONSOLE_PROXY_SECRET stands in, read again for each use"),
     define(
         "console_session_seconds",
         "1800",

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{SettingsError, Values, endpoint};
-use crate::stores::object_store::access::Secret;
+use crate::secret::Secret;
 
 /// The path at which receivers take events where nobody says another.
 const ENDPOINT: &str = "api/v1/lineage";
@@ -22,7 +22,7 @@ pub struct LineageSettings {
 impl LineageSettings {
     pub(super) fn read(values: &Values, environment: &[(String, String)]) -> Result<Self, SettingsError> {
         let path = values.optional::<String>("openlineage_path").map(PathBuf::from);
-        let api_key = values.optional("openlineage_api_key");
+        let api_key = values.secret("openlineage_api_key");
         if let Some(url) = values.check("openlineage_url", endpoint)? {
             return Ok(Self { url: Some(url), api_key, path });
         }

@@ -14,7 +14,7 @@ use deadpool_postgres::{ClientWrapper, Object, Pool};
 use tokio::runtime::Handle;
 use tokio_postgres::CancelToken;
 
-use crate::stores::postgres::{connector::tls, error::PostgresError};
+use crate::stores::postgres::{connector::WithCertificates, error::PostgresError};
 
 /// How long PostgreSQL may take to be told.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -107,11 +107,12 @@ impl Statements {
 /// Asks PostgreSQL to cancel the statement that it is working on. It may have ended meanwhile.
 async fn cancel(token: CancelToken) {
     // The connector is used only where the connection itself has TLS.
-    let asked =
-        async { token.cancel_query(tls().map_err(|error| error.to_string())?).await.map_err(|e| e.to_string()) };
+    let asked = token.cancel_query(WithCertificates::of_process());
     match tokio::time::timeout(CANCEL_TIMEOUT, asked).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(error, "a statement could not be cancelled"),
+        Ok(Err(error)) => {
+            tracing::debug!(error = &error as &dyn std::error::Error, "a statement could not be cancelled");
+        }
         Err(_) => tracing::debug!("a statement could not be cancelled in time"),
     }
 }

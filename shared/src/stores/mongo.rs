@@ -1,6 +1,6 @@
 //! MongoDB: the client, and calls that end in time.
 
-use std::time::Duration;
+use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use bson::{Document, doc};
 use mongodb::{
@@ -8,11 +8,11 @@ use mongodb::{
     error::{Error, ErrorKind},
     options::{
         Acknowledgment, ClientOptions, CollectionOptions, ConnectionString, IndexOptions, ReadConcern,
-        SelectionCriteria, WriteConcern,
+        SelectionCriteria, Tls as DriverTls, WriteConcern,
     },
 };
 
-use crate::settings::ServiceUrl;
+use crate::{settings::ServiceUrl, tls::TlsError};
 
 const DEFAULT_DATABASE: &str = "aura";
 /// How long finding a server, and connecting to it, may take.
@@ -33,6 +33,9 @@ pub enum MongoError {
     /// The URL cannot be used.
     #[error("the MongoDB URL cannot be used")]
     Url(#[source] Error),
+    /// The certificates cannot be used.
+    #[error("TLS to MongoDB cannot be set up")]
+    Tls(#[source] TlsError),
     /// A call failed.
     #[error("MongoDB failed to {what}")]
     Call {
@@ -70,6 +73,8 @@ pub struct Refused {
 #[derive(Clone)]
 pub struct Mongo {
     database: Database,
+    /// What the driver reads the certificate from that it shows.
+    _identity: Option<Arc<OwnedFd>>,
     /// The audit events.
     pub audit_trail: Collection<Document>,
     /// What is known of each job that loaded.
@@ -88,10 +93,18 @@ impl Mongo {
     /// Makes a client under a program's name; connections are opened when they are needed.
     ///
     /// # Errors
-    /// If the URL cannot be used, or the servers that it stands for not be looked up.
+    /// If the URL or the certificates cannot be used, or the servers that the URL stands for not be looked up.
     pub async fn open(url: &ServiceUrl, application: &str) -> Result<Self, MongoError> {
-        let url = url.expose().to_owned();
-        let mut options = within("be looked up", async move { ClientOptions::parse(url).await }).await?;
+        let address = url.current().expose().to_owned();
+        let mut options = within("be looked up", async move { ClientOptions::parse(address).await }).await?;
+        let mut identity = None;
+        if let Some(DriverTls::Enabled(tls)) = &mut options.tls {
+            tls.ca_file_path = url.tls().ca().map(Into::into).or(tls.ca_file_path.take());
+            identity = url.tls().identity_file().map_err(MongoError::Tls)?;
+            if let Some((_, path)) = &identity {
+                tls.cert_key_file_path = Some(path.clone());
+            }
+        }
         options.app_name.get_or_insert_with(|| application.to_owned());
         options.server_selection_timeout.get_or_insert(CONNECT_TIMEOUT);
         options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
@@ -108,6 +121,7 @@ impl Mongo {
             audit_trail: database.collection_with_options("audit_trail", collection.clone()),
             gl_metadata: database.collection_with_options("gl_metadata", collection),
             database,
+            _identity: identity.map(|(file, _)| Arc::new(file)),
         })
     }
 

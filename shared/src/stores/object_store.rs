@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod copy;
+mod credentials;
 pub mod object_url;
 
 use std::{cmp::Ordering, error::Error, fmt, sync::Arc};

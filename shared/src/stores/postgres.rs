@@ -15,12 +15,12 @@ use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Pool, PoolConfig, QueueMode, RecyclingMethod, Runtime, Timeouts,
 };
 use tokio_postgres::{
-    Config, NoTls, SimpleQueryMessage,
+    Config, SimpleQueryMessage,
     config::{LoadBalanceHosts, SslMode, TargetSessionAttrs},
 };
 
 use self::session::Session;
-use self::{connector::tls, lifetime::Bounds};
+use self::{connector::Fresh, lifetime::Bounds};
 pub use self::{
     error::{AsConflict, PostgresError, SchemaError},
     lifetime::Lifetime,
@@ -66,11 +66,10 @@ pub fn pool_with_session(
 ) -> Result<Pool, PostgresError> {
     let (config, begin) = config(url, application, options.statement_timeout)?;
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let manager = if config.get_ssl_mode() == SslMode::Disable {
-        Manager::from_config(config, NoTls, recycling)
-    } else {
-        Manager::from_config(config, tls()?, recycling)
-    };
+    let (name, limit) = (application.to_owned(), options.statement_timeout);
+    let connect =
+        Fresh::new(url, move |url: &ServiceUrl| self::config(url, &name, limit).ok().map(|(config, _)| config));
+    let manager = Manager::from_connect(config, connect, recycling);
     let timeouts =
         Timeouts { wait: Some(CONNECT_TIMEOUT), create: Some(CONNECT_TIMEOUT), recycle: Some(CONNECT_TIMEOUT) };
     let bounds = Bounds::new(options.lifetime);
@@ -101,7 +100,7 @@ fn config(
     application: &str,
     statement_timeout: Duration,
 ) -> Result<(Config, Session), PostgresError> {
-    let mut config: Config = url.expose().parse().map_err(PostgresError::Url)?;
+    let mut config: Config = known_to_driver(url).parse().map_err(PostgresError::Url)?;
     if url.query("sslmode").is_none() {
         // The driver's "prefer" would check a certificate that libpq's does not. TLS is asked for by name.
         config.ssl_mode(SslMode::Disable);
@@ -124,6 +123,17 @@ fn config(
         .tcp_user_timeout(Duration::from_secs(30))
         .options(session.options());
     Ok((config, session))
+}
+
+/// The URL as the driver takes it: it knows no `verify-full`, and checks certificate and name whenever there is TLS.
+fn known_to_driver(url: &ServiceUrl) -> String {
+    let strict = ["verify-full", "verify-ca"];
+    match url.query("sslmode") {
+        Some(mode) if strict.contains(&mode.as_str()) => {
+            url.expose().replacen(&format!("sslmode={mode}"), "sslmode=require", 1)
+        }
+        Some(_) | None => url.expose().to_owned(),
+    }
 }
 
 /// Asks PostgreSQL, over the pool, whether it answers and takes writes. Connections to a server that has become a

@@ -88,7 +88,7 @@ impl DryRuns {
 
     async fn open(&self) -> Result<(Connection, Channel, Consumer), AmqpError> {
         let name = format!("{} dry runs", self.services.worker);
-        let connection = connect_within(self.settings.amqp_url.expose(), &name, Bounds::default()).await?;
+        let connection = connect_within(&self.settings.amqp_url, &name, Bounds::default()).await?;
         // The queue may be declared by nobody yet. What is wrong with the topology is the intake's to tell.
         let declare = self.services.topology.declare(&connection);
         let _ = tokio::time::timeout(REQUEST_TIMEOUT * 2, declare).await;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use reqwest::{Client, StatusCode, header::CONTENT_TYPE};
-use shared::{settings::LineageSettings, stores::object_store::access::Secret};
+use shared::{secret::Secret, settings::LineageSettings};
 use tokio::{io::AsyncWriteExt, sync::mpsc};
 
 use super::Backlog;
@@ -137,7 +137,7 @@ impl Receiver {
     async fn post(&self, event: String) -> Result<(), DeliveryError> {
         let mut request = self.client.post(self.url.expose()).header(CONTENT_TYPE, "application/json").body(event);
         if let Some(key) = &self.api_key {
-            request = request.bearer_auth(key.expose());
+            request = request.bearer_auth(key.current());
         }
         let answer = request.send().await.map_err(|error| DeliveryError::Away(error.without_url()))?;
         if answer.status().is_success() { Ok(()) } else { Err(DeliveryError::Refused(answer.status())) }

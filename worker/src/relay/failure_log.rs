@@ -41,7 +41,6 @@ fn is_away(error: &PostgresError) -> bool {
         }
         PostgresError::Url(_)
         | PostgresError::SharedSessions
-        | PostgresError::Tls(_)
         | PostgresError::Pool(_)
         | PostgresError::Migrate(_)
         | PostgresError::Schema(_) => false,

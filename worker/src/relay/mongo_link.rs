@@ -30,7 +30,16 @@ pub(crate) struct MongoLink {
 #[derive(Default)]
 struct Known {
     mongo: Option<Mongo>,
+    /// The address that the client was made with.
+    address: String,
     answered: Option<Instant>,
+}
+
+/// Ends a client that is not needed any more, without waiting for that.
+fn close(mongo: Option<Mongo>) {
+    if let Some(mongo) = mongo {
+        tokio::spawn(async move { mongo.close().await });
+    }
 }
 
 impl MongoLink {
@@ -49,6 +58,12 @@ impl MongoLink {
     /// If it does not.
     pub(super) async fn reach(&self) -> Result<Mongo, MongoError> {
         let mut known = self.known.lock().await;
+        // The URL may stand in a file that has changed: a password has, or will soon.
+        let address = self.url.current().expose().to_owned();
+        if address != known.address {
+            close(known.mongo.take());
+            *known = Known { address, ..Known::default() };
+        }
         let mongo = match &known.mongo {
             Some(mongo) => mongo.clone(),
             None => {
@@ -81,7 +96,10 @@ impl MongoLink {
                 self.state.set(|backlog| backlog.delivered_total += progress.done as u64);
             }
             Err(SinkError::Mongo(error)) => {
-                self.known.lock().await.answered = None;
+                let mut known = self.known.lock().await;
+                // Another client may have more luck, with certificates that have been changed meanwhile.
+                close(known.mongo.take());
+                known.answered = None;
                 self.state.set(|backlog| backlog.mongodb_away = Some(telemetry::chain(error)));
             }
             Ok(_) | Err(SinkError::Postgres(_) | SinkError::Cache(_)) => {}

@@ -3,13 +3,18 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use object_store::{
-    BackoffConfig, ClientOptions, ObjectStore, RetryConfig,
+    BackoffConfig, ClientConfigKey, ClientOptions, ObjectStore, RetryConfig,
     aws::{AmazonS3Builder, AmazonS3ConfigKey},
     azure::{AzureConfigKey, MicrosoftAzureBuilder},
+    client::{HttpClient, HttpConnector, ReqwestConnector},
     gcp::{GoogleCloudStorageBuilder, GoogleConfigKey},
 };
 
-use super::object_url::{Kind, ObjectUrl};
+use super::{
+    credentials::{AzureKey, S3Key},
+    object_url::{Kind, ObjectUrl},
+};
+use crate::{secret::Secret, tls::Tls};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -20,29 +25,6 @@ const RETRIES: usize = 3;
 const RETRY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The clouds' own variables, by their beginnings.
 const CLOUDS: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
-
-/// A value that is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The value, for the client library.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Secret {
-    fn from(value: String) -> Self {
-        Self(value)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
-    }
-}
 
 /// Endpoints and credentials. What is none here is taken from the clouds' own variables.
 #[derive(Debug, Clone, Default)]
@@ -65,6 +47,8 @@ pub struct StoreAccess {
     pub azure_key: Option<Secret>,
     /// The clouds' own variables, as the environment has them.
     pub environment: CloudVariables,
+    /// The certificates that are trusted and shown.
+    pub tls: Tls,
 }
 
 /// Variables such as `AWS_REGION`, whose values may be secret.
@@ -108,6 +92,7 @@ impl StoreAccess {
         // Amazon itself serves a bucket under a name of its own, which a dot in it would hide from TLS.
         let mut builder = AmazonS3Builder::new()
             .with_client_options(options())
+            .with_http_connector(WithCertificates(self.tls.clone()))
             .with_retry(retries())
             .with_virtual_hosted_style_request(!bucket.contains('.'));
         let is_ours = self.s3_access_key_id.is_some() || self.s3_secret_access_key.is_some();
@@ -138,11 +123,21 @@ impl StoreAccess {
                 builder = builder.with_allow_http(true);
             }
         }
+        let keys = [&self.s3_access_key_id, &self.s3_secret_access_key, &self.s3_session_token];
+        if let (Some(id), Some(key)) = (&self.s3_access_key_id, &self.s3_secret_access_key)
+            && keys.iter().any(|key| key.as_ref().is_some_and(Secret::is_in_file))
+        {
+            let token = self.s3_session_token.clone();
+            builder = builder.with_credentials(Arc::new(S3Key { id: id.clone(), key: key.clone(), token }));
+        }
         builder.with_bucket_name(bucket)
     }
 
     fn gcs(&self, bucket: &str) -> GoogleCloudStorageBuilder {
-        let mut builder = GoogleCloudStorageBuilder::new().with_client_options(options()).with_retry(retries());
+        let mut builder = GoogleCloudStorageBuilder::new()
+            .with_client_options(options())
+            .with_http_connector(WithCertificates(self.tls.clone()))
+            .with_retry(retries());
         for (name, value) in self.environment.named("GOOGLE_") {
             let Ok(key) = name.parse::<GoogleConfigKey>() else { continue };
             let of_an_account = matches!(
@@ -162,7 +157,10 @@ impl StoreAccess {
     }
 
     fn azure(&self, container: &str) -> MicrosoftAzureBuilder {
-        let mut builder = MicrosoftAzureBuilder::new().with_client_options(options()).with_retry(retries());
+        let mut builder = MicrosoftAzureBuilder::new()
+            .with_client_options(options())
+            .with_http_connector(WithCertificates(self.tls.clone()))
+            .with_retry(retries());
         for (name, value) in self.environment.named("AZURE_") {
             if let Ok(key) = name.parse::<AzureConfigKey>() {
                 builder = builder.with_config(key, value);
@@ -173,6 +171,9 @@ impl StoreAccess {
         }
         if let Some(key) = &self.azure_key {
             builder = builder.with_access_key(key.expose());
+            if key.is_in_file() {
+                builder = builder.with_credentials(Arc::new(AzureKey(key.clone())));
+            }
         }
         builder.with_container_name(container)
     }
@@ -180,6 +181,27 @@ impl StoreAccess {
 
 fn options() -> ClientOptions {
     ClientOptions::new().with_timeout_disabled().with_connect_timeout(CONNECT_TIMEOUT).with_read_timeout(STALLED)
+}
+
+/// Makes the library's HTTP client, which knows no certificate to show, with those of the settings.
+#[derive(Debug)]
+struct WithCertificates(Tls);
+
+impl HttpConnector for WithCertificates {
+    fn connect(&self, options: &ClientOptions) -> Result<HttpClient, object_store::Error> {
+        if !self.0.is_given() {
+            return ReqwestConnector::default().connect(options);
+        }
+        let generic = |source| object_store::Error::Generic { store: "HTTP client", source };
+        let tls = self.0.for_store().map_err(|error| generic(Box::new(error)))?;
+        let client = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(STALLED)
+            .https_only(options.get_config_value(&ClientConfigKey::AllowHttp).as_deref() != Some("true"))
+            .tls_backend_preconfigured(tls)
+            .build();
+        Ok(HttpClient::new(client.map_err(|error| generic(Box::new(error)))?))
+    }
 }
 
 fn retries() -> RetryConfig {

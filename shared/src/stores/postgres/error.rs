@@ -12,9 +12,6 @@ pub enum PostgresError {
     /// The URL cannot be used.
     #[error("the PostgreSQL URL cannot be used")]
     Url(#[source] tokio_postgres::Error),
-    /// TLS cannot be set up.
-    #[error("TLS to PostgreSQL cannot be set up: {0}")]
-    Tls(String),
     /// The pool of connections cannot be made.
     #[error("the pool of connections to PostgreSQL cannot be made")]
     Pool(#[source] BuildError),
@@ -67,8 +64,7 @@ impl PostgresError {
             }
             Self::Migrate(source) => stopped_by(source),
             Self::Schema(SchemaError::Forbidden { source, .. }) => source.sql_state(),
-            Self::Tls(_)
-            | Self::Pool(_)
+            Self::Pool(_)
             | Self::Connect(_)
             | Self::Timeout { .. }
             | Self::Standby
@@ -82,8 +78,7 @@ impl PostgresError {
         let source = match self {
             Self::Statement { source, .. } | Self::Url(source) => source,
             Self::Connect(PoolError::Backend(source) | PoolError::PostCreateHook(HookError::Backend(source))) => source,
-            Self::Tls(_)
-            | Self::Pool(_)
+            Self::Pool(_)
             | Self::Connect(_)
             | Self::Timeout { .. }
             | Self::Standby
