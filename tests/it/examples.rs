@@ -69,27 +69,30 @@ async fn the_readmes_example_publishes_a_job_and_fails_loudly_where_a_name_is_wr
 
 /// A way to the broker whose first connection breaks once a job has arrived, before its confirm comes back.
 async fn breaks_once(broker: std::net::SocketAddr) -> std::net::SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {
         let (mut client, _) = listener.accept().await.expect("a client");
-        let mut server = TcpStream::connect(broker).await.expect("the broker listens");
+        let mut server = TcpStream::connect(broker).await.expect("the broker");
         let (mut asked, mut answered) = ([0; 65_536], [0; 65_536]);
         let mut has_arrived = false;
         while !has_arrived {
             tokio::select! {
                 read = client.read(&mut asked) => {
-                    let asked = &asked[..read.expect("the client speaks")];
+                    let asked = &asked[..read.expect("bytes")];
                     has_arrived = asked.windows(8).any(|bytes| bytes == b"\"job_id\"");
-                    server.write_all(asked).await.expect("the broker reads");
+                    server.write_all(asked).await.expect("the connection stands");
                 }
-                read = server.read(&mut answered) => client.write_all(&answered[..read.expect("the broker speaks")]).await.expect("the broker speaks"),
+                read = server.read(&mut answered) => {
+                    let answered = &answered[..read.expect("bytes")];
+                    client.write_all(answered).await.expect("the connection stands");
+                }
             }
         }
-        assert!(server.read(&mut answered).await.expect("the broker speaks") > 0, "the broker confirms");
+        assert!(server.read(&mut answered).await.expect("the connection stands") > 0, "the broker confirms");
         drop((client, server));
         let (mut client, _) = listener.accept().await.expect("a client");
-        let mut server = TcpStream::connect(broker).await.expect("the broker listens");
+        let mut server = TcpStream::connect(broker).await.expect("the broker");
         let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
     });
     address
@@ -206,15 +209,15 @@ async fn reads(mut interpreter: Command, name: &str) {
     let output = std::fs::File::create(&said).expect("a file");
     let example: &Path = &checkout().join("docs/publishers").join(name);
     interpreter.arg(example).args([world.amqp().as_str(), &batch.to_string(), "2"]).stdout(output);
-    let mut reader = tokio::process::Command::from(interpreter).kill_on_drop(true).spawn().expect("the reader starts");
-    let lines = || std::fs::read_to_string(&said).unwrap();
+    let mut reader = tokio::process::Command::from(interpreter).kill_on_drop(true).spawn().expect("the example starts");
+    let lines = || std::fs::read_to_string(&said).expect("what it said");
     until("the example listens", SOON, async || lines().starts_with("listening\n").then_some(())).await;
     // Another batch's receipts are none of its business.
     world.ends("success", with(job(&good, "A", "2022-06"), json!({"batch_id": Uuid::new_v4()}))).await;
     let of_batch = |job: Value| with(job, json!({"batch_id": batch, "skip_duplicates": false}));
     world.ends("success", of_batch(job(&good, "A", "2022-06"))).await;
     world.ends("failed", of_batch(job(&bad, "B", "2022-06"))).await;
-    let status = tokio::time::timeout(LIMIT, reader.wait()).await.expect("the example ends").unwrap();
+    let status = tokio::time::timeout(LIMIT, reader.wait()).await.expect("the example ends").expect("its status");
     let read: Vec<_> = lines().lines().skip(1).map(|line| line.trim_end().to_owned()).collect();
     assert_eq!(read, ["success A 2022-06 1", "failed B 2022-06 0 row_invalid"]);
     assert_eq!(status.code(), Some(1), "a job of the batch failed");
