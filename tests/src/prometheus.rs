@@ -138,10 +138,10 @@ impl Prometheus {
     /// # Panics
     /// If it cannot be evaluated.
     pub async fn query(&self, expression: &str) -> Vec<Value> {
-        let mut data = self.ask("query", &[("query", expression)]).await;
-        let told = data["result"].take();
-        // A scalar is told as itself.
-        told.as_array().cloned().unwrap_or_else(|| vec![told])
+        let data = self.ask("query", &[("query", expression)]).await;
+        let result = &data["result"];
+        // A scalar is a series without labels.
+        result.as_array().cloned().unwrap_or_else(|| vec![result.clone()])
     }
 
     /// The alerts that fire.
