@@ -40,7 +40,7 @@ async fn faults(events: &[Value]) -> Vec<String> {
 /// The states of a run's events, in their order.
 fn states(events: &[Value], run: impl ToString) -> Vec<&str> {
     let of_run = events.iter().filter(|event| event["run"]["runId"] == run.to_string());
-    of_run.map(|event| event["eventType"].as_str().unwrap()).collect()
+    of_run.map(|event| event["eventType"].as_str().expect("a state")).collect()
 }
 
 fn last_of(events: &[Value], run: impl ToString) -> &Value {

@@ -109,20 +109,14 @@ fn run_facets(names: &Names, job: &Job, receipt: Option<&Receipt>, failure: Opti
 
 fn file(job: &Job, fingerprint: Option<&str>, facts: Option<&Facts>, quality: Option<Value>) -> Value {
     let (namespace, name) = place(&job.file);
-    let mut dataset = json!({"namespace": namespace, "name": name, "facets": facets::of_file(fingerprint, facts)});
-    if let Some(quality) = quality {
-        dataset["inputFacets"] = quality;
-    }
-    dataset
+    let dataset = json!({"namespace": namespace, "name": name, "facets": facets::of_file(fingerprint, facts)});
+    facets::with(dataset, "inputFacets", quality)
 }
 
 fn table(names: &Names, written: Option<&Receipt>) -> Value {
     let facets = facets::of_table(&names.postgres);
-    let mut dataset = json!({"namespace": names.postgres, "name": names.table, "facets": facets});
-    if let Some(receipt) = written {
-        dataset["outputFacets"] = facets::of_output(receipt);
-    }
-    dataset
+    let dataset = json!({"namespace": names.postgres, "name": names.table, "facets": facets});
+    facets::with(dataset, "outputFacets", written.map(facets::of_output))
 }
 
 /// The namespace and the name of a file, as OpenLineage names files and objects.

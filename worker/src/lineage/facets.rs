@@ -18,6 +18,14 @@ pub(super) const PRODUCER: &str = concat!("urn:aura:worker:", env!("CARGO_PKG_VE
 /// The schema of the facet that is Aura's own.
 const OWN: &str = "urn:aura:schema:lineage-run-facet:1";
 
+/// An object with a further field, if there is a value for it.
+pub(super) fn with(mut object: Value, name: &str, value: Option<impl Into<Value>>) -> Value {
+    if let (Value::Object(fields), Some(value)) = (&mut object, value) {
+        fields.insert(name.to_owned(), value.into());
+    }
+    object
+}
+
 fn facet(schema: String, fields: Value) -> Value {
     let mut facet = json!({"_producer": PRODUCER, "_schemaURL": schema});
     if let (Value::Object(facet), Value::Object(fields)) = (&mut facet, fields) {
@@ -143,11 +151,9 @@ pub(super) fn of_input(job: &Job, facts: &Facts) -> Value {
     let mut columns: Map<String, Value> =
         facts.distinct.iter().map(|(name, count)| ((*name).to_owned(), json!({"distinctCount": count}))).collect();
     columns.insert("balance".to_owned(), json!({"nullCount": facts.blank_balances}));
-    let mut metrics = json!({"rowCount": facts.rows, "fileCount": 1, "columnMetrics": columns});
-    let mut statistics = json!({"rowCount": facts.rows, "fileCount": 1});
-    if let Some(bytes) = facts.bytes {
-        (metrics["bytes"], statistics["size"]) = (bytes.into(), bytes.into());
-    }
+    let metrics = json!({"rowCount": facts.rows, "fileCount": 1, "columnMetrics": columns});
+    let statistics = json!({"rowCount": facts.rows, "fileCount": 1});
+    let (metrics, statistics) = (with(metrics, "bytes", facts.bytes), with(statistics, "size", facts.bytes));
     json!({
         "dataQualityMetrics": standard("1-0-3", "DataQualityMetricsInputDatasetFacet", metrics),
         "dataQualityAssertions": assertions(held(job, facts)),
