@@ -178,6 +178,7 @@ bootstrap:
     loop_wait: 5
     retry_timeout: 5
     primary_start_timeout: 10
+    primary_stop_timeout: 10
     maximum_lag_on_failover: 1048576
     synchronous_mode: true
     postgresql:
