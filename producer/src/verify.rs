@@ -53,10 +53,8 @@ const ON_THE_WAY_OF_ENTITY: &str = include_str!("verify/on_the_way_of_entity.sql
 /// With --repair, what can be derived is put back: a Parquet file and a job's metadata are written
 /// again by a running worker, and a halted chain whose cause is gone goes on. Each repair is told in
 /// the audit trail. Nothing is put back where that would hide what was tampered with: no chain is ever
-/// rewritten, and no file is written from a ledger that is in doubt.
-///
-/// With --anchor, each chain must go on from where it was when `aura-producer anchor` signed its head: that finds even
-/// books and trail that were rewritten together.
+/// rewritten, and no file is written from a ledger that is in doubt. With --anchor, each chain must go on from the head
+/// that `aura-producer anchor` signed, which finds books and trail that were rewritten together.
 #[derive(clap::Args)]
 #[command(
     after_help = "Exit codes: 0 nothing was found; 1 something was found, even if it was repaired (run it again \

@@ -26,7 +26,7 @@ const SMALL: [&str; 6] = [
 const FEW: i64 = 4_000;
 
 /// Statements that read more, and why they may.
-const READS: [(&str, i64, &str); 26] = [
+const READS: [(&str, i64, &str); 27] = [
     ("worker/src/relay/dead_letters.sql", 600_000, "the letters of fifty causes, up to 10,000 of each"),
     ("producer/src/status/refused.sql", 10_000, "the letters and the jobs of a batch"),
     ("producer/src/now/watch/backlog.sql", 40_000, "what waits, up to 10,000 of each kind"),
@@ -52,6 +52,7 @@ const READS: [(&str, i64, &str); 26] = [
     ("producer/src/verify/on_the_way_of_entity.sql", 200_000, "an entity's runs, and events on their way"),
     ("producer/src/status/batches.sql", 25_000, "the jobs of twenty batches"),
     ("producer/src/verify/scope.sql", EVERYTHING, "verify without an entity"),
+    ("producer/src/anchor/heads.sql", EVERYTHING, "an anchor has the heads of all chains"),
     ("producer/src/verify/on_the_way.sql", EVERYTHING, "verify without an entity"),
 ];
 const EVERYTHING: i64 = i64::MAX;

@@ -139,11 +139,7 @@ impl Secured {
 #[track_caller]
 fn is_unauthorized<T: std::fmt::Debug>(answer: Result<T, mongodb::error::Error>) {
     let error = answer.expect_err("it is not allowed");
-    let code = match &*error.kind {
-        ErrorKind::Command(refused) => Some(refused.code),
-        #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else it is, it is wrong")]
-        _ => None,
-    };
+    let code = if let ErrorKind::Command(refused) = &*error.kind { Some(refused.code) } else { None };
     assert_eq!(code, Some(UNAUTHORIZED), "{error:?}");
 }
 

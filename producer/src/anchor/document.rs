@@ -59,7 +59,9 @@ impl Anchor {
         }
         let signature = key.sign(text.as_bytes());
         text.push_str(SIGNATURE);
-        signature.iter().for_each(|byte| drop(write!(text, "{byte:02x}")));
+        for byte in signature {
+            let _ = write!(text, "{byte:02x}");
+        }
         text.push('\n');
         Ok(text)
     }

@@ -140,7 +140,8 @@ fn in_words(error: &object_store::Error) -> String {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<HttpError>() {
-            return transport(error.kind()).to_owned();
+            let words = transport(error.kind());
+            return tls_fault(error).map_or_else(|| words.to_owned(), |fault| format!("{words}: {fault}"));
         }
         cause = error.source();
     }
@@ -149,6 +150,17 @@ fn in_words(error: &object_store::Error) -> String {
         Some(status) => format!("answered {}", status.trim()),
         None => "gave an answer that cannot be used; check its endpoint and region".to_owned(),
     }
+}
+
+/// What TLS has against the connection, if that is why there is none.
+fn tls_fault(error: &HttpError) -> Option<&'static str> {
+    let mut cause = error.source();
+    let mut meaning = None;
+    while let Some(error) = cause {
+        meaning = meaning.or_else(|| crate::tls::explain(&error.to_string()));
+        cause = error.source();
+    }
+    meaning
 }
 
 fn transport(kind: HttpErrorKind) -> &'static str {
