@@ -32,6 +32,8 @@ const WORKERS: usize = 3;
 const STARTED: Duration = Duration::from_secs(60);
 /// How long everything may take to settle afterwards.
 const SETTLED: Duration = Duration::from_secs(180);
+/// The same in a cluster, where thousands of jobs may have gathered while nothing moved.
+const CLUSTER_SETTLED: Duration = Duration::from_secs(1_200);
 
 /// What a run came to.
 #[derive(Debug)]
@@ -185,7 +187,7 @@ pub async fn run(world: &World, machines: Option<&Machines>, seed: u64, length: 
     // Nothing is broken any more; what lies among the dead may be replayed once again.
     crew.complete();
     world.run_producer(&["dead", "replay", "--all"]).await;
-    let mut findings = check(world, SETTLED).await;
+    let mut findings = check(world, if machines.is_some() { CLUSTER_SETTLED } else { SETTLED }).await;
     std::mem::take(&mut crew.wrong).into_iter().for_each(|what| findings.wrong(what));
     if !findings.is_clean() {
         for worker in &crew.workers {
