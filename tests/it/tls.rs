@@ -248,10 +248,10 @@ async fn a_certificate_that_cannot_be_trusted_is_refused_in_plain_words() {
         let strange = [("AURA_TLS_CERT_PATH", stranger[0].as_str()), ("AURA_TLS_KEY_PATH", stranger[1].as_str())];
         refuses(&url, &strange, "it does not trust the CA of the certificate").await;
     }
-    // A certificate of another role's name.
+    // A certificate of another role's name, of which PostgreSQL tells its own log alone.
     let reader = ["crt", "key"].map(|end| secured.file(&format!("aura_reader.{end}")));
     let another = [("AURA_TLS_CERT_PATH", reader[0].as_str()), ("AURA_TLS_KEY_PATH", reader[1].as_str())];
-    secured.refuses(&another, &["period", "list"], "certificate").await;
+    secured.refuses(&another, &["period", "list"], "authentication failed for user").await;
 
     // What the settings name is looked at before anything is asked.
     let mut settings = console;
