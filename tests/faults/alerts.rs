@@ -1,7 +1,8 @@
 //! Alerts, made to fire by the faults that they are for. Prometheus evaluates the rules of `deploy/monitoring` over
 //! seconds instead of minutes ([`tests::prometheus::quickened`]); their expressions and limits are the real ones. What
-//! needs minutes of a real fault is in `alerts_slow`; what needs hours, or a gibibyte, is shown by `promtool` alone:
-//! `AuraMemoryHigh`, `AuraPoolExhausted` and `AuraVersionsMixed`.
+//! needs minutes of a real fault is in `alerts_slow`; `promtool` alone shows those whose fault takes hours or a gibibyte, or
+//! cannot be had at will: `AuraMemoryHigh`, `AuraVersionsMixed`, `AuraPoolExhausted`, `AuraJobsNeglected` and
+//! `AuraWorkerNeglects`.
 
 use std::{collections::BTreeSet, net::TcpListener, time::Duration};
 
