@@ -92,7 +92,7 @@ async fn a_question_to_postgresql_that_is_never_answered_blinds_no_probe() {
     let (_hold, world) = world().await;
     let proxies = world.proxies().await;
     let mut worker = world.worker_behind(&proxies, &[]).await;
-    let questions: [&[u8]; 3] = [b"SELECT 1", b"SELECT clock_timestamp()", b"WHERE claim = ANY($1)"];
+    let questions: [&[u8]; 3] = [b"pg_is_in_recovery()", b"SELECT clock_timestamp()", b"WHERE claim = ANY($1)"];
     for (round, question) in (1..).zip(questions) {
         // The last one is asked when PostgreSQL is back.
         proxies.postgres.swallow_at(question);

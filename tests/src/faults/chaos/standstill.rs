@@ -34,11 +34,10 @@ impl Pulse {
         }
     }
 
-    /// The longest time between two beats of which one lies within these bounds, or that holds them.
+    /// The longest time between two beats that ends after the first of these moments, and has begun by the second.
     pub(super) fn longest(&self, from: Instant, to: Instant) -> Duration {
         let beats = self.0.lock().expect("the times");
-        let begin = beats.iter().rposition(|beat| *beat < from).unwrap_or(0);
-        let gaps = beats.windows(2).skip(begin).take_while(|pair| pair[0] < to).map(|pair| pair[1] - pair[0]);
+        let gaps = beats.windows(2).filter(|pair| pair[1] > from && pair[0] <= to).map(|pair| pair[1] - pair[0]);
         let last = beats.last().map_or(to - from, |last| to.saturating_duration_since(*last));
         gaps.max().unwrap_or(last).max(last)
     }
@@ -75,7 +74,8 @@ mod tests {
         let pulse = Pulse(Mutex::new([0, 1, 2, 9, 10, 30].map(at).to_vec()));
         assert_eq!(pulse.longest(at(3), at(4)).as_secs(), 7, "it began before the fault, and ended after it");
         assert_eq!(pulse.longest(at(0), at(2)).as_secs(), 7);
-        assert_eq!(pulse.longest(at(9), at(10)).as_secs(), 1);
+        assert_eq!(pulse.longest(at(9), at(9)).as_secs(), 1);
+        assert_eq!(pulse.longest(at(9), at(10)).as_secs(), 20);
         assert_eq!(pulse.longest(at(31), at(50)).as_secs(), 20, "it still stands still");
     }
 }
