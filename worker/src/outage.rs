@@ -231,7 +231,7 @@ pub(crate) fn look_at_folder(path: &Path) -> Result<(), String> {
 }
 
 /// Asks an object store whether it answers, within the time that a root has.
-async fn probe_store(store: &Store) -> Result<(), ObjectError> {
+pub(crate) async fn probe_store(store: &Store) -> Result<(), ObjectError> {
     let late = || Err(ObjectError::Away("did not answer in time".to_owned()));
     tokio::time::timeout(ROOT_TIMEOUT, store.probe()).await.unwrap_or_else(|_| late())
 }

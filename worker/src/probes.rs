@@ -83,31 +83,30 @@ async fn look_at_queues(services: &Services) {
 
 /// Looks again and again at what jobs can do without: nobody would notice before it is missed.
 async fn watch_places(services: &Services) {
-    loop {
-        let profiles = services.sources.folder().to_owned();
-        let cache = services.cache.clone();
-        let folders = tokio::task::spawn_blocking(move || {
-            let told = |error: String| format!("{}: {error}", profiles.display());
-            (
-                outage::look_at_folder(&profiles).map_err(told),
-                match &cache {
-                    CacheStore::Folder(path) => Some(look_at_cache(path)),
-                    CacheStore::Objects(_) => None,
-                },
-            )
-        });
-        if let Ok(Ok((profiles, cache))) = tokio::time::timeout(LOOK_AT_PLACES, folders).await {
-            services.faults.note(PROFILES, profiles);
-            if let Some(cache) = cache {
-                services.faults.note(CACHE, cache);
+    let profiles = async {
+        loop {
+            let folder = services.sources.folder().to_owned();
+            let look =
+                move || outage::look_at_folder(&folder).map_err(|reason| format!("{}: {reason}", folder.display()));
+            ask_folder(look, |answer| services.faults.note(PROFILES, answer)).await;
+            tokio::time::sleep(LOOK_AT_PLACES).await;
+        }
+    };
+    let cache = async {
+        loop {
+            match services.cache.clone() {
+                CacheStore::Folder(folder) => {
+                    ask_folder(move || look_at_cache(&folder), |answer| services.faults.note(CACHE, answer)).await;
+                }
+                CacheStore::Objects(store) => {
+                    let answer = outage::probe_store(&store).await.map_err(|error| error.to_string());
+                    services.faults.note(CACHE, answer);
+                }
             }
+            tokio::time::sleep(LOOK_AT_PLACES).await;
         }
-        if let CacheStore::Objects(store) = &services.cache {
-            let looked = store.probe().await.map_err(|error| error.to_string());
-            services.faults.note(CACHE, looked);
-        }
-        tokio::time::sleep(LOOK_AT_PLACES).await;
-    }
+    };
+    tokio::join!(profiles, cache);
 }
 
 /// Looks whether files can be made in the cache's folder, or the folder itself where it is not there yet.
@@ -156,20 +155,51 @@ async fn watch_root(outages: &Outages, root: &Root) {
     }
 }
 
-/// Asks a folder whether it answers. One that hangs is asked once until it does, so that threads do
-/// not pile up behind it.
+/// Asks whether an input root's folder answers.
 async fn look_at_folder(outages: &Outages, root: &Root, path: &Path) {
     let path = path.to_owned();
-    let mut look = tokio::task::spawn_blocking(move || outage::look_at_folder(&path));
+    let tell = |answer: Result<(), String>| match answer {
+        Ok(()) => outages.root_answered(root),
+        Err(reason) => outages.root_failed(root, &reason),
+    };
+    ask_folder(move || outage::look_at_folder(&path), tell).await;
+}
+
+/// Looks at a folder on a thread of its own, and tells what that comes to. One that hangs is told, and then waited
+/// for, so that threads do not pile up behind it.
+async fn ask_folder(look: impl FnOnce() -> Result<(), String> + Send + 'static, tell: impl Fn(Result<(), String>)) {
+    let mut look = tokio::task::spawn_blocking(look);
     let answer = match tokio::time::timeout(ROOT_TIMEOUT, &mut look).await {
         Ok(answer) => answer,
         Err(_) => {
-            outages.root_failed(root, HANGS);
+            tell(Err(HANGS.to_owned()));
             look.await
         }
     };
-    match answer.unwrap_or_else(|error| Err(error.to_string())) {
-        Ok(()) => outages.root_answered(root),
-        Err(reason) => outages.root_failed(root, &reason),
+    tell(answer.unwrap_or_else(|error| Err(error.to_string())));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, mpsc};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_folder_that_hangs_is_told_and_asked_by_one_thread_until_it_answers() {
+        let (release, hanging) = mpsc::channel::<()>();
+        let told = Mutex::new(Vec::new());
+        let look = move || {
+            hanging.recv().unwrap();
+            Ok(())
+        };
+        ask_folder(look, |answer| {
+            if answer.is_err() {
+                release.send(()).unwrap();
+            }
+            told.lock().unwrap().push(answer);
+        })
+        .await;
+        assert_eq!(told.into_inner().unwrap(), [Err(HANGS.to_owned()), Ok(())]);
     }
 }
