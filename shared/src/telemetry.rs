@@ -1,6 +1,7 @@
 //! The log: JSON lines in a file and on stdout, readable lines on a terminal, and traces over OTLP.
 
 mod filter;
+mod json_lines;
 mod log_file;
 mod mongo_error;
 mod otlp;
@@ -18,27 +19,25 @@ use opentelemetry::{
     trace::{TraceContextExt, TraceId, TracerProvider},
 };
 use opentelemetry_sdk::{propagation::TraceContextPropagator, trace::SdkTracerProvider};
-use serde_json::{Map, Value};
-use tracing::{
-    Event, Level, Metadata, Span, Subscriber,
-    field::{Field, Visit},
-    span::{Attributes, Id, Record},
-};
+use serde_json::Map;
+use tracing::{Level, Metadata, Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
     field::RecordFields,
     filter::{FilterExt, filter_fn},
     fmt::{FormatFields, format::Writer},
-    layer::Context,
     prelude::*,
     registry::LookupSpan,
 };
 
 use crate::{printable, terminal::takes_colors, tls};
 
-use self::log_file::LogFile;
 pub use self::otlp::{end_metrics, meter_provider};
+use self::{
+    json_lines::{Collect, JsonLines, SpanFields},
+    log_file::LogFile,
+};
 
 /// Where log lines go beside the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,99 +221,6 @@ pub fn traceparent_of(span: &Span) -> Option<String> {
     let mut carrier = HashMap::new();
     TraceContextPropagator::new().inject_context(&span.context(), &mut carrier);
     carrier.remove("traceparent")
-}
-
-/// Keeps the fields of each span, so that every line within it can carry them.
-struct SpanFields;
-
-struct Kept(Map<String, Value>);
-
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanFields {
-    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        let mut fields = Map::new();
-        attributes.record(&mut Collect(&mut fields));
-        if let Some(span) = context.span(id) {
-            span.extensions_mut().insert(Kept(fields));
-        }
-    }
-
-    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
-        if let Some(span) = context.span(id)
-            && let Some(kept) = span.extensions_mut().get_mut::<Kept>()
-        {
-            values.record(&mut Collect(&mut kept.0));
-        }
-    }
-}
-
-/// Writes one JSON object a line, flat: the fields of the event over those of its spans.
-struct JsonLines {
-    writer: Mutex<Box<dyn Write + Send>>,
-    /// The worker that each line names.
-    worker: Option<String>,
-}
-
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLines {
-    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let mut line = Map::new();
-        let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
-        line.insert("timestamp".to_owned(), now.into());
-        line.insert("level".to_owned(), event.metadata().level().as_str().into());
-        line.insert("target".to_owned(), event.metadata().target().into());
-        line.insert("message".to_owned(), "".into());
-        line.extend(self.worker.clone().map(|worker| ("worker".to_owned(), worker.into())));
-        for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
-            if let Some(kept) = span.extensions().get::<Kept>() {
-                line.extend(kept.0.clone());
-            }
-        }
-        event.record(&mut Collect(&mut line));
-        let mut text = printable::line(&Value::Object(line).to_string()).into_owned();
-        text.push('\n');
-        if let Ok(mut writer) = self.writer.lock() {
-            // A log that cannot be written must not stop the work that it tells of.
-            let _ = writer.write_all(text.as_bytes());
-        }
-    }
-}
-
-struct Collect<'a>(&'a mut Map<String, Value>);
-
-impl Visit for Collect<'_> {
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.0.insert(field.name().to_owned(), value.into());
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.0.insert(field.name().to_owned(), value.into());
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.0.insert(field.name().to_owned(), value.into());
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.0.insert(field.name().to_owned(), value.into());
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.insert(field.name().to_owned(), value.into());
-    }
-
-    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.0.insert(field.name().to_owned(), chain(value).into());
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "metadata"
-            && let Ok(object) = serde_json::from_str::<Value>(&format!("{value:?}"))
-        {
-            // What an event tells stays an object, as it is in the audit trail.
-            self.0.insert(field.name().to_owned(), object);
-            return;
-        }
-        self.0.insert(field.name().to_owned(), format!("{value:?}").into());
-    }
 }
 
 /// An error with all its sources: `cannot open x: permission denied`.
