@@ -20,8 +20,9 @@ DECLARE
     name text;
     part record;
 BEGIN
-    -- Another database of the server may be given its roles at the same moment.
-    PERFORM pg_advisory_xact_lock(hashtextextended('aura roles', 0));
+    -- A migration may be changing the very tables, and another run of this file too: both hold this lock, which is
+    -- 0x61757261 in shared/src/stores/locks.rs.
+    PERFORM pg_advisory_xact_lock(1635086945);
     FOREACH name IN ARRAY ARRAY['aura_owner', 'aura_worker', 'aura_console', 'aura_reader'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
             BEGIN

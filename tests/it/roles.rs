@@ -374,3 +374,25 @@ async fn an_export_job_may_publish_jobs_and_read_its_own_receipts_and_nothing_el
     let said = roles.run("aura_export", &namespace).await.expect(3);
     assert!(said.stderr.contains("aura-producer topology"), "{}", said.stderr);
 }
+
+/// What a migration changes, a grant may not change at the same moment: PostgreSQL would let one of the two fail.
+#[tokio::test]
+async fn the_roles_are_given_once_a_migration_is_through() {
+    const MIGRATION: i64 = 0x6175_7261;
+    let roles = Roles::new().await;
+    let migration = roles.session("aura_owner").await;
+    migration.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION]).await.expect("the lock of a migration");
+    let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let given = roles.grant();
+    let released = async {
+        // The world's own session waits for the lock itself.
+        let waiting = async || {
+            let row = migration.query_one(waits, &[]).await.expect("PostgreSQL answers");
+            (row.get::<_, i64>(0) == 1).then_some(())
+        };
+        crate::wait::until("the roles wait", crate::wait::SOON, waiting).await;
+        migration.execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION]).await.expect("the lock goes");
+    };
+    tokio::join!(given, released);
+}

@@ -9,6 +9,7 @@ use std::{
     os::fd::OwnedFd,
     os::unix::net::UnixStream,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use async_compat::{Compat, CompatExt};
@@ -18,7 +19,10 @@ use lapin::{
     uri::{AMQPScheme, AMQPUri},
 };
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::timeout,
+};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{framing::Framer, properties::Bounds};
@@ -26,6 +30,8 @@ use crate::tls::Tls;
 
 /// Bytes that are read at a time.
 const PIECE: usize = 64 << 10;
+/// How long a broker that takes nothing more is listened to.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Connects through a guard.
 ///
@@ -108,12 +114,17 @@ async fn pump(
 ) {
     let (from_broker, mut to_broker) = tokio::io::split(broker);
     let (mut from_lapin, mut to_lapin) = tokio::io::split(lapin);
+    let mut passed = std::pin::pin!(pass(from_broker, &mut to_lapin, framer));
     let ended = tokio::select! {
-        ended = pass(from_broker, &mut to_lapin, framer) => ended,
+        ended = &mut passed => ended,
         // What lapin has sent is out before the connection ends: its last frames say that it closes.
         sent = tokio::io::copy(&mut from_lapin, &mut to_broker) => match sent {
             Ok(_) => to_broker.shutdown().await,
-            Err(error) => Err(error),
+            // A broker that takes no more may have said why: that is read before the connection is given up.
+            Err(error) => match timeout(LAST_WORDS, passed).await {
+                Ok(Err(said)) => Err(said),
+                Ok(Ok(())) | Err(_) => Err(error),
+            },
         },
     };
     if let Err(error) = ended {
@@ -135,5 +146,27 @@ async fn pass(from: impl AsyncRead, to: impl AsyncWrite, mut framer: Framer) -> 
         framer.take(piece.get(..count).unwrap_or_default(), &mut passed)?;
         to.write_all(&passed).await?;
         passed.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::AlertDescription;
+
+    use super::*;
+
+    /// The broker reads no more once it has said why, and a write may fail before that is read.
+    #[tokio::test]
+    async fn a_broker_that_takes_no_more_is_heard_out() {
+        let alert = rustls::Error::AlertReceived(AlertDescription::CertificateRequired);
+        let broker = tokio_test::io::Builder::new()
+            .write_error(io::ErrorKind::BrokenPipe.into())
+            .read_error(io::Error::other(alert))
+            .build();
+        let (ours, mut lapins) = tokio::io::duplex(64);
+        lapins.write_all(b"AMQP").await.unwrap();
+        let refused = Arc::new(Refused::default());
+        pump(broker, ours, Framer::new(Bounds::default()), Arc::clone(&refused)).await;
+        assert!(refused.take().unwrap().to_string().contains("CertificateRequired"));
     }
 }
