@@ -65,6 +65,38 @@ async fn a_commit_that_only_the_lost_primary_had_is_made_again() {
     assert_eq!(is_whole(&world).await.outcome("success"), 1);
 }
 
+// The same of the commit that gives events their places: what MongoDB then has of them would stand where the job that is
+// done again, on the new primary, puts other events.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_whose_place_only_the_lost_primary_had_has_not_reached_mongodb() {
+    const SEQUENCING: &str = "SELECT count(pg_cancel_backend(activity.pid)) FROM pg_stat_activity AS activity \
+        WHERE wait_event = 'SyncRep' AND EXISTS (SELECT FROM pg_locks AS held \
+            WHERE held.pid = activity.pid AND held.relation = 'audit_chains'::regclass)";
+    const DELIVERING: &str = "SELECT count(*) FROM pg_stat_activity AS activity \
+        WHERE state = 'idle in transaction' AND EXISTS (SELECT FROM pg_locks AS held \
+            WHERE held.pid = activity.pid AND held.relation = 'audit_outbox'::regclass)";
+    let (_hold, gate, standby, world) = world_with_a_standby().await;
+    standby.set("synchronous_standby_names", standby.name()).await;
+    let halt = [("AURA_TEST_FAILPOINT_ACTION", "halt"), ("AURA_JOB_TIMEOUT_SECONDS", "5")];
+    let worker = world.worker_with_failpoint("before_commit", &halt);
+    world.publish(export(&world, "E", 10, 10, json!({}))).await;
+    worker.halted(SETTLED).await;
+    standby.lose_the_rest();
+    worker.signal("CONT");
+    // What the job wrote becomes visible once its time is over, and its events with it; then their places do.
+    until("the events have their places", SETTLED, async || {
+        world.count(SEQUENCING).await?;
+        let placed = world.count("SELECT count(*) FROM audit_outbox WHERE seq IS NOT NULL").await?;
+        (placed > 0).then_some(())
+    })
+    .await;
+    until("events are being delivered", SETTLED, async || (world.count(DELIVERING).await? > 0).then_some(())).await;
+    world.services.crash(Service::Postgres).await;
+    standby.promote().await;
+    gate.lead_to(standby.address());
+    assert_eq!(is_whole(&world).await.outcome("success"), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_standby_jobs_wait_unspent_until_it_takes_writes() {
     let (_hold, gate, standby, world) = world_with_a_standby().await;

@@ -140,8 +140,7 @@ async fn hand_over(
         }
     }
     if !documents.is_empty() {
-        // What a primary that is lost takes with it must not be known elsewhere. Of events that is seen to by the commit
-        // that gives them their places.
+        // What a primary that is lost takes with it must not be known elsewhere.
         durable::settle(pool).await?;
     }
     // A document whose job has one already was delivered by somebody who died before saying so.

@@ -21,7 +21,7 @@ use super::{
     chain::{Chain, Halts, chain_of, halt, id, report},
     walk::{Walk, columns},
 };
-use crate::failpoint;
+use crate::{failpoint, run::durable};
 
 const PLACED: &str = include_str!("placed.sql");
 const TAKE: &str = include_str!("take.sql");
@@ -41,13 +41,15 @@ const LONG_ROW: usize = 1 << 20;
 pub(super) async fn deliver(pool: &Pool, mongo: &Mongo, walk: &mut Walk) -> Result<Progress, SinkError> {
     let from = &*walk;
     let (progress, halts, next) =
-        transaction(pool, "deliver_events", |transaction, _| Box::pin(hand_over(transaction, mongo, from))).await?;
+        transaction(pool, "deliver_events", |transaction, _| Box::pin(hand_over(pool, transaction, mongo, from)))
+            .await?;
     report(&halts);
     *walk = next;
     Ok(progress)
 }
 
 async fn hand_over(
+    pool: &Pool,
     transaction: &Transaction<'_>,
     mongo: &Mongo,
     walk: &Walk,
@@ -72,6 +74,11 @@ async fn hand_over(
     let waiting = look_before(transaction, mongo, &ready, &mut halts).await?;
     ready.retain(|(row, _)| !halts.contains_key(&chain_of(row)) && !waiting.contains(&chain_of(row)));
     let (taken, documents): (Vec<&Row>, Vec<Document>) = ready.into_iter().unzip();
+    if !documents.is_empty() {
+        // A place that only a primary had which is lost would be given to another event. The commit that gave it is no
+        // proof: it is visible as soon as its wait for the standby is broken off.
+        durable::settle(pool).await?;
+    }
     let refused = insert(&mongo.audit_trail, documents, "take audit events").await?;
     failpoint::reach("audit_inserted");
 
