@@ -6,7 +6,7 @@
 -- It may be run at any time, also beside programs at work: it takes nothing away that they use. The roles have no
 -- password until they are given one (`\password aura_worker`), or log in by a certificate of their name.
 --
---   aura_owner    owns the tables: runs `aura-producer migrate`, and nothing else
+--   aura_owner    owns the tables: runs `aura-producer migrate` and `prune --apply`, and nothing else
 --   aura_worker   loads: no DDL; cannot rewrite a run that ended, change or delete what the change log holds, touch
 --                 the review workflow's columns, lock periods or cancel batches
 --   aura_console  the console and an engineer's commands: reads everything, replays and discards dead letters, locks

@@ -1,6 +1,7 @@
 //! `history`: what happened to a slice, and what it held at a moment.
 
 pub(crate) mod moment;
+pub(crate) mod pruned;
 pub(crate) mod report;
 
 use chrono::{DateTime, Utc};
@@ -13,6 +14,7 @@ use shared::{
 
 use self::{
     moment::Wanted,
+    pruned::Pruned,
     report::{Change, Job, Report},
 };
 use crate::{
@@ -59,7 +61,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
     let limit = args.limit.unwrap_or(if json { ALL } else { SHOWN });
     let report = look(args, settings, limit).await?;
-    if report.jobs.is_empty() && report.moment.is_none() {
+    if report.jobs.is_empty() && report.moment.is_none() && report.pruned.is_none() {
         return Err(CommandError::Unknown(unknown(&args.entity, &args.period)));
     }
     let exit_status = report.exit_status();
@@ -79,17 +81,24 @@ pub(crate) fn unknown(entity: &Entity, period: &Period) -> String {
 pub(crate) async fn look(args: &Args, settings: &Settings, limit: i64) -> Result<Report, CommandError> {
     let pool = db::connect(settings).await?;
     let failed = CommandError::postgres(settings);
+    let slice = (&args.entity, &args.period);
+    let pruned = Pruned::of(&pool, slice).await.map_err(failed)?;
+    let refusal = pruned.as_ref().zip(args.as_of).and_then(|(pruned, at)| pruned.refusal(slice, at));
+    if let Some(refusal) = refusal {
+        return Err(CommandError::Unknown(refusal));
+    }
     let (jobs, more_jobs) = jobs(&pool, &args.entity, &args.period, limit).await.map_err(failed)?;
     let (changes, more_changes) = changes(&pool, args, limit).await.map_err(failed)?;
     let moment = match args.as_of {
         Some(at) => {
             let wanted = Wanted { account: args.account.as_deref(), ..Wanted::default() };
-            Some(moment::at(&pool, settings, (&args.entity, &args.period), at, &wanted).await.map_err(failed)?)
+            Some(moment::at(&pool, settings, slice, at, &wanted).await.map_err(failed)?)
         }
         None => None,
     };
     let (entity, period) = (args.entity.to_string(), args.period.to_string());
-    Ok(Report { entity, period, account: args.account.clone(), jobs, more_jobs, changes, more_changes, moment })
+    let account = args.account.clone();
+    Ok(Report { entity, period, account, pruned, jobs, more_jobs, changes, more_changes, moment })
 }
 
 /// The jobs of a slice, the newest export first, and whether there are more.

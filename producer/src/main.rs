@@ -19,6 +19,7 @@ mod migrate;
 mod now;
 mod output;
 mod period;
+mod prune;
 mod publish;
 mod receipts;
 mod schema;
@@ -74,6 +75,7 @@ enum Verb {
     Console(console::Args),
     Verify(verify::Args),
     Anchor(anchor::Args),
+    Prune(prune::Args),
     Migrate(migrate::Args),
     Topology(topology::Args),
     Schema(schema::Args),
@@ -96,6 +98,7 @@ impl Verb {
             Self::Dead(verb) => verb.only_reads(),
             Self::Period(verb) => verb.only_reads(),
             Self::Verify(args) => args.only_reads(),
+            Self::Prune(args) => args.only_reads(),
             Self::Publish(_) | Self::Cancel(_) | Self::Console(_) | Self::Migrate(_) | Self::Topology(_) => false,
         }
     }
@@ -131,6 +134,7 @@ async fn run(verb: Verb, json: bool, flags: Vec<(String, String)>) -> Result<Exi
         | Verb::Console(_)
         | Verb::Verify(_)
         | Verb::Anchor(_)
+        | Verb::Prune(_)
         | Verb::Migrate(_)
         | Verb::Topology(_) => {}
     }
@@ -149,6 +153,7 @@ async fn run(verb: Verb, json: bool, flags: Vec<(String, String)>) -> Result<Exi
         Verb::Console(args) => console::run(&args, &settings, json).await,
         Verb::Verify(args) => verify::run(args, &settings, json).await,
         Verb::Anchor(args) => anchor::run(&args, &settings, json).await,
+        Verb::Prune(args) => prune::run(&args, &settings, json).await,
         Verb::Migrate(_) => migrate::run(&settings, json).await,
         Verb::Topology(_) => topology::run(&settings, json).await,
         Verb::Schema(args) => schema::run(&args, json),

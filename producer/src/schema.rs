@@ -13,9 +13,9 @@ use serde_json::json;
 use shared::message::{job::JobMessage, receipt::Receipt};
 
 use crate::{
-    cancel, check, dead, dry_run,
+    anchor, cancel, check, dead, dry_run,
     errors::{CommandError, ErrorAnswer, ExitStatus},
-    history, migrate, output, period, publish, sources, status, topology, verify,
+    history, migrate, output, period, prune, publish, sources, status, topology, verify,
 };
 
 /// Prints the JSON Schemas of job and receipt, and of what commands answer with --json
@@ -68,6 +68,8 @@ enum Answer {
     PeriodUnlock,
     History,
     Verify,
+    Anchor,
+    Prune,
     Migrate,
     Topology,
 }
@@ -117,6 +119,8 @@ impl Answer {
             Self::PeriodLock | Self::PeriodUnlock => of::<period::Changed>(),
             Self::History => of::<history::report::Report>(),
             Self::Verify => of::<verify::report::Report>(),
+            Self::Anchor => of::<anchor::Anchored>(),
+            Self::Prune => of::<prune::report::Report>(),
             Self::Migrate => of::<migrate::Migrated>(),
             Self::Topology => of::<topology::Declared>(),
         }

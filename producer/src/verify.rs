@@ -19,7 +19,7 @@ mod snapshot;
 pub(crate) mod stores;
 mod trail;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -36,7 +36,7 @@ use crate::{
 use finding::Finding;
 use report::{OnTheWay, Report};
 use scope::Scope;
-use slice::Checked;
+use slice::{Checked, Seen};
 use stores::{PARALLEL, STATEMENT_TIMEOUT, StoreError, Stores, query};
 
 const ON_THE_WAY: &str = include_str!("verify/on_the_way.sql");
@@ -174,23 +174,25 @@ async fn verify(
     }
     bar.enable_steady_tick(Duration::from_millis(250));
     let looked_at = stream::iter(names).map(|name| async move {
-        let (checked, mut findings) = slice::check(stores, &name).await?;
+        let mut seen = slice::check(stores, &name).await?;
         if repair {
-            repair::put_back(stores, &mut findings).await?;
+            repair::put_back(stores, &mut seen.findings).await?;
         }
-        Ok::<_, StoreError>((checked, findings))
+        Ok::<_, StoreError>(seen)
     });
     let mut looked_at = looked_at.buffer_unordered(PARALLEL);
     let (mut checked, mut all): (Checked, Vec<Finding>) = (Checked::default(), nameless.list);
-    while let Some((more, findings)) = looked_at.try_next().await? {
+    let mut all_pruned = BTreeSet::new();
+    while let Some(Seen { checked: more, findings, pruned }) = looked_at.try_next().await? {
         checked += more;
         all.extend(findings.list);
+        all_pruned.extend(pruned);
         bar.inc(1);
         if !all.is_empty() {
             bar.set_message(format!("({})", output::count(all.len(), "finding")));
         }
     }
-    for mut findings in runs::unknown_metadata(stores, scope).await? {
+    for mut findings in runs::unknown_metadata(stores, scope, &all_pruned).await? {
         if repair {
             repair::put_back(stores, &mut findings).await?;
         }

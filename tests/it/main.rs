@@ -60,6 +60,7 @@ mod publishers;
 mod quarantine;
 mod receipts;
 mod reloads;
+mod retention;
 mod retry;
 mod roles;
 mod rows;

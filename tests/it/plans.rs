@@ -26,7 +26,7 @@ const SMALL: [&str; 6] = [
 const FEW: i64 = 4_000;
 
 /// Statements that read more, and why they may.
-const READS: [(&str, i64, &str); 27] = [
+const READS: [(&str, i64, &str); 31] = [
     ("worker/src/relay/dead_letters.sql", 600_000, "the letters of fifty causes, up to 10,000 of each"),
     ("producer/src/status/refused.sql", 10_000, "the letters and the jobs of a batch"),
     ("producer/src/now/watch/backlog.sql", 40_000, "what waits, up to 10,000 of each kind"),
@@ -54,6 +54,10 @@ const READS: [(&str, i64, &str); 27] = [
     ("producer/src/verify/scope.sql", EVERYTHING, "verify without an entity"),
     ("producer/src/anchor/heads.sql", EVERYTHING, "an anchor has the heads of all chains"),
     ("producer/src/verify/on_the_way.sql", EVERYTHING, "verify without an entity"),
+    ("producer/src/prune/slices.sql", EVERYTHING, "the runs that are older than is kept"),
+    ("producer/src/prune/old_runs.sql", 150_000, "runs and accounts of a slice, and what is on its way of it"),
+    ("producer/src/prune/old_letters.sql", EVERYTHING, "all letters, once a year"),
+    ("producer/src/prune/take_letters.sql", EVERYTHING, "all letters, once a year"),
 ];
 const EVERYTHING: i64 = i64::MAX;
 
@@ -62,7 +66,7 @@ const LETTER: &str = r#"'[{"letter_id": "5b1de0e1-3a5b-4c3f-8d0a-0a3f5a5c7f10", 
     "attempts": 1, "replays": 0, "body_hash": "h", "properties": {}, "headers": {}, "bad_rows_total": 0, "copies": 1}]'"#;
 
 /// Values where those of [`value`] would not do: by file, and by the number of the parameter.
-const VALUES: [(&str, usize, &str); 42] = [
+const VALUES: [(&str, usize, &str); 43] = [
     ("producer/src/status/refused.sql", 1, "md5('batch 100')::uuid"),
     ("producer/src/status/refused.sql", 2, "1000"),
     ("producer/src/status/fates.sql", 2, "md5('batch 100')::uuid"),
@@ -105,6 +109,7 @@ const VALUES: [(&str, usize, &str); 42] = [
     ("producer/src/console/slices/changes.sql", 5, "''"),
     ("producer/src/history/as_of.sql", 5, "''"),
     ("producer/src/history/as_of.sql", 6, "''"),
+    ("producer/src/prune/sum.sql", 1, "ARRAY['1.5', '-2']"),
 ];
 
 #[tokio::test]

@@ -375,6 +375,34 @@ async fn an_export_job_may_publish_jobs_and_read_its_own_receipts_and_nothing_el
     assert!(said.stderr.contains("aura-producer topology"), "{}", said.stderr);
 }
 
+#[tokio::test]
+async fn only_the_owner_of_the_tables_takes_old_runs_away() {
+    let roles = Roles::new().await;
+    let worker = roles
+        .world
+        .worker(&roles.settings("aura_worker").each_ref().map(|(name, value)| (*name, value.as_str())))
+        .await;
+    for balance in ["1", "2", "3"] {
+        roles.load("A", &[("10", balance)]).await;
+    }
+    let age = "UPDATE ingestion_runs SET started_at = started_at - interval '11 years', \
+               finished_at = finished_at - interval '11 years', applied_at = applied_at - interval '11 years'";
+    roles.world.settled().await;
+    roles.world.execute(age).await;
+    for role in ["aura_reader", "aura_console", "aura_owner"] {
+        let would = roles.run(role, &["prune", "--json"]).await.expect(0).json();
+        assert_eq!(would["runs"], json!({"success": 2}), "{role}: {would:#}");
+    }
+    for role in ["aura_reader", "aura_worker", "aura_console"] {
+        let said = roles.run(role, &["prune", "--apply"]).await.expect(3);
+        assert!(said.stderr.contains("permission denied"), "{role}: {}", said.stderr);
+    }
+    assert_eq!(roles.world.one::<i64>("SELECT count(*) FROM ingestion_runs", &[]).await, 3);
+    let did = roles.run("aura_owner", &["prune", "--apply", "--json"]).await.expect(0).json();
+    assert_eq!(did["runs"], json!({"success": 2}), "{did:#}");
+    drop(worker);
+}
+
 /// What a migration changes, a grant may not change at the same moment: PostgreSQL would let one of the two fail.
 #[tokio::test]
 async fn the_roles_are_given_once_a_migration_is_through() {

@@ -23,9 +23,14 @@ use std::collections::BTreeMap;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use shared::slice::{Entity, Period, Slice};
+use deadpool_postgres::Pool;
+use shared::{
+    settings::Settings,
+    slice::{Entity, Period, Slice},
+};
 
 use super::{answer, problem::Problem};
+use crate::history::pruned::Pruned;
 
 /// What a page or file is asked for with.
 type Query = BTreeMap<String, String>;
@@ -46,6 +51,21 @@ fn named(entity: &str, period: &str) -> Result<Slice, Problem> {
     let entity: Entity = entity.parse().map_err(unknown)?;
     let period: Period = period.parse().map_err(unknown)?;
     Ok(Slice { entity, period })
+}
+
+/// What retention took away of a slice; refuses a moment of which nothing is known for that.
+async fn known_at(
+    pool: &Pool,
+    settings: &Settings,
+    slice: &Slice,
+    at: Option<DateTime<Utc>>,
+) -> Result<Option<Pruned>, Problem> {
+    let slice = (&slice.entity, &slice.period);
+    let pruned = Pruned::of(pool, slice).await.map_err(Problem::postgres(settings))?;
+    match pruned.as_ref().zip(at).and_then(|(pruned, at)| pruned.refusal(slice, at)) {
+        Some(refusal) => Err(Problem::unknown(refusal)),
+        None => Ok(pruned),
+    }
 }
 
 /// The moment that is asked for.

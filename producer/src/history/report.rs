@@ -9,7 +9,10 @@ use shared::printable::line;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::moment::{Check, Moment};
+use super::{
+    moment::{Check, Moment},
+    pruned::Pruned,
+};
 use crate::{
     errors::ExitStatus,
     output::{self, or_dash, shortened, time},
@@ -132,6 +135,9 @@ pub(crate) struct Report {
     pub(crate) entity: String,
     pub(crate) period: String,
     pub(crate) account: Option<String>,
+    /// What retention took away of it: then these are not all of its jobs and changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pruned: Option<Pruned>,
     /// Its jobs, the newest export first.
     pub(crate) jobs: Vec<Job>,
     /// Whether there are earlier ones.
@@ -209,9 +215,16 @@ impl fmt::Display for Report {
             writeln!(f)?;
             self.write_jobs(f)?;
         }
+        if let Some(pruned) = &self.pruned {
+            writeln!(f, "{pruned}")?;
+        }
         let of = self.account.as_ref().map(|account| format!(" of account {}", line(account))).unwrap_or_default();
         if self.changes.is_empty() {
-            writeln!(f, "\nno balance{of} was changed since the first load")?;
+            let since = match &self.pruned {
+                Some(pruned) => pruned.since(),
+                None => "the first load".to_owned(),
+            };
+            writeln!(f, "\nno balance{of} was changed since {since}")?;
         } else {
             writeln!(f, "\nchanges{of}, the newest first")?;
             self.write_changes(f)?;

@@ -1,6 +1,6 @@
 //! Runs against their receipts, their events and their metadata.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bson::{Bson, Decimal128, Document, doc};
 use chrono::{DateTime, Utc};
@@ -26,6 +26,8 @@ const SUCCESS: [&str; 8] = [
     "file_ingested",
     "ingestion_completed",
 ];
+/// Events that are written together with the end of a run, which stays.
+const ENDS: [&str; 4] = ["file_ingested", "duplicate_file_detected", "superseded", "job_cancelled"];
 const UNKNOWN: &str = include_str!("unknown_jobs.sql");
 /// Documents that are asked for, or jobs looked up, at a time.
 const CHUNK: usize = 500;
@@ -40,6 +42,9 @@ pub(super) fn check(snapshot: &Snapshot, chain_is_whole: bool, findings: &mut Fi
         if run.status == "success" {
             check_success(*job_id, run, events, findings);
         }
+    }
+    if chain_is_whole {
+        check_missing(snapshot, findings);
     }
     let told = snapshot.events.last_applied.map(|(_, job_id)| job_id);
     let current = snapshot.current.as_ref().map(|current| current.job_id);
@@ -57,6 +62,18 @@ pub(super) fn check(snapshot: &Snapshot, chain_is_whole: bool, findings: &mut Fi
     {
         let detail = "the fingerprint in slices is not that of the run";
         findings.add_of(Code::SliceChanged, Some(current.job_id), detail);
+    }
+}
+
+/// Finds jobs whose end the chain tells, and of which PostgreSQL has no run, though no pruning took it.
+fn check_missing(snapshot: &Snapshot, findings: &mut Findings) {
+    for (job_id, events) in &snapshot.events.of_jobs {
+        let end = ENDS.iter().find(|end| events.counts.contains_key(**end));
+        let Some(end) = end.filter(|_| !snapshot.runs.contains_key(job_id)) else { continue };
+        if !snapshot.events.pruned.contains(job_id) {
+            let detail = format!("the audit trail has {end} of the job, and PostgreSQL no run of it that has ended");
+            findings.add_of(Code::RunMissing, Some(*job_id), detail);
+        }
     }
 }
 
@@ -192,8 +209,12 @@ fn is_same(stored: &Bson, expected: &Value) -> bool {
     }
 }
 
-/// Finds metadata of jobs that PostgreSQL does not know, or that loaded nothing.
-pub(super) async fn unknown_metadata(stores: &Stores<'_>, scope: &Scope) -> Result<Vec<Findings>, StoreError> {
+/// Finds metadata of jobs that PostgreSQL does not know and that were not pruned, or that loaded nothing.
+pub(super) async fn unknown_metadata(
+    stores: &Stores<'_>,
+    scope: &Scope,
+    pruned: &BTreeSet<Uuid>,
+) -> Result<Vec<Findings>, StoreError> {
     let fields = doc! { "entity": 1, "period": 1 };
     let collection = &stores.mongo.gl_metadata;
     let mut documents = Documents::find("list metadata", collection, scope.filter(), fields, Document::new());
@@ -216,7 +237,7 @@ pub(super) async fn unknown_metadata(stores: &Stores<'_>, scope: &Scope) -> Resu
         }
         if chunk.len() >= CHUNK || has_ended {
             // Asked after MongoDB: a job's run was there before its metadata.
-            let jobs: Vec<Uuid> = chunk.keys().copied().collect();
+            let jobs: Vec<Uuid> = chunk.keys().filter(|job_id| !pruned.contains(job_id)).copied().collect();
             let client = stores.pool.get().await.map_err(PostgresError::from)?;
             for row in query(&client, "look jobs up", UNKNOWN, &[&jobs]).await? {
                 let job_id: Uuid = row.get("job_id");

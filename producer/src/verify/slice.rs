@@ -1,12 +1,13 @@
 //! One slice: its ledger, its runs, its audit chain, its metadata and its cache file.
 
-use std::{ops::AddAssign, time::Duration};
+use std::{collections::BTreeSet, ops::AddAssign, time::Duration};
 
 use deadpool_postgres::Pool;
 use schemars::JsonSchema;
 use serde::Serialize;
 use shared::stores::postgres::PostgresError;
 use tokio_postgres::IsolationLevel;
+use uuid::Uuid;
 
 use super::{
     finding::{CHAIN, Code, Findings, Name},
@@ -54,11 +55,19 @@ impl AddAssign for Checked {
     }
 }
 
+/// What was seen of a slice.
+pub(super) struct Seen {
+    pub(super) checked: Checked,
+    pub(super) findings: Findings,
+    /// Jobs whose runs retention took away.
+    pub(super) pruned: BTreeSet<Uuid>,
+}
+
 /// Looks at a slice, and once again before anything is said against it.
-pub(super) async fn check(stores: &Stores<'_>, name: &Name) -> Result<(Checked, Findings), StoreError> {
-    let (checked, findings) = look(stores, name).await?;
-    if findings.list.is_empty() {
-        return Ok((checked, findings));
+pub(super) async fn check(stores: &Stores<'_>, name: &Name) -> Result<Seen, StoreError> {
+    let seen = look(stores, name).await?;
+    if seen.findings.list.is_empty() {
+        return Ok(seen);
     }
     tokio::time::sleep(RETRY_DELAY).await;
     look(stores, name).await
@@ -66,7 +75,7 @@ pub(super) async fn check(stores: &Stores<'_>, name: &Name) -> Result<(Checked, 
 
 /// PostgreSQL is read first, at one moment, and MongoDB after it: what leaves the outbox meanwhile has
 /// reached MongoDB before.
-async fn look(stores: &Stores<'_>, name: &Name) -> Result<(Checked, Findings), StoreError> {
+async fn look(stores: &Stores<'_>, name: &Name) -> Result<Seen, StoreError> {
     let mut findings = Findings::about(name);
     let slice = name.slice();
     let mut client = stores.pool.get().await.map_err(PostgresError::from)?;
@@ -96,7 +105,7 @@ async fn look(stores: &Stores<'_>, name: &Name) -> Result<(Checked, Findings), S
         parquet_files: u64::from(has_file),
         dead_letters: 0,
     };
-    Ok((checked, findings))
+    Ok(Seen { checked, findings, pruned: snapshot.events.pruned })
 }
 
 /// Whether a job has committed since PostgreSQL was read, so that the file may be that job's.

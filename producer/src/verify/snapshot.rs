@@ -57,6 +57,8 @@ pub(super) struct Events {
     pub(super) of_jobs: BTreeMap<Uuid, JobEvents>,
     /// The last job that the slice was loaded by, and where that is told.
     pub(super) last_applied: Option<(i64, Uuid)>,
+    /// Jobs whose runs retention took away.
+    pub(super) pruned: BTreeSet<Uuid>,
 }
 
 /// What the events tell of one job.
@@ -75,8 +77,13 @@ impl Events {
     /// Takes an event in, from its place in the chain or a later one.
     pub(super) fn take(&mut self, event: &Map<String, Value>, place: i64) {
         let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
-        let Ok(job_id) = text("job_id").parse::<Uuid>() else { return };
         let kind = text("event_type");
+        if kind == "pruned" {
+            let jobs = event.get("metadata").and_then(|details| details.get("jobs")).and_then(Value::as_array);
+            let jobs = jobs.into_iter().flatten().filter_map(Value::as_str);
+            self.pruned.extend(jobs.filter_map(|job| job.parse::<Uuid>().ok()));
+        }
+        let Ok(job_id) = text("job_id").parse::<Uuid>() else { return };
         let job = self.of_jobs.entry(job_id).or_default();
         *job.counts.entry(kind.to_owned()).or_default() += 1;
         let details = event.get("metadata").cloned().unwrap_or_default();

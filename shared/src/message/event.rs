@@ -57,6 +57,8 @@ text_enum! {
         PeriodUnlocked = "period_unlocked",
         /// Something derived was put back.
         Repaired = "repaired",
+        /// What was older than is kept was taken away.
+        Pruned = "pruned",
     }
 }
 

@@ -108,3 +108,7 @@ SELECT 'g' || cause, 'row_invalid', 'map', 'default', 'cause ' || cause FROM gen
 INSERT INTO dead_letter_operations (operation_id, act, actor, selected, state, started_at)
 SELECT md5('operation ' || operation)::uuid, 'replay', 'somebody', 'all', 'done', now() - make_interval(hours => operation)
 FROM generate_series(1, 3000) AS operation;
+
+INSERT INTO pruned_slices (entity, period, before, pruned_by)
+SELECT pg_temp.entity(slice), pg_temp.period(slice), now() - interval '10 years', 'somebody'
+FROM generate_series(0, pg_temp.size('slices') - 1) AS slice;

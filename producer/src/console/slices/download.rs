@@ -21,7 +21,7 @@ use super::{
     accounts::{self, Account},
     as_of, attach,
     changes::{self, After},
-    field, figures, named,
+    field, figures, known_at, named,
 };
 use crate::{
     console::{Console, problem::Problem},
@@ -100,8 +100,10 @@ pub(crate) async fn accounts_csv(
     Path((entity, period)): Path<(String, String)>,
     Fields(query): Fields<Query>,
 ) -> Result<Response, Problem> {
-    let part = Part::Accounts { at: as_of(&query)?, after: (String::new(), String::new()) };
-    file(console, named(&entity, &period)?, part, "accounts.csv").await
+    let (slice, at) = (named(&entity, &period)?, as_of(&query)?);
+    known_at(&console.pool, &console.settings, &slice, at).await?;
+    let part = Part::Accounts { at, after: (String::new(), String::new()) };
+    file(console, slice, part, "accounts.csv").await
 }
 
 /// All changes of a slice, or those of an account.
@@ -111,7 +113,13 @@ pub(crate) async fn changes_csv(
     Fields(query): Fields<Query>,
 ) -> Result<Response, Problem> {
     let part = Part::Changes { account: field(&query, "account").map(str::to_owned), after: After::default() };
-    file(console, named(&entity, &period)?, part, "changes.csv").await
+    let slice = named(&entity, &period)?;
+    // Its name says from when on it has all of them.
+    let name = match known_at(&console.pool, &console.settings, &slice, None).await? {
+        Some(pruned) => format!("changes-since-{}.csv", pruned.since()),
+        None => "changes.csv".to_owned(),
+    };
+    file(console, slice, part, &name).await
 }
 
 async fn file(console: Arc<Console>, slice: Slice, part: Part, name: &str) -> Result<Response, Problem> {

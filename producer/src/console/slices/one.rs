@@ -19,7 +19,7 @@ use super::{
     changes::{self, After},
     field,
     figures::{self, Figures},
-    named, part, place,
+    known_at, named, part, place,
 };
 use crate::{
     console::{
@@ -31,6 +31,7 @@ use crate::{
     history::{
         self, cut,
         moment::{self, Check, Moment, Wanted},
+        pruned::Pruned,
         report::{Change, Job},
     },
     output::shortened,
@@ -49,6 +50,9 @@ pub(crate) struct One {
     period: String,
     state: Cell,
     figures: Figures,
+    /// What retention took away of it: then these are not all of its jobs and changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pruned: Option<Pruned>,
     /// The newest export first.
     jobs: Vec<Job>,
     more_jobs: bool,
@@ -77,6 +81,7 @@ pub(crate) async fn one(
     if !figures::is_known(pool, &slice).await.map_err(failed)? {
         return Err(Problem::unknown(history::unknown(&slice.entity, &slice.period)));
     }
+    let pruned = known_at(pool, settings, &slice, at).await?;
     let (jobs, more_jobs) = history::jobs(pool, &slice.entity, &slice.period, JOBS).await.map_err(failed)?;
     let account = field(&query, "account");
     let (changes, more_changes) = changes::list(pool, &slice, account, &after, CHANGES).await.map_err(failed)?;
@@ -95,6 +100,7 @@ pub(crate) async fn one(
     let page = One {
         state: cells::one(pool, &slice, settings).await.map_err(failed)?,
         figures: figures::look(pool, &slice, settings).await.map_err(failed)?,
+        pruned,
         jobs,
         more_jobs,
         next_changes: changes::next(&slice, &changes, &query).filter(|_| more_changes),
@@ -116,6 +122,7 @@ fn body(slice: &Slice, page: &One, query: &Query, asked: &Asked) -> Markup {
             p role="status" { span class=(format!("mark {}", page.state.state.class())) { (page.state.state.mark()) } " " (page.state.title(slice.entity.as_str())) }
             (figures::list(&page.figures))
             (jobs(slice, page))
+            @if let Some(pruned) = &page.pruned { p { (pruned.to_string()) "." } }
         }))
         (acts(slice, query))
         @if let Some(moment) = &page.moment { (then(moment)) }
