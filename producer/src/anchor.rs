@@ -1,17 +1,14 @@
 //! `anchor`: the heads of all audit chains, signed, for a place that the stores' administrators do not reach.
 
 pub(crate) mod document;
+pub(crate) mod place;
 
-use std::{
-    fmt,
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::{fmt, path::PathBuf};
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
-use shared::{file_modes, settings::Settings, signature::SigningKey};
+use shared::{settings::Settings, signature::SigningKey};
 
 use crate::{
     db,
@@ -19,6 +16,7 @@ use crate::{
     output,
 };
 use document::{Anchor, Head};
+use place::Place;
 
 const HEADS: &str = include_str!("anchor/heads.sql");
 
@@ -40,9 +38,10 @@ pub(crate) struct Args {
     /// The private key, in PEM
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
-    /// The file that is written, which must not be there yet; - for standard output
-    #[arg(long, value_name = "FILE")]
-    to: PathBuf,
+    /// The file or object (s3://BUCKET/KEY, gs://…, az://…) that is written, which must not be there yet; - for standard
+    /// output
+    #[arg(long, value_name = "PLACE")]
+    to: Place,
 }
 
 /// What was anchored.
@@ -91,24 +90,9 @@ pub(crate) async fn run(args: &Args, settings: &Settings, json: bool) -> Result<
         events: anchor.heads.iter().map(|head| head.seq).sum(),
         sha256: shared::fingerprint::Fingerprint::of(text.as_bytes()).to_string(),
     };
-    if args.to == Path::new("-") {
-        output::write(&text)?;
-        return Ok(ExitStatus::Done);
+    args.to.write_new(&text, settings).await?;
+    if args.to != Place::Output {
+        output::print(json, &answer)?;
     }
-    write_new(&args.to, &text).map_err(|error| {
-        CommandError::Input(format!("the anchor cannot be written to {}: {error}", args.to.display()))
-    })?;
-    output::print(json, &answer)?;
     Ok(ExitStatus::Done)
-}
-
-/// Writes a file that is not there yet, whole and on the disk, or none.
-fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
-    file_modes::limit();
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist_noclobber(path)?;
-    std::fs::File::open(folder)?.sync_all()
 }

@@ -122,6 +122,14 @@ pub(crate) enum CommandError {
         /// Why not.
         source: std::io::Error,
     },
+    /// An object store did not do what it was asked.
+    #[error("{place}: {reason}")]
+    Store {
+        /// The object.
+        place: String,
+        /// What went wrong.
+        reason: String,
+    },
     /// The Parquet cache cannot be read.
     #[error("the cache {cache} cannot be read")]
     Cache {
@@ -203,6 +211,7 @@ impl CommandError {
             | Self::Unanswered { .. }
             | Self::Mongo { .. }
             | Self::Cache { .. }
+            | Self::Store { .. }
             | Self::Output(_) => 3,
         }
     }
@@ -233,7 +242,8 @@ impl CommandError {
             | Self::Unanswered { .. }
             | Self::Mongo { .. }
             | Self::Listen { .. }
-            | Self::Cache { .. } => &[],
+            | Self::Cache { .. }
+            | Self::Store { .. } => &[],
         }
     }
 
@@ -263,6 +273,7 @@ impl CommandError {
             Self::Cache { .. } => {
                 "run it as a user, or with the credentials of one, who may read it, and check AURA_CACHE_URL"
             }
+            Self::Store { .. } => "check the store's address and credentials; aura-producer help settings lists them",
             Self::Listen { .. } => "another console may run; AURA_CONSOLE_ADDR takes another address",
             Self::Input(_)
             | Self::Unknown(_)

@@ -84,7 +84,7 @@ impl Args {
 
 /// Looks at everything, or at what is asked for.
 pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
-    let anchor = args.anchored.open()?;
+    let anchor = args.anchored.open(settings).await?;
     let stores = Stores::open(settings, STATEMENT_TIMEOUT).await?;
     let scope = Scope { entity: args.entity, period: args.period };
     let report = async {

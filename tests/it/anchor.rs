@@ -2,6 +2,7 @@
 
 use bson::doc;
 use serde_json::json;
+use tests::object_server::{self, ObjectServer, Refusing};
 use uuid::Uuid;
 
 use crate::{
@@ -120,4 +121,30 @@ async fn an_anchor_counts_only_with_the_signature_of_the_key_that_is_named() {
     assert!(none.stderr.contains("has no signature"), "{}", none.stderr);
     let swapped = world.producer(&["anchor", "--key", &public, "--to", "another"]).await.expect(2);
     assert!(swapped.stderr.contains("openssl genpkey"), "{}", swapped.stderr);
+}
+
+#[tokio::test]
+async fn an_anchor_in_an_object_store_is_never_overwritten_and_holds_as_a_file_does() {
+    let (mut world, _worker): (World, Worker) = World::with_worker().await;
+    let server = ObjectServer::start("anchors").await;
+    world.loads("A", &[("10", "5")]).await;
+    world.lay_over(&[
+        ("AURA_S3_ENDPOINT", server.url.as_str()),
+        ("AURA_S3_ACCESS_KEY_ID", object_server::KEY_ID),
+        ("AURA_S3_SECRET_ACCESS_KEY", object_server::KEY),
+    ]);
+    let (key, public) = (world.file("anchor.key", KEY), world.file("anchor.pub", PUBLIC));
+    let place = "s3://anchors/aura/2026-11-28";
+    let anchor = ["anchor", "--key", &key, "--to", place];
+    world.producer(&anchor).await.expect(0);
+    world.held_against(place, &public).await.expect(0);
+    let again = world.producer(&anchor).await.expect(2);
+    assert!(again.stderr.contains("there is an object of that name"), "{}", again.stderr);
+    let missing = world.held_against("s3://anchors/aura/2026-11-27", &public).await.expect(2);
+    assert!(missing.stderr.contains("it is not there"), "{}", missing.stderr);
+    let no_object = world.producer(&["anchor", "--key", &key, "--to", "http://anchors/a"]).await.expect(2);
+    assert!(no_object.stderr.contains("s3://BUCKET/KEY"), "{}", no_object.stderr);
+    server.refuse(Refusing::Everything);
+    let refused = world.held_against(place, &public).await.expect(3);
+    assert!(refused.stderr.contains("the store answered 503"), "{}", refused.stderr);
 }

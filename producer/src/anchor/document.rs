@@ -2,7 +2,7 @@
 //!
 //! The signature is of everything before its line, so that openssl can check it, too.
 
-use std::{fmt::Write, path::Path};
+use std::fmt::Write;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use shared::signature::{PublicKey, SigningKey};
@@ -39,9 +39,6 @@ pub(crate) enum AnchorError {
     /// The signature is not of this text and this key.
     #[error("the signature is not of this anchor and this key: the anchor was changed, or the key is another one")]
     Signature,
-    /// It cannot be read.
-    #[error("cannot be read: {0}")]
-    Read(#[from] std::io::Error),
 }
 
 impl Anchor {
@@ -66,12 +63,8 @@ impl Anchor {
         Ok(text)
     }
 
-    /// Reads a file and makes sure that the signature is this key's.
-    pub(crate) fn open(path: &Path, key: &PublicKey) -> Result<Self, AnchorError> {
-        Self::read(&std::fs::read_to_string(path)?, key)
-    }
-
-    fn read(text: &str, key: &PublicKey) -> Result<Self, AnchorError> {
+    /// Reads a text and makes sure that the signature is this key's.
+    pub(crate) fn read(text: &str, key: &PublicKey) -> Result<Self, AnchorError> {
         let last = text.trim_end_matches('\n').lines().count();
         let fault = |line, fault| AnchorError::Form { line, fault };
         let at = text.rfind(SIGNATURE).ok_or_else(|| fault(last, "has no signature"))?;

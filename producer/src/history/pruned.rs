@@ -13,7 +13,10 @@ use shared::{
 };
 use tokio_postgres::error::SqlState;
 
-use crate::{db, output::time};
+use crate::{
+    db,
+    output::{self, time},
+};
 
 const PRUNED: &str = include_str!("pruned.sql");
 
@@ -74,13 +77,17 @@ impl fmt::Display for Pruned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} jobs of before {} were pruned, with {} changes and {} rejected rows, last at {} by {}",
-            self.runs,
+            "{} of before {} went by retention, with {} and {}, last at {} by {}",
+            count(self.runs, "job"),
             time(self.before),
-            self.changes,
-            self.rejected_rows,
+            count(self.changes, "change"),
+            count(self.rejected_rows, "rejected row"),
             time(self.pruned_at),
             line(&self.pruned_by)
         )
     }
+}
+
+fn count(number: i64, what: &str) -> String {
+    output::count(usize::try_from(number).unwrap_or_default(), what)
 }

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, path::PathBuf};
 
 use bson::{Bson, Document, doc};
-use shared::{signature::PublicKey, stores::postgres::PostgresError};
+use shared::{settings::Settings, signature::PublicKey, stores::postgres::PostgresError};
 
 use super::{
     finding::{Code, Finding, Findings, Name},
@@ -11,7 +11,10 @@ use super::{
     stores::{Documents, StoreError, Stores, query},
 };
 use crate::{
-    anchor::document::{Anchor, Head},
+    anchor::{
+        document::{Anchor, Head},
+        place::Place,
+    },
     errors::CommandError,
 };
 
@@ -23,9 +26,9 @@ const CHUNK: usize = 256;
 /// An anchor, and the key that it must be signed with.
 #[derive(Debug, clap::Args)]
 pub(super) struct AgainstAnchor {
-    /// An anchor from before, which the chains must go on from
-    #[arg(long, value_name = "FILE", requires = "public_key")]
-    anchor: Option<PathBuf>,
+    /// An anchor from before, a file or an object, which the chains must go on from
+    #[arg(long, value_name = "PLACE", requires = "public_key")]
+    anchor: Option<Place>,
     /// The public key of who signed it, in PEM
     #[arg(long, value_name = "FILE", requires = "anchor")]
     public_key: Option<PathBuf>,
@@ -33,11 +36,11 @@ pub(super) struct AgainstAnchor {
 
 impl AgainstAnchor {
     /// Reads the anchor, if one is given, and makes sure of its signature.
-    pub(super) fn open(&self) -> Result<Option<Anchor>, CommandError> {
+    pub(super) async fn open(&self, settings: &Settings) -> Result<Option<Anchor>, CommandError> {
         let (Some(anchor), Some(key)) = (&self.anchor, &self.public_key) else { return Ok(None) };
         let key = PublicKey::read(key).map_err(|error| CommandError::Input(error.to_string()))?;
-        let read = Anchor::open(anchor, &key);
-        read.map(Some).map_err(|error| CommandError::Input(format!("{}: {error}", anchor.display())))
+        let read = Anchor::read(&anchor.read(settings).await?, &key);
+        read.map(Some).map_err(|error| CommandError::Input(format!("{anchor}: {error}")))
     }
 }
 

@@ -10,7 +10,7 @@ use std::{cmp::Ordering, error::Error, fmt, sync::Arc};
 use bytes::Bytes;
 use futures_util::{TryStreamExt, stream::BoxStream};
 use object_store::{
-    GetOptions, ObjectStore, ObjectStoreExt,
+    GetOptions, ObjectStore, ObjectStoreExt, PutMode,
     client::{HttpError, HttpErrorKind},
     path::Path,
 };
@@ -100,6 +100,16 @@ impl Store {
         let found = self.client.get_opts(&path_of(object)?, GetOptions::default()).await?;
         let size = found.meta.size;
         Ok((size, Box::pin(found.into_stream().map_err(ObjectError::from))))
+    }
+
+    /// Puts an object where there is none yet.
+    ///
+    /// # Errors
+    /// [`ObjectError::Replaced`] if there is one; otherwise if the store does not take it.
+    pub async fn create(&self, object: &ObjectUrl, content: Bytes) -> Result<(), ObjectError> {
+        let mode = PutMode::Create.into();
+        self.client.put_opts(&path_of(object)?, content.into(), mode).await?;
+        Ok(())
     }
 
     /// Asks whether the store answers; a refusal is an answer.
