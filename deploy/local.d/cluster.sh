@@ -456,10 +456,17 @@ cluster_heal() {
     cluster_start "$apart/rabbitmq"
 }
 
+# Makes the database, if there is none. The server that has just been ready may be about to give way to another.
 cluster_database() {
-    cluster_psql -d postgres -XAtqc "SELECT 1 FROM pg_database WHERE datname = 'aura'" | grep -q 1 ||
-        cluster_psql -d postgres -XAtqc 'CREATE DATABASE aura' ||
-        die "the database aura could not be made."
+    local tries TOLD
+    for ((tries = 0; tries < 30; tries++)); do
+        if [ "$(cluster_psql -d postgres -XAtqc "SELECT 1 FROM pg_database WHERE datname = 'aura'" 2>&1)" = 1 ] ||
+            TOLD=$(cluster_psql -d postgres -XAtqc 'CREATE DATABASE aura' 2>&1); then
+            return 0
+        fi
+        sleep 1
+    done
+    die "the database aura could not be made: $TOLD"
 }
 
 cluster_psql() {

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::{
     db,
     errors::{CommandError, ExitStatus},
+    history::pruned::Pruned,
     output,
 };
 use batch::Batch;
@@ -113,12 +114,19 @@ pub(crate) async fn run(args: Args, settings: &Settings, json: bool) -> Result<E
         output::print(json, &batch::Page { standing, results })?;
         return Ok(ExitStatus::Done);
     }
-    Err(CommandError::Unknown(unseen(&format!("job or batch {id}"))))
+    Err(CommandError::Unknown(unseen(&pool, &format!("job or batch {id}")).await.map_err(failed)?))
 }
 
 /// What to say of what is not there.
-pub(crate) fn unseen(what: &str) -> String {
-    format!("no worker has seen a {what}; if it was published just now, it waits in the queue")
+///
+/// # Errors
+/// If PostgreSQL fails.
+pub(crate) async fn unseen(pool: &Pool, what: &str) -> Result<String, PostgresError> {
+    let or_pruned = match Pruned::any(pool).await? {
+        true => ", or retention took it away",
+        false => "",
+    };
+    Ok(format!("no worker has seen a {what}{or_pruned}; if it was published just now, it waits in the queue"))
 }
 
 async fn overview(pool: &Pool) -> Result<Overview, PostgresError> {

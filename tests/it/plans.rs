@@ -26,7 +26,7 @@ const SMALL: [&str; 6] = [
 const FEW: i64 = 4_000;
 
 /// Statements that read more, and why they may.
-const READS: [(&str, i64, &str); 31] = [
+const READS: [(&str, i64, &str); 32] = [
     ("worker/src/relay/dead_letters.sql", 600_000, "the letters of fifty causes, up to 10,000 of each"),
     ("producer/src/status/refused.sql", 10_000, "the letters and the jobs of a batch"),
     ("producer/src/now/watch/backlog.sql", 40_000, "what waits, up to 10,000 of each kind"),
@@ -54,6 +54,7 @@ const READS: [(&str, i64, &str); 31] = [
     ("producer/src/verify/scope.sql", EVERYTHING, "verify without an entity"),
     ("producer/src/anchor/heads.sql", EVERYTHING, "an anchor has the heads of all chains"),
     ("producer/src/verify/on_the_way.sql", EVERYTHING, "verify without an entity"),
+    ("producer/src/verify/pruned.sql", 40_000, "the events of a chain"),
     ("producer/src/prune/slices.sql", EVERYTHING, "the runs that are older than is kept"),
     ("producer/src/prune/old_runs.sql", 150_000, "runs and accounts of a slice, and what is on its way of it"),
     ("producer/src/prune/old_letters.sql", EVERYTHING, "all letters, once a year"),

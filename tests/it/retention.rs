@@ -237,6 +237,38 @@ async fn prunings_that_run_at_once_take_each_run_once_and_tell_each_once() {
 }
 
 #[tokio::test]
+async fn verify_beside_a_pruning_finds_nothing_and_a_busy_slice_is_left_alone_by_name() {
+    let (world, _worker): (World, Worker) = World::with_worker().await;
+    for entity in ["A", "B"] {
+        for number in 0..20 {
+            world.load(entity, &[("10", &number.to_string())]).await;
+        }
+    }
+    world.age("true").await;
+    let busy = tests::stack::answered(
+        tests::stack::session(&world.setting("AURA_POSTGRES_URL").parse().expect("a URL")).await,
+    );
+    busy.batch_execute("SELECT pg_advisory_lock(hashtextextended('slice:A:2012-06', 0))").await.expect("a lock");
+    let left = async {
+        let did = world.producer(&["prune", "--apply", "--json"]).await.expect(3).json();
+        assert_eq!((&did["left"][0]["entity"], &did["runs"]), (&json!("A"), &json!({"success": 19})), "{did:#}");
+    };
+    let looking = async {
+        for _ in 0..6 {
+            world.producer(&["verify"]).await.expect(0);
+        }
+    };
+    tokio::join!(left, looking);
+    busy.batch_execute("SELECT pg_advisory_unlock_all()").await.expect("the lock goes");
+    let (did, ()) = tokio::join!(world.prune(&["--apply"]), async {
+        for _ in 0..4 {
+            world.producer(&["verify"]).await.expect(0);
+        }
+    });
+    assert_eq!(did["runs"], json!({"success": 19}), "{did:#}");
+}
+
+#[tokio::test]
 async fn what_is_asked_for_is_held_against_the_law_and_the_rights() {
     let (world, _worker): (World, Worker) = World::with_worker().await;
     world.load("A", &[("10", "1")]).await;
@@ -251,7 +283,8 @@ async fn what_is_asked_for_is_held_against_the_law_and_the_rights() {
 #[tokio::test]
 async fn the_console_says_what_was_pruned_and_shows_no_moment_of_before() {
     let (world, _worker): (World, Worker) = World::with_worker().await;
-    for balance in ["1", "2", "3"] {
+    let first = world.load("A", &[("10", "1")]).await;
+    for balance in ["2", "3"] {
         world.load("A", &[("10", balance)]).await;
     }
     world.age("job_id <> (SELECT job_id FROM slices)").await;
@@ -259,6 +292,10 @@ async fn the_console_says_what_was_pruned_and_shows_no_moment_of_before() {
     let console = world.console(&[]).await;
     let page = console.page("/slices/A/2012-06").await.expect(200).text;
     assert!(page.contains("1 job of before"), "{page}");
+    let gone = console.page(&format!("/jobs/{first}")).await.expect(404).text;
+    assert!(gone.contains("or retention took it away"), "{gone}");
+    let gone = world.producer(&["status", &first.to_string()]).await.expect(1).stderr;
+    assert!(gone.contains("or retention took it away"), "{gone}");
     let one = console.json("/slices/A/2012-06", None).await.expect(200).json();
     assert_eq!((&one["pruned"]["before"], &one["pruned"]["runs"]), (&before, &json!(1)), "{one:#}");
     for path in ["/slices/A/2012-06", "/slices/A/2012-06/accounts.csv"] {

@@ -135,7 +135,7 @@ pub(crate) async fn one(
 ) -> Result<Response, Problem> {
     let failed = Problem::postgres(&console.settings);
     let Some(standing) = batch::look(&console.pool, id).await.map_err(failed)? else {
-        return Err(Problem::unknown(unseen(&format!("job of a batch {id}"))));
+        return Err(Problem::unknown(unseen(&console.pool, &format!("job of a batch {id}")).await.map_err(failed)?));
     };
     Ok(answer::page(&console, &asked, &format!("Batch {id}"), &standing, || {
         html! {

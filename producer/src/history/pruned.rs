@@ -56,6 +56,17 @@ impl Pruned {
         }))
     }
 
+    /// Whether runs of any slice were taken away, so that a job that is not there may have been.
+    ///
+    /// # Errors
+    /// If PostgreSQL fails.
+    pub(crate) async fn any(pool: &Pool) -> Result<bool, PostgresError> {
+        match db::query(pool, "ask what was pruned", "SELECT before FROM pruned_slices ORDER BY entity, period LIMIT 1", &[]).await {
+            Err(error) if error.sql_state() == Some(&SqlState::UNDEFINED_TABLE) => Ok(false),
+            rows => Ok(!rows?.is_empty()),
+        }
+    }
+
     /// Says that how the slice stood at a moment is not known, if it is not.
     pub(crate) fn refusal(&self, (entity, period): (&Entity, &Period), at: DateTime<Utc>) -> Option<String> {
         (at < self.before).then(|| {

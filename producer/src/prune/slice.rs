@@ -21,8 +21,8 @@ const OLD_RUNS: &str = include_str!("old_runs.sql");
 const WITH_RUNS: &str = include_str!("with_runs.sql");
 const TAKE_RUNS: &str = include_str!("take_runs.sql");
 const HORIZON: &str = include_str!("horizon.sql");
-/// Runs that go in one transaction, whose jobs one event names: some 400 KB.
-const CHUNK: usize = 10_000;
+/// Runs that go in one transaction, for which a job of the slice would wait, and whose jobs one event names: some 40 KB.
+const CHUNK: usize = 1_000;
 
 /// What goes of a slice, or went.
 #[derive(Debug, Default)]

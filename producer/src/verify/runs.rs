@@ -29,6 +29,7 @@ const SUCCESS: [&str; 8] = [
 /// Events that are written together with the end of a run, which stays.
 const ENDS: [&str; 4] = ["file_ingested", "duplicate_file_detected", "superseded", "job_cancelled"];
 const UNKNOWN: &str = include_str!("unknown_jobs.sql");
+const PRUNED: &str = include_str!("pruned.sql");
 /// Documents that are asked for, or jobs looked up, at a time.
 const CHUNK: usize = 500;
 
@@ -209,6 +210,24 @@ fn is_same(stored: &Bson, expected: &Value) -> bool {
     }
 }
 
+/// Whether a job was pruned after its slice was looked at.
+async fn was_pruned(stores: &Stores<'_>, name: &Name, job_id: Uuid) -> Result<bool, StoreError> {
+    let client = stores.pool.get().await.map_err(PostgresError::from)?;
+    // Asked before MongoDB: an event leaves the outbox once it is there.
+    let waiting =
+        query(&client, "look for a pruning", PRUNED, &[&name.entity, &name.period, &job_id.to_string()]).await?;
+    drop(client);
+    if !waiting.is_empty() {
+        return Ok(true);
+    }
+    let event = doc! {
+        "entity": &name.entity, "period": &name.period, "event_type": "pruned", "metadata.jobs": job_id.to_string(),
+    };
+    let trail = &stores.mongo.audit_trail;
+    let mut found = Documents::find("look for a pruning", trail, event, doc! { "_id": 1 }, Document::new());
+    Ok(found.next().await?.is_some())
+}
+
 /// Finds metadata of jobs that PostgreSQL does not know and that were not pruned, or that loaded nothing.
 pub(super) async fn unknown_metadata(
     stores: &Stores<'_>,
@@ -242,6 +261,9 @@ pub(super) async fn unknown_metadata(
             for row in query(&client, "look jobs up", UNKNOWN, &[&jobs]).await? {
                 let job_id: Uuid = row.get("job_id");
                 let Some(name) = chunk.get(&job_id) else { continue };
+                if was_pruned(stores, name, job_id).await? {
+                    continue;
+                }
                 let mut findings = Findings::about(name);
                 let detail = "gl_metadata has a document of a job that PostgreSQL does not know to have loaded";
                 findings.add_of(Code::MetadataUnknown, Some(job_id), detail);

@@ -87,9 +87,10 @@ pub(crate) async fn one(
     Path(id): Path<Uuid>,
     asked: Asked,
 ) -> Result<Response, Problem> {
-    let found = look(&console, id).await.map_err(Problem::postgres(&console.settings))?;
+    let failed = Problem::postgres(&console.settings);
+    let found = look(&console, id).await.map_err(failed)?;
     let Some(job) = found else {
-        return Err(Problem::unknown(unseen(&format!("job {id}"))));
+        return Err(Problem::unknown(unseen(&console.pool, &format!("job {id}")).await.map_err(failed)?));
     };
     Ok(answer::page(&console, &asked, &format!("Job {id}"), &job, || {
         let whole = whole(&job);
