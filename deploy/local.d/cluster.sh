@@ -409,9 +409,13 @@ cluster_up() {
         waiting=()
         for server in $(cluster_servers); do
             [ "${STATE_OF[$server]}" = up ] || waiting+=("$server")
+            # One of the three may not listen yet: then it is asked again.
             if [ "${REASON_OF[$server]}" = 'not initiated' ] && [ $asked = no ]; then
-                cluster_probe initiate "$CLUSTER_NET" || failed "$server" "the replica set could not be initiated."
-                asked=yes
+                if cluster_probe initiate "$CLUSTER_NET" 2>"$STATE/initiate"; then
+                    asked=yes
+                elif [ $((SECONDS - began)) -ge 60 ]; then
+                    failed "$server" "the replica set could not be initiated: $(<"$STATE/initiate")"
+                fi
             fi
         done
         [ ${#waiting[@]} -gt 0 ] || break
