@@ -144,3 +144,40 @@ async fn a_memory_alarm_holds_jobs_up_and_loses_none() {
     assert_eq!((findings.outcome("success"), findings.outcome("failed")), (100, 5));
     spent_one_attempt_each(&world).await;
 }
+
+// A connection that the broker blocks hears nothing of what it asks.
+#[tokio::test]
+async fn what_lies_in_the_queues_is_told_under_an_alarm_too() {
+    let (_hold, world) = world_to_break().await;
+    let worker = world.worker(&[]).await;
+    let counts = async |letters: &str| {
+        let (_, text) = worker.get("/metrics").await?;
+        let is_told = |line: &str| {
+            line.starts_with("aura_queue_messages{") && line.contains("queue=\"aura.dead\"") && line.ends_with(letters)
+        };
+        text.lines().any(is_told).then_some(())
+    };
+    for number in 0..3 {
+        world.publish(missing(&world, &format!("E{number}"))).await;
+    }
+    until("the letters are counted", SETTLED, async || counts(" 3").await).await;
+    for number in 3..8 {
+        world.publish(missing(&world, &format!("E{number}"))).await;
+    }
+    world.services.rabbitmqctl(&["set_vm_memory_high_watermark", "absolute", "1MB"]).await;
+    let (began, mut is_told) = (Instant::now(), false);
+    while !is_told && began.elapsed() < SOON {
+        is_told = worker.readyz().await.is_some_and(|(_, told)| check(&told, "rabbitmq_publish") != "ok");
+        tokio::task::yield_now().await;
+    }
+    world.services.rabbitmqctl(&["purge_queue", "--vhost", world.name(), "aura.dead"]).await;
+    let (began, mut is_counted) = (Instant::now(), false);
+    while !is_counted && began.elapsed() < SOON {
+        is_counted = counts(" 0").await.is_some();
+        tokio::task::yield_now().await;
+    }
+    // The alarm is over whatever came of it: others use the broker, too.
+    world.services.rabbitmqctl(&["set_vm_memory_high_watermark", "absolute", "2GB"]).await;
+    assert!(is_told, "/readyz does not tell of the alarm");
+    assert!(is_counted, "what lies in the queue is not told while the alarm lasts");
+}

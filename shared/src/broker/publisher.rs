@@ -185,18 +185,27 @@ impl Publisher {
     /// # Errors
     /// If the broker fails, or does not answer in time.
     pub async fn depth(&self, queue: &str) -> Result<u32, AmqpError> {
+        // What a blocked connection asks, the broker reads only once it takes messages again.
+        let own = if self.is_blocked() { Some(connect(&self.url, &self.name).await?) } else { None };
         let count = async {
-            let channel = {
-                let link = self.link.lock().await;
-                let Some(link) = link.as_ref() else { return Ok(None) };
-                link.connection.create_channel().await?
+            let channel = match &own {
+                Some(own) => own.create_channel().await?,
+                None => {
+                    let link = self.link.lock().await;
+                    let Some(link) = link.as_ref() else { return Ok(None) };
+                    link.connection.create_channel().await?
+                }
             };
             let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
             let queue = channel.queue_declare(queue.into(), passive, FieldTable::default()).await?;
             channel.close(200, "counted".into()).await?;
             Ok(Some(queue.message_count()))
         };
-        within(CONNECT_TIMEOUT, "count messages", count).await?.ok_or(AmqpError::Refused)
+        let counted = within(CONNECT_TIMEOUT, "count messages", count).await;
+        if let Some(own) = own {
+            let _ = within(CONNECT_TIMEOUT, "close", own.close(200, "counted".into())).await;
+        }
+        counted?.ok_or(AmqpError::Refused)
     }
 
     /// Whether the connection stands and the broker takes messages.
