@@ -42,7 +42,7 @@ async fn two_leaders_of_a_cluster_killed_under_load_lose_and_double_nothing() {
         }
         stream.end();
     };
-    let ((published, _), ()) = tokio::join!(stream.run(), killing);
+    let ((published, ..), ()) = tokio::join!(stream.run(), killing);
     let findings = is_whole(&world).await;
     println!("{published} messages\n{findings}");
     for outcome in ["success", "failed", "superseded", "refused"] {

@@ -92,6 +92,15 @@ pub async fn run(command: Command, limit: Duration) -> Said {
     output.expect("the command ends in time").expect("the command runs").into()
 }
 
+/// Runs a command, and kills it if it has not ended by then; whether it had.
+///
+/// # Panics
+/// If it does not start.
+pub async fn ends(command: Command, limit: Duration) -> bool {
+    let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn().expect("the command runs");
+    tokio::time::timeout(limit, child.wait()).await.is_ok()
+}
+
 /// Runs a command to its end with this on its standard input.
 ///
 /// # Panics

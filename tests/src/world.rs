@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::{
     checkout::checkout,
-    program::{Said, command, run, run_with_input},
+    program::{Said, command, ends, run, run_with_input},
     stack::{Stack, answered, at},
     wait::{SOON, until},
 };
@@ -158,6 +158,15 @@ impl<Clients> World<Clients> {
         let mut command = command("aura-producer", self.path(), &self.settings);
         command.args(arguments);
         run(command, PRODUCER).await
+    }
+
+    /// Runs the producer, and kills it if it takes longer than commands may; whether it ended. What it says goes to a
+    /// file of the log folder.
+    pub async fn producer_ends(&self, arguments: &[&str]) -> bool {
+        let mut command = command("aura-producer", self.path(), &self.settings);
+        let said = std::fs::File::create(self.path().join("logs/producer-said")).expect("the log folder");
+        command.args(arguments).stdout(said.try_clone().expect("a file")).stderr(said);
+        ends(command, PRODUCER).await
     }
 
     /// The same with this on its standard input.

@@ -61,7 +61,14 @@ impl Pruned {
     /// # Errors
     /// If PostgreSQL fails.
     pub(crate) async fn any(pool: &Pool) -> Result<bool, PostgresError> {
-        match db::query(pool, "ask what was pruned", "SELECT before FROM pruned_slices ORDER BY entity, period LIMIT 1", &[]).await {
+        match db::query(
+            pool,
+            "ask what was pruned",
+            "SELECT before FROM pruned_slices ORDER BY entity, period LIMIT 1",
+            &[],
+        )
+        .await
+        {
             Err(error) if error.sql_state() == Some(&SqlState::UNDEFINED_TABLE) => Ok(false),
             rows => Ok(!rows?.is_empty()),
         }

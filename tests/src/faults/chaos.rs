@@ -48,6 +48,8 @@ pub struct Report {
     pub published: u64,
     /// Runs of `aura-producer dead replay`.
     pub replays: u64,
+    /// Those of them that were killed since they took minutes.
+    pub cut_off: u64,
     /// For how long nothing moved.
     pub standstills: Standstills,
     /// What the checker found.
@@ -70,6 +72,7 @@ impl fmt::Display for Report {
         writeln!(f, "jobs")?;
         writeln!(f, "  {:<28}{:>7}", "messages confirmed", self.published)?;
         writeln!(f, "  {:<28}{:>7}", "calls of dead replay", self.replays)?;
+        writeln!(f, "  {:<28}{:>7}", "… cut off after minutes", self.cut_off)?;
         write!(f, "{}", self.findings)
     }
 }
@@ -154,7 +157,7 @@ pub async fn run(world: &World, machines: Option<&Machines>, seed: u64, length: 
     let (mut faults, mut broken) = (BTreeMap::new(), Duration::ZERO);
     let (pulse, mut standstills) = (Pulse::default(), Standstills::default());
     let plan = if machines.is_some() { Plan::of_cluster(seed) } else { Plan::new(seed) };
-    let (published, replays) = {
+    let (published, replays, cut_off) = {
         let breaking = async {
             // RabbitMQ 3.10 breaks a queue that it is killed beside within a second of its declaration.
             tokio::time::sleep(Duration::from_secs(3)).await;
@@ -194,5 +197,14 @@ pub async fn run(world: &World, machines: Option<&Machines>, seed: u64, length: 
             println!("---- a worker's log ends so ----\n{}", worker.tail());
         }
     }
-    Report { seed, took: (broken, begun.elapsed()), faults, published, replays: replays + 1, standstills, findings }
+    Report {
+        seed,
+        took: (broken, begun.elapsed()),
+        faults,
+        published,
+        replays: replays + 1,
+        cut_off,
+        standstills,
+        findings,
+    }
 }
