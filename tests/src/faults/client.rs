@@ -200,7 +200,8 @@ async fn listen(url: &str, kept: &StdMutex<Vec<Value>>, ready: &tokio::sync::Not
                 let delivery = delivery?;
                 let receipt = serde_json::from_slice(&delivery.data).unwrap_or_default();
                 kept.lock().expect("the list").push(receipt);
-                delivery.ack(BasicAckOptions::default()).await?;
+                // A connection whose other end has gone may take nothing any more, and say nothing of it.
+                timeout(TRY, delivery.ack(BasicAckOptions::default())).await.map_err(|_| late())??;
             }
             Ok(None) => return Ok(()),
             Err(_) => {
