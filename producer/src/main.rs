@@ -5,6 +5,7 @@
 
 mod actor_event;
 mod anchor;
+mod archive;
 mod cancel;
 mod check;
 mod completions;
@@ -74,6 +75,8 @@ enum Verb {
     Console(console::Args),
     Verify(verify::Args),
     Anchor(anchor::Args),
+    #[command(subcommand)]
+    Archive(archive::Verb),
     Migrate(migrate::Args),
     Topology(topology::Args),
     Schema(schema::Args),
@@ -96,7 +99,12 @@ impl Verb {
             Self::Dead(verb) => verb.only_reads(),
             Self::Period(verb) => verb.only_reads(),
             Self::Verify(args) => args.only_reads(),
-            Self::Publish(_) | Self::Cancel(_) | Self::Console(_) | Self::Migrate(_) | Self::Topology(_) => false,
+            Self::Publish(_)
+            | Self::Cancel(_)
+            | Self::Console(_)
+            | Self::Archive(_)
+            | Self::Migrate(_)
+            | Self::Topology(_) => false,
         }
     }
 }
@@ -120,6 +128,7 @@ async fn run(verb: Verb, json: bool, flags: Vec<(String, String)>) -> Result<Exi
         Verb::Schema(args) => return schema::run(args, json),
         Verb::Completions(args) => return completions::run(args, with_settings(Cli::command())),
         Verb::Man(args) => return man::run(args, with_settings(Cli::command())),
+        Verb::Archive(archive::Verb::Check(args)) => return archive::check(args, json),
         Verb::Publish(_)
         | Verb::Check(_)
         | Verb::Sources(_)
@@ -131,6 +140,7 @@ async fn run(verb: Verb, json: bool, flags: Vec<(String, String)>) -> Result<Exi
         | Verb::Console(_)
         | Verb::Verify(_)
         | Verb::Anchor(_)
+        | Verb::Archive(archive::Verb::Write(_))
         | Verb::Migrate(_)
         | Verb::Topology(_) => {}
     }
@@ -149,6 +159,7 @@ async fn run(verb: Verb, json: bool, flags: Vec<(String, String)>) -> Result<Exi
         Verb::Console(args) => console::run(&args, &settings, json).await,
         Verb::Verify(args) => verify::run(args, &settings, json).await,
         Verb::Anchor(args) => anchor::run(&args, &settings, json).await,
+        Verb::Archive(verb) => archive::run(verb, &settings, json).await,
         Verb::Migrate(_) => migrate::run(&settings, json).await,
         Verb::Topology(_) => topology::run(&settings, json).await,
         Verb::Schema(args) => schema::run(&args, json),

@@ -13,7 +13,7 @@ use serde_json::json;
 use shared::message::{job::JobMessage, receipt::Receipt};
 
 use crate::{
-    cancel, check, dead, dry_run,
+    archive, cancel, check, dead, dry_run,
     errors::{CommandError, ErrorAnswer, ExitStatus},
     history, migrate, output, period, publish, sources, status, topology, verify,
 };
@@ -68,6 +68,8 @@ enum Answer {
     PeriodUnlock,
     History,
     Verify,
+    ArchiveWrite,
+    ArchiveCheck,
     Migrate,
     Topology,
 }
@@ -117,6 +119,8 @@ impl Answer {
             Self::PeriodLock | Self::PeriodUnlock => of::<period::Changed>(),
             Self::History => of::<history::report::Report>(),
             Self::Verify => of::<verify::report::Report>(),
+            Self::ArchiveWrite => of::<archive::Written>(),
+            Self::ArchiveCheck => of::<archive::Checked>(),
             Self::Migrate => of::<migrate::Migrated>(),
             Self::Topology => of::<topology::Declared>(),
         }

@@ -219,7 +219,8 @@ pub(crate) fn log(event: &Event) {
         | EventType::BatchCancelled
         | EventType::PeriodLocked
         | EventType::PeriodUnlocked
-        | EventType::Repaired => say!(info),
+        | EventType::Repaired
+        | EventType::Archived => say!(info),
         EventType::FileUploaded
         | EventType::FingerprintCreated
         | EventType::DataProfiled

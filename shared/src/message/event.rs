@@ -57,6 +57,8 @@ text_enum! {
         PeriodUnlocked = "period_unlocked",
         /// Something derived was put back.
         Repaired = "repaired",
+        /// A closed year was written to an archive.
+        Archived = "archived",
     }
 }
 

@@ -1,0 +1,429 @@
+//! `archive write`: reads a closed year at one moment, verifies it on the way, and writes it down.
+
+use std::{collections::BTreeSet, fmt, path::PathBuf, time::Duration};
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::{Pool, Transaction};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use schemars::JsonSchema;
+use serde::Serialize;
+use shared::{
+    fingerprint::Fingerprint,
+    message::event::{Event, EventType},
+    settings::Settings,
+    signature::{KeyError, SigningKey},
+    slice::Entity,
+    stores::{
+        mongo::Mongo,
+        outbox,
+        postgres::{PostgresError, transaction},
+    },
+    telemetry::chain as causes,
+};
+use tokio::time::{Instant, sleep};
+use tokio_postgres::IsolationLevel;
+
+use super::{
+    agreement::{self, Rows},
+    events::{self, TrailError},
+    folder::{Place, Unfinished},
+    ledger::{self, CopyError, SOURCES},
+    manifest::{Counts, FORMAT, MANIFEST, Manifest, README, SIGNATURE, SliceEntry, Totals, VERSION, signature},
+    slices::{self, Known, Year},
+    table_file::{TableError, TableFile},
+    tables::{ACCOUNTS, TRAIL},
+};
+use crate::{
+    actor_event, db,
+    errors::{CommandError, ExitStatus},
+    output,
+    verify::stores::StoreError,
+};
+
+const EXPLAINED: &str = include_str!("README.txt");
+/// How long one statement may take: the rows of one slice.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3600);
+/// How long events may take to reach MongoDB, and how often they are looked for.
+const ARRIVAL: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Writes a closed year to a folder of Parquet files, with its audit chains
+///
+/// Everything is read at one moment and verified while it is written: each audit event against its hash and the one
+/// before, the rows of each slice against its job and against what the audit trail tells of them. What does not agree is
+/// not archived. All periods of the year must be locked; its special periods (13 to 16) belong to it.
+///
+/// The folder is made beside its place and moved there once it is whole. An event in the audit trail then tells of it,
+/// with the SHA-256 of its manifest. The files are plain Parquet and JSON: what reads them needs no Aura.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 done; 1 there is nothing to archive, or the stores do not agree; 2 usage, an open period, \
+                        or the folder cannot be written; 3 a service is unreachable, or the event could not be \
+                        written (the archive stays then).\n\nExamples:\n  aura-producer archive write --year 2022 --to \
+                        /archive/2022\n  aura-producer archive write --year 2022 --entity ABEX --to abex-2022 --key \
+                        archive.key"
+)]
+pub(crate) struct Args {
+    /// The year, YYYY
+    #[arg(long, value_name = "YYYY", value_parser = clap::value_parser!(u16).range(..=9999))]
+    year: u16,
+    /// Only this legal entity
+    #[arg(long)]
+    entity: Option<Entity>,
+    /// The folder that is made, which must not be there yet
+    #[arg(long, value_name = "FOLDER")]
+    to: PathBuf,
+    /// Signs the manifest with this private key, in PEM, as `anchor` does
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+}
+
+/// What was archived.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ArchiveWritten")]
+pub(crate) struct Written {
+    folder: String,
+    year: String,
+    /// The moment of which everything is, by the clock of PostgreSQL.
+    taken_at: DateTime<Utc>,
+    entities: usize,
+    #[serde(flatten)]
+    totals: Totals,
+    /// Bytes of all files.
+    bytes: u64,
+    /// SHA-256 of the manifest: short enough to be written down elsewhere.
+    manifest_sha256: Fingerprint,
+    signed: bool,
+    /// Whether the audit trail has the event that tells of the archive.
+    recorded: bool,
+}
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Totals { slices, counts } = &self.totals;
+        writeln!(
+            f,
+            "archived {} to {}: {slices} slices of {} with {} rows and {} audit events, {} bytes",
+            self.year,
+            self.folder,
+            output::count(self.entities, "entity").replace("entitys", "entities"),
+            counts.rows,
+            counts.events,
+            self.bytes
+        )?;
+        let signed = if self.signed { "signed" } else { "not signed" };
+        writeln!(f, "sha256 of the manifest {} ({signed})", self.manifest_sha256)
+    }
+}
+
+/// A year cannot be archived.
+#[derive(Debug, thiserror::Error)]
+enum ArchiveError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is nothing to archive.
+    #[error("{0}")]
+    Nothing(String),
+    /// It is not closed.
+    #[error("{0}")]
+    Open(String),
+    /// The stores do not agree.
+    #[error("{0}")]
+    Doubtful(String),
+    /// Not everything has reached MongoDB.
+    #[error("{0}")]
+    Late(String),
+    #[error("it was interrupted")]
+    Interrupted,
+    #[error(transparent)]
+    Table(#[from] TableError),
+    #[error(transparent)]
+    Folder(#[from] std::io::Error),
+    #[error("the manifest cannot be written")]
+    Manifest(#[from] serde_json::Error),
+}
+
+impl From<PostgresError> for ArchiveError {
+    fn from(error: PostgresError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl ArchiveError {
+    fn at(self, place: &Place, settings: &Settings) -> CommandError {
+        match self {
+            Self::Store(error) => error.at(settings),
+            Self::Nothing(what) => CommandError::Unknown(what),
+            Self::Open(what) => CommandError::Input(what),
+            Self::Doubtful(what) => CommandError::Doubtful(what),
+            Self::Late(what) => CommandError::Unseen(what),
+            Self::Interrupted => CommandError::Unseen("it was interrupted; nothing was archived".to_owned()),
+            Self::Table(TableError::Arrow(_) | TableError::Parquet(_) | TableError::File(_))
+            | Self::Folder(_)
+            | Self::Manifest(_) => {
+                let place = place.path().display();
+                CommandError::Input(format!("the archive cannot be written to {place}: {}", causes(&self)))
+            }
+            Self::Table(error @ TableError::Cell { .. }) => CommandError::Doubtful(error.to_string()),
+        }
+    }
+
+    /// Says of which slice it is, and what to do about that.
+    fn of(slice: &Known, error: impl fmt::Display) -> Self {
+        let Known { entity, period, .. } = slice;
+        let advice = format!("aura-producer verify --entity {entity} --period {period}");
+        Self::Doubtful(format!("{entity} {period}: {error}; it is not archived. Run: {advice}"))
+    }
+}
+
+/// Writes the archive, and then that there is one.
+pub(super) async fn run(args: Args, settings: &Settings, json: bool) -> Result<ExitStatus, CommandError> {
+    let unusable = |error: KeyError| CommandError::Input(causes(&error));
+    let key = args.key.as_deref().map(SigningKey::read).transpose().map_err(unusable)?;
+    let place = Place::new(&args.to).map_err(CommandError::Input)?;
+    let pool = db::open(settings, 2, STATEMENT_TIMEOUT)?;
+    db::check(&pool, settings).await?;
+    let mongo = Mongo::open(&settings.mongodb_url, "aura-producer").await.map_err(CommandError::mongo(settings))?;
+    let year = format!("{:04}", args.year);
+    let wanted = Wanted { year, entity: args.entity, actor: &settings.actor, key: key.as_ref() };
+    let written = async {
+        mongo.ping().await.map_err(StoreError::from)?;
+        tokio::select! {
+            written = write(&pool, &mongo, &wanted, &place) => written,
+            _ = tokio::signal::ctrl_c() => Err(ArchiveError::Interrupted),
+        }
+    };
+    let written = written.await;
+    mongo.close().await;
+    let mut written = written.map_err(|error| error.at(&place, settings))?;
+    let event = event(&written, &wanted, settings);
+    let recorded = record(&pool, &event).await.map_err(CommandError::postgres(settings));
+    written.recorded = recorded.is_ok();
+    output::print(json, &written)?;
+    match recorded {
+        Ok(()) => {
+            actor_event::note(&event);
+            Ok(ExitStatus::Done)
+        }
+        Err(error) => {
+            tracing::warn!(error = error.line(), "the audit trail does not tell of an archive");
+            output::remark(&format!(
+                "the archive is whole and stays, but the audit trail does not tell of it: {}. Write the sha256 of the \
+                 manifest down",
+                error.line()
+            ));
+            Ok(ExitStatus::Undone)
+        }
+    }
+}
+
+/// What is to be archived, and for whom.
+struct Wanted<'a> {
+    year: String,
+    entity: Option<Entity>,
+    actor: &'a str,
+    key: Option<&'a SigningKey>,
+}
+
+impl Wanted<'_> {
+    fn entity(&self) -> Option<&str> {
+        self.entity.as_ref().map(Entity::as_str)
+    }
+
+    /// The year and whose it is, in words.
+    fn name(&self) -> String {
+        self.entity().map_or_else(|| self.year.clone(), |entity| format!("{} of {entity}", self.year))
+    }
+}
+
+/// Waits until MongoDB has everything that PostgreSQL knows at one moment, and writes the archive of that moment.
+async fn write(pool: &Pool, mongo: &Mongo, wanted: &Wanted<'_>, place: &Place) -> Result<Written, ArchiveError> {
+    let mut client = pool.get().await.map_err(PostgresError::from)?;
+    let deadline = Instant::now() + ARRIVAL;
+    let mut has_said = false;
+    loop {
+        let moment = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
+        let tx = moment.start().await.map_err(PostgresError::in_("begin to read a year"))?;
+        let year = slices::read(&tx, &wanted.year, wanted.entity()).await?;
+        let year = year.ok_or_else(|| ArchiveError::Nothing(format!("no slice of {} has been loaded", wanted.name())))?;
+        if let Some(open) = year.open() {
+            let what = format!("{} is not closed: {open}; lock the periods first (period lock)", wanted.name());
+            return Err(ArchiveError::Open(what));
+        }
+        if let Some(halted) = year.halted() {
+            let what = format!("the audit chain of {halted} stands still; aura-producer verify says why");
+            return Err(ArchiveError::Doubtful(what));
+        }
+        let waiting = year.waiting();
+        if waiting == 0 {
+            let written = copied(&tx, mongo, wanted, year, place).await?;
+            tx.commit().await.map_err(PostgresError::in_("end reading a year"))?;
+            return Ok(written);
+        }
+        if Instant::now() >= deadline {
+            return Err(ArchiveError::Late(format!(
+                "{waiting} audit events of {} have not reached MongoDB within {} s; check that a worker runs and MongoDB \
+                 answers, then try again",
+                wanted.name(),
+                ARRIVAL.as_secs()
+            )));
+        }
+        if !has_said {
+            has_said = true;
+            output::remark(&format!("waiting for {waiting} audit events that are on their way to MongoDB"));
+        }
+        tx.rollback().await.map_err(PostgresError::in_("end reading a year"))?;
+        sleep(LOOK).await;
+    }
+}
+
+/// Copies everything, and moves the folder to its place.
+async fn copied(
+    tx: &Transaction<'_>,
+    mongo: &Mongo,
+    wanted: &Wanted<'_>,
+    year: Year,
+    place: &Place,
+) -> Result<Written, ArchiveError> {
+    let folder = place.begin()?;
+    let mut files = Files::begin(&folder, &wanted.year)?;
+    let bar = progress(year.slices.len() as u64);
+    let mut entries = Vec::with_capacity(year.slices.len());
+    for slice in &year.slices {
+        entries.push(files.take(tx, mongo, slice).await?);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let mut listed = Vec::new();
+    for file in files.ledger.into_iter().chain([files.trail]) {
+        listed.push(file.finish()?);
+    }
+    listed.push(folder.write(README, EXPLAINED.as_bytes())?);
+    let entities: BTreeSet<&str> = entries.iter().map(|entry| entry.entity.as_str()).collect();
+    let manifest = Manifest {
+        format: FORMAT.to_owned(),
+        version: VERSION,
+        year: wanted.year.clone(),
+        entities: entities.into_iter().map(str::to_owned).collect(),
+        taken_at: year.taken_at,
+        actor: wanted.actor.to_owned(),
+        aura: env!("CARGO_PKG_VERSION").to_owned(),
+        totals: Totals::of(&entries),
+        files: listed,
+        slices: entries,
+    };
+    let bytes = manifest.bytes()?;
+    let written = folder.write(MANIFEST, &bytes)?;
+    let mut all = manifest.files.iter().map(|file| file.bytes).sum::<u64>() + written.bytes;
+    if let Some(key) = wanted.key {
+        all += folder.write(SIGNATURE, signature::text(&key.sign(&bytes)).as_bytes())?.bytes;
+    }
+    place.finish(folder)?;
+    Ok(Written {
+        folder: place.path().display().to_string(),
+        year: manifest.year,
+        taken_at: manifest.taken_at,
+        entities: manifest.entities.len(),
+        totals: manifest.totals,
+        bytes: all,
+        manifest_sha256: written.sha256,
+        signed: wanted.key.is_some(),
+        recorded: false,
+    })
+}
+
+/// The tables while they are written.
+struct Files {
+    /// In the order of [`SOURCES`].
+    ledger: Vec<TableFile>,
+    trail: TableFile,
+}
+
+impl Files {
+    fn begin(folder: &Unfinished, year: &str) -> Result<Self, ArchiveError> {
+        let begin = |table: &'static super::tables::Table| {
+            Ok::<_, ArchiveError>(TableFile::new(table, folder.file(table.file)?, year)?)
+        };
+        let ledger = SOURCES.iter().map(|source| begin(source.table)).collect::<Result<_, _>>()?;
+        Ok(Self { ledger, trail: begin(&TRAIL)? })
+    }
+
+    /// Copies a slice, and makes sure that its rows are those that its job and its chain tell of.
+    async fn take(&mut self, tx: &Transaction<'_>, mongo: &Mongo, slice: &Known) -> Result<SliceEntry, ArchiveError> {
+        if slice.is_of_no_run {
+            return Err(ArchiveError::of(slice, "its job or its file is not that of a run that loaded it"));
+        }
+        let chain = events::copy(mongo, slice, &mut self.trail).await.map_err(|error| match error {
+            TrailError::Mongo(error) => ArchiveError::Store(error.into()),
+            TrailError::Table(TableError::Cell { column, reason, .. }) => {
+                ArchiveError::of(slice, format_args!("an event cannot be archived for its {column}: {reason}"))
+            }
+            TrailError::Table(error) => ArchiveError::Table(error),
+            TrailError::Doubtful(what) => ArchiveError::of(slice, what),
+        })?;
+        let mut rows = Rows::default();
+        let mut copied = Vec::with_capacity(SOURCES.len());
+        for (source, file) in SOURCES.iter().zip(&mut self.ledger) {
+            let is_ledger = source.table.file == ACCOUNTS.file;
+            let add = |balance| if is_ledger { rows.add(balance) };
+            let count = ledger::copy(tx, source, (&slice.entity, &slice.period), file, add).await;
+            copied.push(count.map_err(|error| match error {
+                CopyError::Postgres(error) => error.into(),
+                CopyError::Table(error @ TableError::Cell { .. }) => ArchiveError::of(slice, error),
+                CopyError::Table(error) => ArchiveError::Table(error),
+            })?);
+        }
+        let mut differences = agreement::with_chain(rows, &slice.told, chain.ingested.as_ref());
+        if slice.told.job_id.is_some() {
+            differences.extend(agreement::differences(rows, &slice.told, "the run of the job"));
+        }
+        let (true, Some(balance_sum)) = (differences.is_empty(), rows.sum()) else {
+            return Err(ArchiveError::of(slice, differences.join("; ")));
+        };
+        let count = |place: usize| copied.get(place).copied().unwrap_or_default();
+        Ok(SliceEntry {
+            entity: slice.entity.clone(),
+            period: slice.period.clone(),
+            job_id: slice.told.job_id,
+            fingerprint: slice.told.fingerprint.clone(),
+            file: slice.file.clone(),
+            balance_sum,
+            counts: Counts {
+                rows: count(0),
+                changes: count(1),
+                rejected_rows: count(2),
+                absent_accounts: count(3),
+                runs: count(4),
+                events: chain.events,
+            },
+            head: chain.head,
+        })
+    }
+}
+
+fn progress(slices: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(slices), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{elapsed_precise} {wide_bar} {pos}/{len} slices") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(250));
+    bar
+}
+
+/// The event is about no one slice: it must not change the chains that were just archived.
+fn event(written: &Written, wanted: &Wanted<'_>, settings: &Settings) -> Event {
+    actor_event::event(EventType::Archived, settings)
+        .with("year", written.year.as_str())
+        .with("entity", wanted.entity().unwrap_or("*"))
+        .with("slices", written.totals.slices)
+        .with("rows", written.totals.counts.rows)
+        .with("manifest_sha256", written.manifest_sha256.to_string())
+        .with("signed", written.signed)
+}
+
+async fn record(pool: &Pool, event: &Event) -> Result<(), PostgresError> {
+    transaction(pool, "record_archive", move |transaction, _| {
+        Box::pin(async move { outbox::record(transaction, std::slice::from_ref(event)).await })
+    })
+    .await
+}
