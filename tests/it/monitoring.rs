@@ -349,6 +349,7 @@ async fn the_log_has_the_events_and_fields_that_are_documented_and_three_lines_o
         EventType::PeriodLocked,
         EventType::PeriodUnlocked,
         EventType::Repaired,
+        EventType::Archived,
     ];
     let unseen: BTreeSet<_> = all.difference(&seen).cloned().collect();
     assert_eq!(unseen, of_others.iter().map(|event| event.as_str().to_owned()).collect());

@@ -12,7 +12,11 @@ use std::{
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
-use shared::{fingerprint::Fingerprint, printable, signature::{KeyError, PublicKey}};
+use shared::{
+    fingerprint::Fingerprint,
+    printable,
+    signature::{KeyError, PublicKey},
+};
 
 use super::manifest::{LONGEST, MANIFEST, Manifest, ManifestError, Totals};
 use crate::{

@@ -50,12 +50,7 @@ pub(super) async fn copy(mongo: &Mongo, slice: &Known, file: &mut TableFile) -> 
     Ok(follower)
 }
 
-fn take(
-    document: &Document,
-    slice: &Known,
-    follower: &mut Follower,
-    file: &mut TableFile,
-) -> Result<(), TrailError> {
+fn take(document: &Document, slice: &Known, follower: &mut Follower, file: &mut TableFile) -> Result<(), TrailError> {
     let event = audit_chain::from_bson(document);
     let text = audit_chain::canonical(&event).map_err(|error| TrailError::Doubtful(error.to_string()))?;
     let stored = document.get_str("hash").unwrap_or_default();

@@ -68,7 +68,11 @@ pub(super) struct Year {
 ///
 /// # Errors
 /// If PostgreSQL fails.
-pub(super) async fn read(tx: &Transaction<'_>, year: &str, entity: Option<&str>) -> Result<Option<Year>, PostgresError> {
+pub(super) async fn read(
+    tx: &Transaction<'_>,
+    year: &str,
+    entity: Option<&str>,
+) -> Result<Option<Year>, PostgresError> {
     let rows = tx.query(SLICES, &[&year, &entity]).await.map_err(PostgresError::in_("list the slices of a year"))?;
     let slices: Vec<Known> = rows.iter().map(Known::read).collect();
     let has_rows = slices.iter().any(|slice| slice.told.job_id.is_some());
@@ -106,7 +110,8 @@ mod tests {
 
     #[test]
     fn a_few_open_slices_are_named_and_the_others_counted() {
-        let slice = |number: usize| Known { entity: format!("E{number}"), period: "2022-06".to_owned(), ..Known::default() };
+        let slice =
+            |number: usize| Known { entity: format!("E{number}"), period: "2022-06".to_owned(), ..Known::default() };
         let year = |count| Year { taken_at: DateTime::UNIX_EPOCH, slices: (0..count).map(slice).collect() };
         assert_eq!(year(0).open(), None);
         assert_eq!(year(2).open().as_deref(), Some("E0 2022-06, E1 2022-06"));

@@ -245,7 +245,8 @@ async fn write(pool: &Pool, mongo: &Mongo, wanted: &Wanted<'_>, place: &Place) -
         let moment = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
         let tx = moment.start().await.map_err(PostgresError::in_("begin to read a year"))?;
         let year = slices::read(&tx, &wanted.year, wanted.entity()).await?;
-        let year = year.ok_or_else(|| ArchiveError::Nothing(format!("no slice of {} has been loaded", wanted.name())))?;
+        let year =
+            year.ok_or_else(|| ArchiveError::Nothing(format!("no slice of {} has been loaded", wanted.name())))?;
         if let Some(open) = year.open() {
             let what = format!("{} is not closed: {open}; lock the periods first (period lock)", wanted.name());
             return Err(ArchiveError::Open(what));
@@ -365,7 +366,11 @@ impl Files {
         let mut copied = Vec::with_capacity(SOURCES.len());
         for (source, file) in SOURCES.iter().zip(&mut self.ledger) {
             let is_ledger = source.table.file == ACCOUNTS.file;
-            let add = |balance| if is_ledger { rows.add(balance) };
+            let add = |balance| {
+                if is_ledger {
+                    rows.add(balance)
+                }
+            };
             let count = ledger::copy(tx, source, (&slice.entity, &slice.period), file, add).await;
             copied.push(count.map_err(|error| match error {
                 CopyError::Postgres(error) => error.into(),

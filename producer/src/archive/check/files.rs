@@ -76,9 +76,7 @@ fn fault(folder: &Path, entry: &FileEntry) -> Option<String> {
     match measured(&folder.join(&entry.name)) {
         Err(reason) if reason == "it is missing" => Some("is missing".to_owned()),
         Err(reason) => Some(format!("cannot be read: {reason}")),
-        Ok((bytes, _)) if bytes != entry.bytes => {
-            Some(format!("has {bytes} bytes, the manifest says {}", entry.bytes))
-        }
+        Ok((bytes, _)) if bytes != entry.bytes => Some(format!("has {bytes} bytes, the manifest says {}", entry.bytes)),
         Ok((_, sha256)) if sha256 != entry.sha256 => {
             Some(format!("was changed or is damaged: its SHA-256 is {sha256}, the manifest says {}", entry.sha256))
         }

@@ -62,13 +62,14 @@ pub(super) fn check(
             return Signature::Bad;
         }
     };
-    let is_good = manifest
-        .zip(signature::read(&text))
-        .is_some_and(|(manifest, signature)| key.verifies(manifest, &signature));
+    let is_good =
+        manifest.zip(signature::read(&text)).is_some_and(|(manifest, signature)| key.verifies(manifest, &signature));
     if is_good {
         return Signature::Good;
     }
-    let detail = format!("is not the signature of this {MANIFEST} and this key: one of them was changed, or the key is another one");
+    let detail = format!(
+        "is not the signature of this {MANIFEST} and this key: one of them was changed, or the key is another one"
+    );
     findings.add(SIGNATURE, detail);
     Signature::Bad
 }

@@ -51,7 +51,9 @@ struct Tables<'a> {
 pub(super) fn check(folder: &Path, manifest: &Manifest, findings: &mut Findings) {
     let mut tables = Tables::of(manifest);
     let mut whole = BTreeSet::new();
-    let mut table = |table: &'static Table, columns: &[&str], take: &mut (dyn FnMut(&Batch, usize, &mut Seen, &SliceEntry) + Send)| {
+    let mut table = |table: &'static Table,
+                     columns: &[&str],
+                     take: &mut (dyn FnMut(&Batch, usize, &mut Seen, &SliceEntry) + Send)| {
         let names: Vec<&str> = ["entity", "period"].into_iter().chain(columns.iter().copied()).collect();
         match read(folder, table, &names, |batch| tables.take(table, batch, take)) {
             Ok(()) => _ = whole.insert(table.file),
@@ -116,13 +118,8 @@ impl<'a> Tables<'a> {
         for (place, slice) in manifest.slices.iter().enumerate() {
             places.entry(&slice.entity).or_default().insert(&slice.period, place);
         }
-        let seen = || Seen {
-            rows: Rows::default(),
-            counts: BTreeMap::new(),
-            chain: Follower::new(),
-            broken: None,
-            run: None,
-        };
+        let seen =
+            || Seen { rows: Rows::default(), counts: BTreeMap::new(), chain: Follower::new(), broken: None, run: None };
         let seen = manifest.slices.iter().map(|_| seen()).collect();
         Self { manifest, places, seen, strange: BTreeMap::new(), more_strange: 0 }
     }
@@ -180,7 +177,8 @@ impl<'a> Tables<'a> {
             }
             let told = Told { job_id: slice.job_id, fingerprint: slice.fingerprint.clone(), ..Told::default() };
             if is_whole(&TRAIL) {
-                let followed = seen.broken.clone().map_or_else(|| seen.chain.ends_at(slice.counts.events, &slice.head), Err);
+                let followed =
+                    seen.broken.clone().map_or_else(|| seen.chain.ends_at(slice.counts.events, &slice.head), Err);
                 match followed {
                     Err(fault) => found.push(format!("its audit chain is not whole: {fault}")),
                     Ok(()) if is_whole(&ACCOUNTS) => {
