@@ -348,7 +348,7 @@ async fn events_that_do_not_reach_mongodb_are_waited_for_and_then_named() {
     worker.stop().await;
     world.producer(&["period", "lock", "--period", "2022-06", "--entity", "A"]).await.expect(0);
     let late = world.archives("2022", &[]).await.expect(3);
-    assert!(late.stderr.contains("1 audit events of 2022 have not reached MongoDB within 30 s"), "{}", late.stderr);
+    assert!(late.stderr.contains("1 audit event of 2022 did not reach MongoDB within 30 s"), "{}", late.stderr);
     assert_eq!(world.left("2022"), Vec::<String>::new());
     let waiting = world.archives("2022", &[]);
     let (said, _worker) = tokio::join!(waiting, world.worker(&[]));
@@ -401,7 +401,7 @@ async fn whatever_is_done_to_an_archive_is_found() {
     let strange = world.checks("2022", &["--public-key", &other]).await.expect(1);
     assert!(strange.stdout.contains("THE SIGNATURE IS NOT OF THIS MANIFEST AND THIS KEY"), "{}", strange.stdout);
 
-    let changes: [(&str, Change, &[&str], &[&str]); 17] = [
+    let changes: [(&str, Change, &[&str], &[&str]); 18] = [
         (
             "a byte of a file",
             |it| damage(it, "accounts.parquet"),
@@ -436,6 +436,12 @@ async fn whatever_is_done_to_an_archive_is_found() {
             |it| edit(it, |m| m["slices"][0]["rows"] = json!(4)),
             &[],
             &["totals", "A 2022-06: there are 3 rows"],
+        ),
+        (
+            "the file that a slice came from",
+            |it| edit(it, |m| m["slices"][0]["file"] = json!("/another")),
+            &[],
+            &["is of another file"],
         ),
         (
             "another path",

@@ -18,7 +18,10 @@ use shared::{
     signature::{KeyError, PublicKey},
 };
 
-use super::manifest::{LONGEST, MANIFEST, Manifest, ManifestError, Totals};
+use super::{
+    manifest::{LONGEST, MANIFEST, Manifest, ManifestError, Totals},
+    write::number,
+};
 use crate::{
     errors::{CommandError, ExitStatus},
     output,
@@ -108,13 +111,13 @@ impl fmt::Display for Checked {
         if let Some(said) = &self.archive {
             writeln!(
                 f,
-                "{}, taken at {} by {}: {} slices with {} rows and {} audit events",
+                "{}, taken at {} by {}: {} with {} and {}",
                 said.year,
                 output::time(said.taken_at),
                 printable::line(&said.actor),
-                said.totals.slices,
-                said.totals.counts.rows,
-                said.totals.counts.events
+                number(said.totals.slices, "slice"),
+                number(said.totals.counts.rows, "row"),
+                number(said.totals.counts.events, "audit event")
             )?;
         }
         if let Some(sha256) = &self.manifest_sha256 {

@@ -101,19 +101,26 @@ pub(crate) struct Written {
 impl fmt::Display for Written {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Totals { slices, counts } = &self.totals;
+        let entities = if self.entities == 1 { "entity" } else { "entities" };
         writeln!(
             f,
-            "archived {} to {}: {slices} slices of {} with {} rows and {} audit events, {} bytes",
+            "archived {} to {}: {} of {} {entities} with {} and {}, {} bytes",
             self.year,
             self.folder,
-            output::count(self.entities, "entity").replace("entitys", "entities"),
-            counts.rows,
-            counts.events,
+            number(*slices, "slice"),
+            self.entities,
+            number(counts.rows, "row"),
+            number(counts.events, "audit event"),
             self.bytes
         )?;
         let signed = if self.signed { "signed" } else { "not signed" };
         writeln!(f, "sha256 of the manifest {} ({signed})", self.manifest_sha256)
     }
+}
+
+/// So many of something.
+pub(super) fn number(count: u64, what: &str) -> String {
+    output::count(usize::try_from(count).unwrap_or(usize::MAX), what)
 }
 
 /// A year cannot be archived.
@@ -263,15 +270,17 @@ async fn write(pool: &Pool, mongo: &Mongo, wanted: &Wanted<'_>, place: &Place) -
         }
         if Instant::now() >= deadline {
             return Err(ArchiveError::Late(format!(
-                "{waiting} audit events of {} have not reached MongoDB within {} s; check that a worker runs and MongoDB \
+                "{} of {} did not reach MongoDB within {} s; check that a worker runs and MongoDB \
                  answers, then try again",
+                output::count(usize::try_from(waiting).unwrap_or_default(), "audit event"),
                 wanted.name(),
                 ARRIVAL.as_secs()
             )));
         }
         if !has_said {
             has_said = true;
-            output::remark(&format!("waiting for {waiting} audit events that are on their way to MongoDB"));
+            let events = output::count(usize::try_from(waiting).unwrap_or_default(), "audit event");
+            output::remark(&format!("waiting for {events} on the way to MongoDB"));
         }
         tx.rollback().await.map_err(PostgresError::in_("end reading a year"))?;
         sleep(LOOK).await;

@@ -31,8 +31,8 @@ struct Seen {
     chain: Follower,
     /// What is wrong within the chain; it is not followed past that.
     broken: Option<String>,
-    /// What the run of the slice's job tells of the rows.
-    run: Option<Told>,
+    /// What the run of the slice's job tells of the rows, and the file that it says they are of.
+    run: Option<(Told, Option<String>)>,
 }
 
 /// What the tables hold of all slices.
@@ -68,7 +68,7 @@ pub(super) fn check(folder: &Path, manifest: &Manifest, findings: &mut Findings)
     for other in [&CHANGES, &REJECTED, &ABSENT] {
         table(other, &[], &mut |_, _, _, _| {});
     }
-    table(&RUNS, &["job_id", "status", "fingerprint", "slice_rows", "slice_sum"], &mut take_run);
+    table(&RUNS, &["job_id", "status", "fingerprint", "slice_rows", "slice_sum", "file"], &mut take_run);
     let columns = ["seq", "event_type", "timestamp", "job_id", "prev_hash", "hash", "event"];
     table(&TRAIL, &columns, &mut take_event);
     tables.tell(&whole, findings);
@@ -77,12 +77,13 @@ pub(super) fn check(folder: &Path, manifest: &Manifest, findings: &mut Findings)
 fn take_run(batch: &Batch, row: usize, seen: &mut Seen, slice: &SliceEntry) {
     let job_id = batch.text(2, row).and_then(|id| id.parse().ok());
     if job_id.is_some() && job_id == slice.job_id && batch.text(3, row) == Some("success") {
-        seen.run = Some(Told {
+        let told = Told {
             job_id,
             fingerprint: batch.text(4, row).map(str::to_owned),
             rows: batch.number(5, row).and_then(|rows| u64::try_from(rows).ok()),
             sum: batch.units(6, row).and_then(Amount::from_units),
-        });
+        };
+        seen.run = Some((told, batch.text(7, row).map(str::to_owned)));
     }
 }
 
@@ -190,10 +191,10 @@ impl<'a> Tables<'a> {
             if let Some(job_id) = slice.job_id.filter(|_| is_whole(&RUNS)) {
                 match &seen.run {
                     None => found.push(format!("runs.parquet has no run of job {job_id} that succeeded")),
-                    Some(run) if run.fingerprint != slice.fingerprint => {
+                    Some((run, file)) if run.fingerprint != slice.fingerprint || *file != slice.file => {
                         found.push(format!("the run of job {job_id} is of another file"));
                     }
-                    Some(run) if is_whole(&ACCOUNTS) => {
+                    Some((run, _)) if is_whole(&ACCOUNTS) => {
                         found.extend(agreement::differences(seen.rows, run, "the run of the job"));
                     }
                     Some(_) => {}
