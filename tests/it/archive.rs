@@ -447,7 +447,7 @@ async fn whatever_is_done_to_an_archive_is_found() {
             "another path",
             |it| edit(it, |m| m["files"][0]["name"] = json!("../x")),
             &[],
-            &["which is no file of an archive"],
+            &["which is not a file of an archive"],
         ),
         (
             "an event, its hash made anew",
@@ -474,7 +474,7 @@ async fn whatever_is_done_to_an_archive_is_found() {
             &[],
             &["the audit trail tells of -15883780437.6299999929999999"],
         ),
-        ("rows of another slice", slice_changed, &[], &["of Z 2022-06, which is no slice of the manifest"]),
+        ("rows of another slice", slice_changed, &[], &["of Z 2022-06, which is not a slice of the manifest"]),
     ];
     for (what, change, arguments, expected) in changes {
         let folder = world.folder("changed");

@@ -33,8 +33,8 @@ const TOLD: usize = 1_000;
 
 /// Checks an archive from its files alone: no service, no settings
 ///
-/// Holds every file against its size and SHA-256, follows every audit chain from its first event to the head that the
-/// manifest names, adds the rows of each slice up and holds them against the manifest, their job and what the audit
+/// Checks every file against its size and SHA-256, follows every audit chain from its first event to the head that the
+/// manifest names, adds the rows of each slice up and checks them against the manifest, their job and what the audit
 /// trail tells of them. With --public-key it makes sure that the manifest is the one that was signed. Without, whoever
 /// could change all files could change the manifest, too: compare the SHA-256 of the manifest with the one that was
 /// written down, or that the audit trail's event `archived` has.

@@ -1,5 +1,8 @@
 //! `archive write`: reads a closed year at one moment, verifies it on the way, and writes it down.
 
+mod error;
+mod tables;
+
 use std::{collections::BTreeSet, fmt, path::PathBuf, time::Duration};
 
 use chrono::{DateTime, Utc};
@@ -24,14 +27,9 @@ use tokio::time::{Instant, sleep};
 use tokio_postgres::IsolationLevel;
 
 use super::{
-    agreement::{self, Rows},
-    events::{self, TrailError},
-    folder::{Place, Unfinished},
-    ledger::{self, CopyError, SOURCES},
-    manifest::{Counts, FORMAT, MANIFEST, Manifest, README, SIGNATURE, SliceEntry, Totals, VERSION, signature},
-    slices::{self, Known, Year},
-    table_file::{TableError, TableFile},
-    tables::{ACCOUNTS, TRAIL},
+    folder::Place,
+    manifest::{FORMAT, MANIFEST, Manifest, README, SIGNATURE, Totals, VERSION, signature},
+    slices::{self, Year},
 };
 use crate::{
     actor_event, db,
@@ -39,6 +37,8 @@ use crate::{
     output,
     verify::stores::StoreError,
 };
+use error::ArchiveError;
+use tables::Files;
 
 const EXPLAINED: &str = include_str!("README.txt");
 /// How long one statement may take: the rows of one slice.
@@ -49,8 +49,8 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Writes a closed year to a folder of Parquet files, with its audit chains
 ///
-/// Everything is read at one moment and verified while it is written: each audit event against its hash and the one
-/// before, the rows of each slice against its job and against what the audit trail tells of them. What does not agree is
+/// Everything is read at one moment and verified while it is written: each audit event by its hash and the one
+/// before, the rows of each slice by its job and by what the audit trail says of them. What does not agree is
 /// not archived. All periods of the year must be locked; its special periods (13 to 16) belong to it.
 ///
 /// The folder is made beside its place and moved there once it is whole. An event in the audit trail then tells of it,
@@ -121,66 +121,6 @@ impl fmt::Display for Written {
 /// So many of something.
 pub(super) fn number(count: u64, what: &str) -> String {
     output::count(usize::try_from(count).unwrap_or(usize::MAX), what)
-}
-
-/// A year cannot be archived.
-#[derive(Debug, thiserror::Error)]
-enum ArchiveError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// There is nothing to archive.
-    #[error("{0}")]
-    Nothing(String),
-    /// It is not closed.
-    #[error("{0}")]
-    Open(String),
-    /// The stores do not agree.
-    #[error("{0}")]
-    Doubtful(String),
-    /// Not everything has reached MongoDB.
-    #[error("{0}")]
-    Late(String),
-    #[error("it was interrupted")]
-    Interrupted,
-    #[error(transparent)]
-    Table(#[from] TableError),
-    #[error(transparent)]
-    Folder(#[from] std::io::Error),
-    #[error("the manifest cannot be written")]
-    Manifest(#[from] serde_json::Error),
-}
-
-impl From<PostgresError> for ArchiveError {
-    fn from(error: PostgresError) -> Self {
-        Self::Store(error.into())
-    }
-}
-
-impl ArchiveError {
-    fn at(self, place: &Place, settings: &Settings) -> CommandError {
-        match self {
-            Self::Store(error) => error.at(settings),
-            Self::Nothing(what) => CommandError::Unknown(what),
-            Self::Open(what) => CommandError::Input(what),
-            Self::Doubtful(what) => CommandError::Doubtful(what),
-            Self::Late(what) => CommandError::Unseen(what),
-            Self::Interrupted => CommandError::Unseen("it was interrupted; nothing was archived".to_owned()),
-            Self::Table(TableError::Arrow(_) | TableError::Parquet(_) | TableError::File(_))
-            | Self::Folder(_)
-            | Self::Manifest(_) => {
-                let place = place.path().display();
-                CommandError::Input(format!("the archive cannot be written to {place}: {}", causes(&self)))
-            }
-            Self::Table(error @ TableError::Cell { .. }) => CommandError::Doubtful(error.to_string()),
-        }
-    }
-
-    /// Says of which slice it is, and what to do about that.
-    fn of(slice: &Known, error: impl fmt::Display) -> Self {
-        let Known { entity, period, .. } = slice;
-        let advice = format!("aura-producer verify --entity {entity} --period {period}");
-        Self::Doubtful(format!("{entity} {period}: {error}; it is not archived. Run: {advice}"))
-    }
 }
 
 /// Writes the archive, and then that there is one.
@@ -304,10 +244,7 @@ async fn copied(
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let mut listed = Vec::new();
-    for file in files.ledger.into_iter().chain([files.trail]) {
-        listed.push(file.finish()?);
-    }
+    let mut listed = files.finish()?;
     listed.push(folder.write(README, EXPLAINED.as_bytes())?);
     let entities: BTreeSet<&str> = entries.iter().map(|entry| entry.entity.as_str()).collect();
     let manifest = Manifest {
@@ -340,79 +277,6 @@ async fn copied(
         signed: wanted.key.is_some(),
         recorded: false,
     })
-}
-
-/// The tables while they are written.
-struct Files {
-    /// In the order of [`SOURCES`].
-    ledger: Vec<TableFile>,
-    trail: TableFile,
-}
-
-impl Files {
-    fn begin(folder: &Unfinished, year: &str) -> Result<Self, ArchiveError> {
-        let begin = |table: &'static super::tables::Table| {
-            Ok::<_, ArchiveError>(TableFile::new(table, folder.file(table.file)?, year)?)
-        };
-        let ledger = SOURCES.iter().map(|source| begin(source.table)).collect::<Result<_, _>>()?;
-        Ok(Self { ledger, trail: begin(&TRAIL)? })
-    }
-
-    /// Copies a slice, and makes sure that its rows are those that its job and its chain tell of.
-    async fn take(&mut self, tx: &Transaction<'_>, mongo: &Mongo, slice: &Known) -> Result<SliceEntry, ArchiveError> {
-        if slice.is_of_no_run {
-            return Err(ArchiveError::of(slice, "its job or its file is not that of a run that loaded it"));
-        }
-        let chain = events::copy(mongo, slice, &mut self.trail).await.map_err(|error| match error {
-            TrailError::Mongo(error) => ArchiveError::Store(error.into()),
-            TrailError::Table(TableError::Cell { column, reason, .. }) => {
-                ArchiveError::of(slice, format_args!("an event cannot be archived for its {column}: {reason}"))
-            }
-            TrailError::Table(error) => ArchiveError::Table(error),
-            TrailError::Doubtful(what) => ArchiveError::of(slice, what),
-        })?;
-        let mut rows = Rows::default();
-        let mut copied = Vec::with_capacity(SOURCES.len());
-        for (source, file) in SOURCES.iter().zip(&mut self.ledger) {
-            let is_ledger = source.table.file == ACCOUNTS.file;
-            let add = |balance| {
-                if is_ledger {
-                    rows.add(balance)
-                }
-            };
-            let count = ledger::copy(tx, source, (&slice.entity, &slice.period), file, add).await;
-            copied.push(count.map_err(|error| match error {
-                CopyError::Postgres(error) => error.into(),
-                CopyError::Table(error @ TableError::Cell { .. }) => ArchiveError::of(slice, error),
-                CopyError::Table(error) => ArchiveError::Table(error),
-            })?);
-        }
-        let mut differences = agreement::with_chain(rows, &slice.told, chain.ingested.as_ref());
-        if slice.told.job_id.is_some() {
-            differences.extend(agreement::differences(rows, &slice.told, "the run of the job"));
-        }
-        let (true, Some(balance_sum)) = (differences.is_empty(), rows.sum()) else {
-            return Err(ArchiveError::of(slice, differences.join("; ")));
-        };
-        let count = |place: usize| copied.get(place).copied().unwrap_or_default();
-        Ok(SliceEntry {
-            entity: slice.entity.clone(),
-            period: slice.period.clone(),
-            job_id: slice.told.job_id,
-            fingerprint: slice.told.fingerprint.clone(),
-            file: slice.file.clone(),
-            balance_sum,
-            counts: Counts {
-                rows: count(0),
-                changes: count(1),
-                rejected_rows: count(2),
-                absent_accounts: count(3),
-                runs: count(4),
-                events: chain.events,
-            },
-            head: chain.head,
-        })
-    }
 }
 
 fn progress(slices: u64) -> ProgressBar {

@@ -40,13 +40,13 @@ fn missing(error: io::Error) -> String {
     if error.kind() == io::ErrorKind::NotFound { "it is missing".to_owned() } else { error.to_string() }
 }
 
-/// Holds the files against the manifest.
+/// Checks the files against the manifest.
 pub(super) fn check(folder: &Path, manifest: &Manifest, findings: &mut Findings) {
     let expected: BTreeSet<&str> = tables::ALL.iter().map(|table| table.file).chain([README]).collect();
     let mut listed = BTreeSet::new();
     for entry in &manifest.files {
         if !expected.contains(entry.name.as_str()) {
-            findings.add(MANIFEST, format!("lists {:?}, which is no file of an archive", entry.name));
+            findings.add(MANIFEST, format!("lists {:?}, which is not a file of an archive", entry.name));
         } else if !listed.insert(entry.name.as_str()) {
             findings.add(MANIFEST, format!("lists {} more than once", entry.name));
         } else if let Some(detail) = fault(folder, entry) {

@@ -47,7 +47,7 @@ struct Tables<'a> {
     more_strange: u64,
 }
 
-/// Reads all tables and holds what is in them against the manifest and each other.
+/// Reads all tables and checks what is in them against the manifest and each other.
 pub(super) fn check(folder: &Path, manifest: &Manifest, findings: &mut Findings) {
     let mut tables = Tables::of(manifest);
     let mut whole = BTreeSet::new();
@@ -157,7 +157,7 @@ impl<'a> Tables<'a> {
     fn tell(self, whole: &BTreeSet<&str>, findings: &mut Findings) {
         let is_whole = |table: &Table| whole.contains(table.file);
         for ((file, name), rows) in &self.strange {
-            findings.add(file, format!("has {rows} rows of {name}, which is no slice of the manifest"));
+            findings.add(file, format!("has {rows} rows of {name}, which is not a slice of the manifest"));
         }
         if self.more_strange > 0 {
             findings.add("manifest.json", format!("lacks the slices of {} rows more", self.more_strange));
