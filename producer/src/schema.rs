@@ -18,7 +18,7 @@ use crate::{
     history, migrate, output, period, publish, sources, status, topology, verify,
 };
 
-/// Prints the JSON Schemas of job and receipt, and of what commands answer with --json
+/// Prints the JSON Schemas of jobs, receipts and --json answers
 ///
 /// They are made from the types that the programs use. Those of job and receipt are checked in below shared/schema,
 /// beside an AsyncAPI document of the channels.
