@@ -20,7 +20,7 @@ use place::Place;
 
 const HEADS: &str = include_str!("anchor/heads.sql");
 
-/// Signs the heads of all audit chains, for verify --anchor to hold against later
+/// Signs the heads of all audit chains, for verify --anchor
 ///
 /// Whoever may write to PostgreSQL and to MongoDB can rewrite the books and the audit trail together, so that each
 /// agrees with the other. An anchor from before finds that, as long as it, and the key, are kept where they cannot

@@ -53,6 +53,9 @@ pub(crate) enum CommandError {
     /// What is asked for is not there.
     #[error("{0}")]
     Unknown(String),
+    /// The stores do not agree on what they were asked for.
+    #[error("{0}")]
+    Doubtful(String),
     /// A setting cannot be used.
     #[error(transparent)]
     Settings(#[from] SettingsError),
@@ -87,7 +90,7 @@ pub(crate) enum CommandError {
         /// The queue of dead letters.
         queue: String,
     },
-    /// Not all dead letters could be looked at.
+    /// Not all that was to be looked at could be.
     #[error("{0}")]
     Unseen(String),
     /// PostgreSQL did not do what it was asked.
@@ -189,7 +192,7 @@ impl CommandError {
     /// The exit code that the contract gives it.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Unknown(_) => 1,
+            Self::Unknown(_) | Self::Doubtful(_) => 1,
             // Waiting does not bring these right.
             Self::Postgres { source, .. }
                 if matches!(
@@ -230,6 +233,7 @@ impl CommandError {
             Self::Faults { faults, .. } => faults,
             Self::Input(_)
             | Self::Unknown(_)
+            | Self::Doubtful(_)
             | Self::Settings(_)
             | Self::Telemetry(_)
             | Self::Output(_)
@@ -277,6 +281,7 @@ impl CommandError {
             Self::Listen { .. } => "another console may run; AURA_CONSOLE_ADDR takes another address",
             Self::Input(_)
             | Self::Unknown(_)
+            | Self::Doubtful(_)
             | Self::Faults { .. }
             | Self::Settings(_)
             | Self::Telemetry(_)

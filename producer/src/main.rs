@@ -5,6 +5,7 @@
 
 mod actor_event;
 mod anchor;
+mod archive;
 mod cancel;
 mod check;
 mod completions;
@@ -76,6 +77,8 @@ enum Verb {
     Verify(verify::Args),
     Anchor(anchor::Args),
     Prune(prune::Args),
+    #[command(subcommand)]
+    Archive(archive::Verb),
     Migrate(migrate::Args),
     Topology(topology::Args),
     Schema(schema::Args),
@@ -99,7 +102,12 @@ impl Verb {
             Self::Period(verb) => verb.only_reads(),
             Self::Verify(args) => args.only_reads(),
             Self::Prune(args) => args.only_reads(),
-            Self::Publish(_) | Self::Cancel(_) | Self::Console(_) | Self::Migrate(_) | Self::Topology(_) => false,
+            Self::Publish(_)
+            | Self::Cancel(_)
+            | Self::Console(_)
+            | Self::Archive(_)
+            | Self::Migrate(_)
+            | Self::Topology(_) => false,
         }
     }
 }
@@ -123,6 +131,7 @@ async fn run(verb: Verb, json: bool, flags: Vec<(String, String)>) -> Result<Exi
         Verb::Schema(args) => return schema::run(args, json),
         Verb::Completions(args) => return completions::run(args, with_settings(Cli::command())),
         Verb::Man(args) => return man::run(args, with_settings(Cli::command())),
+        Verb::Archive(archive::Verb::Check(args)) => return archive::check(args, json),
         Verb::Publish(_)
         | Verb::Check(_)
         | Verb::Sources(_)
@@ -135,6 +144,7 @@ async fn run(verb: Verb, json: bool, flags: Vec<(String, String)>) -> Result<Exi
         | Verb::Verify(_)
         | Verb::Anchor(_)
         | Verb::Prune(_)
+        | Verb::Archive(archive::Verb::Write(_))
         | Verb::Migrate(_)
         | Verb::Topology(_) => {}
     }
@@ -154,6 +164,7 @@ async fn run(verb: Verb, json: bool, flags: Vec<(String, String)>) -> Result<Exi
         Verb::Verify(args) => verify::run(args, &settings, json).await,
         Verb::Anchor(args) => anchor::run(&args, &settings, json).await,
         Verb::Prune(args) => prune::run(&args, &settings, json).await,
+        Verb::Archive(verb) => archive::run(verb, &settings, json).await,
         Verb::Migrate(_) => migrate::run(&settings, json).await,
         Verb::Topology(_) => topology::run(&settings, json).await,
         Verb::Schema(args) => schema::run(&args, json),

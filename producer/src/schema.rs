@@ -13,12 +13,12 @@ use serde_json::json;
 use shared::message::{job::JobMessage, receipt::Receipt};
 
 use crate::{
-    anchor, cancel, check, dead, dry_run,
+    anchor, archive, cancel, check, dead, dry_run,
     errors::{CommandError, ErrorAnswer, ExitStatus},
     history, migrate, output, period, prune, publish, sources, status, topology, verify,
 };
 
-/// Prints the JSON Schemas of job and receipt, and of what commands answer with --json
+/// Prints the JSON Schemas of jobs, receipts and --json answers
 ///
 /// They are made from the types that the programs use. Those of job and receipt are checked in below shared/schema,
 /// beside an AsyncAPI document of the channels.
@@ -70,6 +70,8 @@ enum Answer {
     Verify,
     Anchor,
     Prune,
+    ArchiveWrite,
+    ArchiveCheck,
     Migrate,
     Topology,
 }
@@ -121,6 +123,8 @@ impl Answer {
             Self::Verify => of::<verify::report::Report>(),
             Self::Anchor => of::<anchor::Anchored>(),
             Self::Prune => of::<prune::report::Report>(),
+            Self::ArchiveWrite => of::<archive::Written>(),
+            Self::ArchiveCheck => of::<archive::Checked>(),
             Self::Migrate => of::<migrate::Migrated>(),
             Self::Topology => of::<topology::Declared>(),
         }

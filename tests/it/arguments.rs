@@ -50,7 +50,7 @@ const VALUES: [&str; 36] = [
 ];
 
 /// Commands that need no service, or fail before they ask one, with a place for the value.
-const ALONE: [&[&str]; 17] = [
+const ALONE: [&[&str]; 19] = [
     &["check", "@"],
     &["check", "a.csv", "--source", "@"],
     &["check", "a.csv", "--entity", "@"],
@@ -67,12 +67,17 @@ const ALONE: [&[&str]; 17] = [
     &["publish", "--scan", ".", "--pattern", "@"],
     &["publish", "--scan", "@", "--pattern", "{entity}_{period}.csv"],
     &["publish", "--split", "@"],
+    &["archive", "check", "@"],
+    &["archive", "check", "in", "--public-key", "@"],
     &["@"],
 ];
 
 /// Commands that ask the services.
-const CONNECTED: [&[&str]; 20] = [
+const CONNECTED: [&[&str]; 23] = [
     &["publish", "--file", "@", "--entity", "A", "--period", "2022-06"],
+    &["archive", "write", "--year", "@", "--to", "a"],
+    &["archive", "write", "--year", "2022", "--to", "@"],
+    &["archive", "write", "--year", "2022", "--to", "b", "--entity", "@"],
     &["publish", "--file", "a.csv", "--entity", "A", "--period", "@"],
     &["publish", "--file", "a.csv", "--entity", "@", "--period", "2022-06"],
     &["publish", "--file", "a.csv", "--entity", "A", "--period", "2022-06", "--exported-at", "@"],

@@ -20,6 +20,7 @@ mod world;
 // What they prove.
 mod anchor;
 mod any_erp;
+mod archive;
 mod arguments;
 mod channels;
 mod columns;

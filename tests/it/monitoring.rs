@@ -350,6 +350,7 @@ async fn the_log_has_the_events_and_fields_that_are_documented_and_three_lines_o
         EventType::PeriodUnlocked,
         EventType::Repaired,
         EventType::Pruned,
+        EventType::Archived,
     ];
     let unseen: BTreeSet<_> = all.difference(&seen).cloned().collect();
     assert_eq!(unseen, of_others.iter().map(|event| event.as_str().to_owned()).collect());

@@ -26,7 +26,7 @@ const SMALL: [&str; 6] = [
 const FEW: i64 = 4_000;
 
 /// Statements that read more, and why they may.
-const READS: [(&str, i64, &str); 32] = [
+const READS: [(&str, i64, &str); 35] = [
     ("worker/src/relay/dead_letters.sql", 600_000, "the letters of fifty causes, up to 10,000 of each"),
     ("producer/src/status/refused.sql", 10_000, "the letters and the jobs of a batch"),
     ("producer/src/now/watch/backlog.sql", 40_000, "what waits, up to 10,000 of each kind"),
@@ -52,6 +52,9 @@ const READS: [(&str, i64, &str); 32] = [
     ("producer/src/verify/on_the_way_of_entity.sql", 200_000, "an entity's runs, and events on their way"),
     ("producer/src/status/batches.sql", 25_000, "the jobs of twenty batches"),
     ("producer/src/verify/scope.sql", EVERYTHING, "verify without an entity"),
+    ("producer/src/archive/runs.sql", 40_000, "the runs of a slice"),
+    ("producer/src/archive/changes.sql", 40_000, "the changes of a slice"),
+    ("producer/src/archive/slices.sql", EVERYTHING, "an archive looks for the slices of a year"),
     ("producer/src/anchor/heads.sql", EVERYTHING, "an anchor has the heads of all chains"),
     ("producer/src/verify/on_the_way.sql", EVERYTHING, "verify without an entity"),
     ("producer/src/verify/pruned.sql", 40_000, "the events of a chain"),
@@ -67,7 +70,7 @@ const LETTER: &str = r#"'[{"letter_id": "5b1de0e1-3a5b-4c3f-8d0a-0a3f5a5c7f10", 
     "attempts": 1, "replays": 0, "body_hash": "h", "properties": {}, "headers": {}, "bad_rows_total": 0, "copies": 1}]'"#;
 
 /// Values where those of [`value`] would not do: by file, and by the number of the parameter.
-const VALUES: [(&str, usize, &str); 43] = [
+const VALUES: [(&str, usize, &str); 45] = [
     ("producer/src/status/refused.sql", 1, "md5('batch 100')::uuid"),
     ("producer/src/status/refused.sql", 2, "1000"),
     ("producer/src/status/fates.sql", 2, "md5('batch 100')::uuid"),
@@ -108,6 +111,8 @@ const VALUES: [(&str, usize, &str); 43] = [
     ("producer/src/console/slices/changes.sql", 3, "NULL"),
     ("producer/src/console/slices/changes.sql", 4, "''"),
     ("producer/src/console/slices/changes.sql", 5, "''"),
+    ("producer/src/archive/slices.sql", 1, "'2022'"),
+    ("producer/src/archive/slices.sql", 2, "NULL"),
     ("producer/src/history/as_of.sql", 5, "''"),
     ("producer/src/history/as_of.sql", 6, "''"),
     ("producer/src/prune/sum.sql", 1, "ARRAY['1.5', '-2']"),

@@ -145,7 +145,7 @@ fn most_lines(command: &[&str]) -> usize {
 
 #[tokio::test]
 async fn help_of_a_command_is_short_and_names_the_page_of_the_settings() {
-    const COMMANDS: [&[&str]; 21] = [
+    const COMMANDS: [&[&str]; 24] = [
         &[],
         &["publish"],
         &["check"],
@@ -164,6 +164,9 @@ async fn help_of_a_command_is_short_and_names_the_page_of_the_settings() {
         &["period", "unlock"],
         &["period", "list"],
         &["verify"],
+        &["archive"],
+        &["archive", "write"],
+        &["archive", "check"],
         &["migrate"],
         &["topology"],
         &["schema"],

@@ -206,6 +206,18 @@ async fn each_program_does_its_work_with_the_rights_of_its_role_alone() {
     roles.run("aura_console", &["verify", "--repair"]).await.expect(1);
     world.settled().await;
     roles.run("aura_reader", &["verify"]).await.expect(0);
+    // Reading is enough for an archive; that there is one, only somebody who may write can have told.
+    roles.run("aura_console", &["period", "lock", "--period", "2022-06"]).await.expect(0);
+    world.settled().await;
+    let archive = ["archive", "write", "--year", "2022", "--to"];
+    let said = roles.run("aura_reader", &[&archive[..], &["by-reader", "--json"]].concat()).await.expect(3);
+    assert!(said.stderr.contains("the archive is whole and stays"), "{}", said.stderr);
+    assert_eq!(said.json()["recorded"], false);
+    roles.run("aura_console", &[&archive[..], &["by-console"]].concat()).await.expect(0);
+    for folder in ["by-reader", "by-console"] {
+        world.producer(&["archive", "check", folder]).await.expect(0);
+    }
+    world.settled().await;
     assert_eq!(worker.stop().await, Some(0));
     let log = worker.text();
     assert!(!log.contains("permission denied") && !log.contains("ACCESS_REFUSED"), "{log}");

@@ -220,7 +220,8 @@ pub(crate) fn log(event: &Event) {
         | EventType::PeriodLocked
         | EventType::PeriodUnlocked
         | EventType::Repaired
-        | EventType::Pruned => say!(info),
+        | EventType::Pruned
+        | EventType::Archived => say!(info),
         EventType::FileUploaded
         | EventType::FingerprintCreated
         | EventType::DataProfiled

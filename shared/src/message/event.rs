@@ -59,6 +59,8 @@ text_enum! {
         Repaired = "repaired",
         /// What was older than is kept was taken away.
         Pruned = "pruned",
+        /// A closed year was written to an archive.
+        Archived = "archived",
     }
 }
 

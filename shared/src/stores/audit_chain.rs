@@ -50,8 +50,15 @@ pub fn link(event: &Value, seq: i64, prev_hash: &str) -> Result<(Map<String, Val
 /// # Errors
 /// If it has no canonical form.
 pub fn hash(document: &Map<String, Value>) -> Result<String, ChainError> {
-    let canonical = serde_json_canonicalizer::to_vec(document).map_err(ChainError::Canonical)?;
-    Ok(Fingerprint::of(&canonical).to_string())
+    Ok(Fingerprint::of(canonical(document)?.as_bytes()).to_string())
+}
+
+/// The text that a document without `_id` and `hash` is hashed over: its RFC 8785 form.
+///
+/// # Errors
+/// If it has none.
+pub fn canonical(document: &Map<String, Value>) -> Result<String, ChainError> {
+    serde_json_canonicalizer::to_string(document).map_err(ChainError::Canonical)
 }
 
 /// The `_id` of the event at a place: the same event always has the same one.

@@ -12,7 +12,7 @@ use shared::file::columns::{ColumnKind, row_columns};
 use crate::stack::checkout;
 
 /// What a program fills in itself. Of the columns that a merge writes, each job has its own; they change no plan.
-static FILLED_IN: LazyLock<[(&str, String); 14]> = LazyLock::new(|| {
+static FILLED_IN: LazyLock<[(&str, String); 15]> = LazyLock::new(|| {
     let list = |text: fn(&str, ColumnKind) -> String| -> String {
         row_columns().map(|(name, kind)| text(name, kind)).collect::<Vec<_>>().join(", ")
     };
@@ -24,6 +24,7 @@ static FILLED_IN: LazyLock<[(&str, String); 14]> = LazyLock::new(|| {
     };
     [
         ("{columns}", "account.*".to_owned()),
+        ("{all}", "*".to_owned()),
         ("'{}', '{}'", "'aura.session', 'on'".to_owned()),
         ("'{entity}'", "$1".to_owned()),
         ("'{period}'", "$2".to_owned()),
