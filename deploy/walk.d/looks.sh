@@ -228,10 +228,10 @@ import json, sys
 print(len(json.load(sys.stdin)["data"]["activeAlertmanagers"]))')" active
 }
 
-# Waits for what the pager wrote down, for up to a minute and a half.
+# Waits for what the pager wrote down; what joins an outage is told five minutes after what came before.
 paged() {
     local tries
-    for ((tries = 0; tries < 90; tries++)); do
+    for ((tries = 0; tries < 330; tries++)); do
         ! grep -xF -m1 "$*" "$ROOT/var/log/pager.log" 2>/dev/null || return 0
         sleep 1
     done

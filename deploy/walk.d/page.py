@@ -1,18 +1,21 @@
 """Reads the walk of docs/operations.md, "From nothing to a watched server": its steps, and the commands of each.
 
     page.py steps         The steps, one a line: number, a tab, title.
-    page.py commands N    The sh blocks of step N in their order; a line 'Carry out [Heading](page.md#anchor).' stands for
-                          those below that heading. A comment before each says where it stands.
+    page.py commands N    The sh blocks of step N in their order, and its questions in PromQL and SQL, asked as runbook.md
+                          says; a line 'Carry out [Heading](page.md#anchor).' stands for those below that heading. A
+                          comment before each says where it stands.
 """
 
 import pathlib
 import re
+import shlex
 import sys
 
 DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
 WALK = "from-nothing-to-a-watched-server"
 HEADING = re.compile(r"(#+) (.*)")
 STEP = re.compile(r"### (\d+)\. (.*)")
+ASKED_BY = {"promql": "promtool query instant http://127.0.0.1:9090", "sql": "cd /tmp; sudo -u postgres psql aura -c"}
 CARRY_OUT = re.compile(r"Carry out \[(.*)\]\(([a-z-]+\.md)?#([a-z0-9-]+)\)\.")
 
 
@@ -51,6 +54,7 @@ def chapter(page, wanted):
 def commands(page, lines, heading):
     title = heading
     told = None
+    question = []
     for line, language in lines:
         if language is None and (below := HEADING.fullmatch(line)):
             title = below[2]
@@ -59,7 +63,13 @@ def commands(page, lines, heading):
             yield from commands(other_page, chapter(other_page, other[3]), other[1])
         elif language is None and line.startswith("Carry out"):
             sys.exit(f"docs/{page}: this leads to no chapter: {line}")
-        elif language == "sh":
+        if language in ASKED_BY:
+            question.append(line)
+        elif question:
+            yield f"{ASKED_BY[asked]} {shlex.quote(chr(10).join(question))}"
+            question = []
+        asked = language
+        if language == "sh":
             if told != title:
                 told = title
                 yield f"# ---- docs/{page}: {title}"
