@@ -323,7 +323,8 @@ looks_9() {
 # Workers began anew when the package was installed; jobs ended on both sides of that.
 jobs_around_the_upgrade() {
     local since counts
-    since=$(in_booted systemctl show --value --property ActiveEnterTimestamp aura-worker@1)
+    since=$(property aura-worker@1 ActiveEnterTimestamp)
+    since=${since#* } # without the day of the week
     counts=$(sql "SELECT count(*) FILTER (WHERE finished_at < '$since') || ' before, ' || count(*) FILTER (WHERE finished_at >= '$since') || ' after' FROM ingestion_runs WHERE period > '2026-09'")
     echo "$counts"
     [[ $counts =~ ^[1-9].*' '[1-9][0-9]*' after'$ ]]
