@@ -60,7 +60,7 @@ UNIT
 initiate_mongodb() {
     local tries
     for ((tries = 0; tries < 50; tries++)); do
-        ! nsenter --target "$BOOTED" --net -- python3 -I "$HERE/local.d/probe.py" initiate 27017 || return 0
+        ! nsenter --target "$BOOTED" --net -- python3 -I "$HERE/local.d/probe.py" initiate 27017 2>/dev/null || return 0
         sleep 0.5
     done
     return 1
