@@ -124,7 +124,7 @@ boot() {
             umount -l /mnt
             exec env -i container=aura PATH=/usr/sbin:/usr/bin /lib/systemd/systemd --log-target=journal' \
             sh "$ROOT" "$MACHINE"
-    ) >"$ROOT.log" 2>&1 </dev/null &
+    ) >"$ROOT.log" 2>&1 </dev/null 8<&- &
     UNSHARED=$!
     for ((tries = 0; tries < 150; tries++)); do
         sleep 0.2

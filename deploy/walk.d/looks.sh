@@ -21,7 +21,7 @@ refuses() {
 
 # equals WANTED GOT UNIT
 equals() {
-    echo "$2 $3"
+    echo "${2:-none} $3"
     [ "$1" = "$2" ] || { echo "that should have been $1" && return 1; }
 }
 
@@ -124,6 +124,7 @@ looks_3() {
     look 'the console without trust' refuses 'unable to get local issuer certificate|self.signed' in_booted curl -sS https://localhost/
     look 'the console without a token' console_asks
     look 'the console with it' console_answers
+    look 'the console: its cookie' signs_in
     look '/readyz of both workers' both_ready
     look 'aura verify: exit code 0' verified
 }
@@ -169,6 +170,13 @@ console_asks() {
 console_answers() {
     equals 200 "$(in_booted curl -sS -o /dev/null -w '%{http_code}' --cacert /etc/ssl/aura-ca.crt -H 'Accept: application/json' \
         -H "Authorization: Bearer $(sed -n 's/^token *//p' "$ROOT/root/aura/ann.token")" https://localhost/)" '(status)'
+}
+
+# As a browser does: the form, and what comes back.
+signs_in() {
+    in_booted curl -sS -o /dev/null -D - --cacert /etc/ssl/aura-ca.crt -H 'Origin: https://localhost' \
+        --data-urlencode "token=$(sed -n 's/^token *//p' "$ROOT/root/aura/ann.token")" https://localhost/sign-in |
+        grep -oi '^set-cookie: aura_console=.*' | grep -o '; Secure.*\|HttpOnly.*Secure.*'
 }
 
 # ---- 4. Publish ------------------------------------------------------------
