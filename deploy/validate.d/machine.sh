@@ -146,6 +146,12 @@ end_booted() {
     # Its end is that of everything in its namespace.
     kill -KILL "$BOOTED" 2>/dev/null || true
     wait "$UNSHARED" 2>/dev/null || true
+    # One of an earlier run is not this shell's to wait for.
+    local tries
+    for ((tries = 0; tries < 100; tries++)); do
+        kill -0 "$UNSHARED" 2>/dev/null || break
+        sleep 0.1
+    done
     BOOTED=
     find "/sys/fs/cgroup/$MACHINE" "/sys/fs/cgroup/systemd/$MACHINE" -depth -type d -exec rmdir {} + 2>/dev/null || true
 }
