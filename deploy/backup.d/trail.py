@@ -8,13 +8,16 @@ BSON documents for each collection. What runs it has AURA_MONGODB_URL and AURA_P
     trail.py align              Sets aside what PostgreSQL does not know (any more), and names the jobs.
 """
 
+import contextlib
 import datetime
+import functools
 import json
 import os
 import pathlib
 import struct
 import subprocess
 import sys
+import tempfile
 import urllib.parse
 
 import bson
@@ -28,9 +31,29 @@ COLLECTIONS = ("audit_trail", "gl_metadata")
 BATCH = 1000
 
 
+@contextlib.contextmanager
+def certificates():
+    """What the settings of TLS are in the driver's words, which wants certificate and key in one file."""
+    options = {}
+    if ca := os.environ.get("AURA_TLS_CA_PATH"):
+        options["tlsCAFile"] = ca
+    with tempfile.NamedTemporaryFile() as both:  # which nobody else may read
+        if certificate := os.environ.get("AURA_TLS_CERT_PATH"):
+            for path in (certificate, os.environ["AURA_TLS_KEY_PATH"]):
+                both.write(pathlib.Path(path).read_bytes() + b"\n")
+            both.flush()
+            options["tlsCertificateKeyFile"] = both.name
+        yield options
+
+
+@functools.cache
 def database():
     url = os.environ["AURA_MONGODB_URL"]
-    client = pymongo.MongoClient(url, document_class=RawBSONDocument, serverSelectionTimeoutMS=10000)
+    wants_tls = any(word in url.lower() for word in ("tls=true", "ssl=true"))
+    with certificates() as options:
+        client = pymongo.MongoClient(
+            url, document_class=RawBSONDocument, serverSelectionTimeoutMS=10000, **(options if wants_tls else {})
+        )
     return client.get_default_database(
         read_concern=ReadConcern("majority"), write_concern=WriteConcern("majority", j=True)
     )

@@ -25,6 +25,7 @@ validate_package() {
     look 'aura-worker@.service' 'TimeoutStopSec > drain' stop_exceeds_drain
     look 'aura.example.toml' 'the programs, as aura' programs_run
     look 'manual pages' man pages_are_there
+    look 'backup, restore, monitoring' 'as docs/ names them' documented_files_are_there
     look 'completions' 'bash -n' bash -n "$ROOT/usr/share/bash-completion/completions/aura-producer"
     look 'aura.deb: an upgrade' 'dpkg -i' upgrade_package "$packages"
     look 'aura.deb: removed and purged' dpkg remove_package
@@ -104,6 +105,19 @@ pages_are_there() {
     for page in aura-producer aura-producer-dead-replay aura-producer-console; do
         gzip -dc "$ROOT/usr/share/man/man1/$page.1.gz" | grep -q '^\.TH' || { echo "$page has no page" && return 1; }
     done
+}
+
+# What the documentation calls by its path is in the package, and what is a program runs there.
+documented_files_are_there() {
+    local path
+    while IFS= read -r path; do
+        [ -e "$ROOT$path" ] || { echo "$path is named in docs/ and not there" && return 1; }
+    done < <(grep -ohE '/usr/share/aura/[a-z-]+(/[a-z.-]*[a-z])?' docs/*.md | sort -u)
+    for path in alerts.yml prometheus.yml alertmanager.yml grafana-dashboard.json targets/workers.yml; do
+        [ -s "$ROOT/usr/share/aura/monitoring/$path" ] || { echo "$path is not there" && return 1; }
+    done
+    in_root /usr/share/aura/backup --help >/dev/null && in_root /usr/share/aura/restore --help >/dev/null &&
+        in_root /usr/share/aura/backup /copies --wal-settings | grep -q '^archive_command'
 }
 
 # The next version of the package: the settings that somebody changed stay, and the new ones come beside them.

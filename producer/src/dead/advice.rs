@@ -28,7 +28,7 @@ pub(crate) fn what_to_do(code: &str) -> String {
         }
         ErrorCode::ArchiveInvalid | ErrorCode::WorkbookInvalid => "have the file exported again, then replay",
         ErrorCode::SchemaInvalid => {
-            "aura-producer check FILE --suggest drafts a profile for these columns; then replay, or --as-new --source"
+            "aura-producer check FILE --suggest drafts a profile for these columns; then replay, or --as-new --new-source"
         }
         ErrorCode::RowInvalid => "aura-producer check FILE lists the bad rows; have the file corrected, then replay",
         ErrorCode::DuplicateKey => "say repeated_keys in the profile if they are to be added up, then replay",
