@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tests::pgbouncer::PgBouncer;
 use url::Url;
 
@@ -27,7 +28,7 @@ async fn through_a_pooler_that_leaves_sessions_alone_everything_works_with_auras
     let name = world.name();
     let hostile = format!(
         "CREATE SCHEMA books; ALTER DATABASE {name} SET timezone = 'Asia/Kathmandu'; \
-         ALTER DATABASE {name} SET statement_timeout = '1ms'; ALTER DATABASE {name} SET search_path = nowhere; \
+         ALTER DATABASE {name} SET statement_timeout = '100ms'; ALTER DATABASE {name} SET search_path = nowhere; \
          ALTER DATABASE {name} SET default_transaction_read_only = on"
     );
     world.execute(&hostile).await;
@@ -39,6 +40,12 @@ async fn through_a_pooler_that_leaves_sessions_alone_everything_works_with_auras
         let file = world.write(&format!("{entity}.csv"), csv(entity, "2022-06", &[("10", "5")]));
         world.ends("success", job(&file, entity, "2022-06")).await;
     }
+    // A copy takes longer than the database would let a statement take.
+    let codes: Vec<String> = (0..40_000).map(|number| format!("{number:06}")).collect();
+    let rows: Vec<(&str, &str)> = codes.iter().map(|code| (code.as_str(), "1.25")).collect();
+    let file = world.write("D.csv", csv("D", "2022-06", &rows));
+    let receipt = world.ends("success", job(&file, "D", "2022-06")).await;
+    assert_eq!((&receipt["attempt"], &receipt["inserted"]), (&json!(1), &json!(40_000)), "{receipt:#}");
     world.producer(&["verify"]).await.expect(0);
     drop(worker);
 }
