@@ -40,9 +40,9 @@ const USUAL: u16 = 10;
 const FIRST_NEW_YEAR: TimeDelta = TimeDelta::hours(14);
 const LAST_NEW_YEAR: TimeDelta = TimeDelta::hours(12);
 
-/// Takes away runs, changes, rejected rows and settled dead letters that are older than the law asks to keep
+/// Takes away what is older than the law asks to keep
 ///
-/// Without --apply it changes nothing and tells what would go. Years are calendar years: with ten, what was recorded in
+/// That is runs with their changes and rejected rows, and dead letters that have left the queue. Without --apply it changes nothing and tells what would go. Years are calendar years: with ten, what was recorded in
 /// 2016 is kept until 2026 has ended. Accounts and their balances, the audit trail, locks and cancelled batches are
 /// never taken away; nor are runs that rows of the ledger are of, that a dead letter in the queue is of, or that the
 /// state at the horizon is rebuilt from. How a slice stood before the horizon cannot be asked afterwards: archive the
