@@ -1,28 +1,19 @@
 //! The chain of one slice, read out of MongoDB into the archive, each event verified as it goes by.
 
-use std::time::Duration;
-
 use bson::{Document, doc};
 use chrono::{DateTime, Utc};
-use futures_util::TryStreamExt;
 use serde_json::Value;
 use shared::stores::{
     audit_chain,
     mongo::{Mongo, MongoError},
 };
-use tokio::{sync::mpsc, time::timeout};
 
 use super::{
     chain::Follower,
     slices::Known,
     table_file::{Cell, TableError, TableFile},
 };
-
-/// How long MongoDB may take for the next events.
-const STALLED: Duration = Duration::from_secs(60);
-/// Events that are fetched, and that wait, at a time.
-const BATCH: u32 = 256;
-const READ: &str = "read an audit chain";
+use crate::documents::Documents;
 
 /// A chain cannot be copied.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +32,9 @@ pub(super) enum TrailError {
 /// # Errors
 /// If MongoDB or the file fails, or the chain does not lead from its beginning to its head.
 pub(super) async fn copy(mongo: &Mongo, slice: &Known, file: &mut TableFile) -> Result<Follower, TrailError> {
-    let mut events = Events::begin(mongo, slice);
+    let chain = doc! { "entity": &slice.entity, "period": &slice.period, "seq": { "$lte": slice.events } };
+    let trail = &mongo.audit_trail;
+    let mut events = Documents::find("read an audit chain", trail, chain, Document::new(), doc! { "seq": 1 });
     let mut follower = Follower::new();
     while let Some(document) = events.next().await? {
         take(&document, slice, &mut follower, file)?;
@@ -70,39 +63,4 @@ fn take(document: &Document, slice: &Known, follower: &mut Follower, file: &mut 
         Ok(Cell::Text(&text)),
     ];
     Ok(file.add(cells.into_iter())?)
-}
-
-/// Events on their way from MongoDB. The driver's futures must not be dropped half-way, so a task of its own reads them.
-struct Events(mpsc::Receiver<Result<Document, mongodb::error::Error>>);
-
-impl Events {
-    fn begin(mongo: &Mongo, slice: &Known) -> Self {
-        let (sender, receiver) = mpsc::channel(BATCH as usize);
-        let collection = mongo.audit_trail.clone();
-        let chain = doc! { "entity": &slice.entity, "period": &slice.period, "seq": { "$lte": slice.events } };
-        tokio::spawn(async move {
-            let read = async {
-                let mut cursor = collection.find(chain).sort(doc! { "seq": 1 }).batch_size(BATCH).await?;
-                while let Some(document) = cursor.try_next().await? {
-                    if sender.send(Ok(document)).await.is_err() {
-                        break;
-                    }
-                }
-                Ok(())
-            };
-            if let Err(error) = read.await {
-                let _ = sender.send(Err(error)).await;
-            }
-        });
-        Self(receiver)
-    }
-
-    async fn next(&mut self) -> Result<Option<Document>, MongoError> {
-        match timeout(STALLED, self.0.recv()).await {
-            Ok(None) => Ok(None),
-            Ok(Some(Ok(document))) => Ok(Some(document)),
-            Ok(Some(Err(source))) => Err(MongoError::Call { what: READ, source: Box::new(source) }),
-            Err(_) => Err(MongoError::Timeout { what: READ }),
-        }
-    }
 }

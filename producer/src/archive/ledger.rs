@@ -1,6 +1,6 @@
 //! The rows of one slice, read out of PostgreSQL into the archive's tables.
 
-use std::{error::Error, pin::pin};
+use std::pin::pin;
 
 use deadpool_postgres::Transaction;
 use futures_util::TryStreamExt;
@@ -8,16 +8,14 @@ use shared::{
     amount::Amount,
     stores::{numeric, postgres::PostgresError},
 };
-use tokio_postgres::{
-    Row,
-    types::{FromSql, Type},
-};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{
     table_file::{Cell, TableError, TableFile},
     tables::{ABSENT, ACCOUNTS, CHANGES, Kind, REJECTED, RUNS, Table},
 };
+use crate::raw_cell::Raw;
 
 /// Microseconds from 1970 to 2000, where PostgreSQL begins to count.
 const EPOCH: i128 = 946_684_800_000_000;
@@ -70,19 +68,6 @@ pub(super) async fn copy(
         }
     }
     Ok(count)
-}
-
-/// A cell as PostgreSQL sends it.
-struct Raw<'a>(&'a [u8]);
-
-impl<'a> FromSql<'a> for Raw<'a> {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
-        Ok(Self(raw))
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
 }
 
 fn cell(row: &Row, place: usize, kind: Kind) -> Result<Cell<'_>, &'static str> {

@@ -8,13 +8,14 @@ use shared::{settings::Settings, signature::PublicKey, stores::postgres::Postgre
 use super::{
     finding::{Code, Finding, Findings, Name},
     scope::Scope,
-    stores::{Documents, StoreError, Stores, query},
+    stores::{StoreError, Stores, query},
 };
 use crate::{
     anchor::{
         document::{Anchor, Head},
         place::Place,
     },
+    documents::Documents,
     errors::CommandError,
 };
 

@@ -1,7 +1,5 @@
 //! What is compared of a row: a cell as PostgreSQL sends it, and the one that a cache file holds.
 
-use std::error::Error;
-
 use arrow::{
     array::{Array, AsArray, RecordBatch},
     datatypes::{DataType, Decimal128Type, Int64Type},
@@ -11,11 +9,10 @@ use shared::{
     file::columns::{AMOUNTS, ERP_TEXTS},
     stores::numeric,
 };
-use tokio_postgres::{
-    Row,
-    types::{FromSql, Type},
-};
+use tokio_postgres::Row;
 use uuid::Uuid;
+
+use crate::raw_cell::Raw;
 
 /// What a compared column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,19 +71,6 @@ pub(super) fn cell(batch: &RecordBatch, row: usize, place: usize, kind: Kind) ->
         Kind::Text | Kind::Json | Kind::Uuid => Cell::Text(cells.as_string::<i32>().value(row)),
         Kind::Amount => Cell::Amount(cells.as_primitive::<Decimal128Type>().value(row)),
         Kind::Integer => Cell::Integer(cells.as_primitive::<Int64Type>().value(row)),
-    }
-}
-
-/// A cell as PostgreSQL sends it.
-struct Raw<'a>(&'a [u8]);
-
-impl<'a> FromSql<'a> for Raw<'a> {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
-        Ok(Self(raw))
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
     }
 }
 

@@ -8,11 +8,13 @@ use serde_json::{Map, Value};
 use shared::stores::{audit_chain, postgres::PostgresError};
 use uuid::Uuid;
 
+use crate::documents::Documents;
+
 use super::{
     finding::{Code, Findings, Name},
     scope::Scope,
     snapshot::{JobEvents, Run, Snapshot},
-    stores::{Documents, StoreError, Stores, query},
+    stores::{StoreError, Stores, query},
 };
 
 /// The events of a success, each once.

@@ -11,9 +11,11 @@ use shared::{
     },
 };
 
+use crate::documents::Documents;
+
 use super::{
     finding::{Code, Findings, Name},
-    stores::{Documents, StoreError, Stores, query},
+    stores::{StoreError, Stores, query},
 };
 
 const KNOWN: &str = include_str!("scope.sql");

@@ -2,10 +2,7 @@
 
 use std::{error::Error, time::Duration};
 
-use bson::Document;
 use deadpool_postgres::{GenericClient, Pool};
-use futures_util::TryStreamExt;
-use mongodb::{Collection, Cursor};
 use shared::{
     settings::Settings,
     stores::{
@@ -14,7 +11,6 @@ use shared::{
         postgres::{AsConflict, PoolOptions, PostgresError, pool},
     },
 };
-use tokio::{sync::mpsc, time::timeout};
 use tokio_postgres::{Row, types::ToSql};
 
 use crate::errors::CommandError;
@@ -23,11 +19,6 @@ use crate::errors::CommandError;
 pub(super) const PARALLEL: usize = 4;
 /// How long one statement may take: the rows of one slice.
 pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3600);
-/// How long MongoDB may take for the next documents.
-const STALLED: Duration = Duration::from_secs(60);
-/// Documents that are fetched, and that wait, at a time.
-const BATCH: u32 = 256;
-
 /// A store did not answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
@@ -117,60 +108,4 @@ pub(super) async fn query(
 ) -> Result<Vec<Row>, PostgresError> {
     let statement = client.prepare_cached(sql).await.map_err(PostgresError::in_(what))?;
     client.query(&statement, parameters).await.map_err(PostgresError::in_(what))
-}
-
-/// Documents on their way from MongoDB. The driver's futures must not be dropped half-way, so a task
-/// of its own reads them.
-pub(super) struct Documents {
-    what: &'static str,
-    receiver: mpsc::Receiver<Result<Document, mongodb::error::Error>>,
-}
-
-impl Documents {
-    /// Begins to read what a call finds.
-    pub(super) fn read<F>(what: &'static str, call: F) -> Self
-    where
-        F: Future<Output = Result<Cursor<Document>, mongodb::error::Error>> + Send + 'static,
-    {
-        let (sender, receiver) = mpsc::channel(BATCH as usize);
-        tokio::spawn(async move {
-            let read = async {
-                let mut cursor = call.await?;
-                while let Some(document) = cursor.try_next().await? {
-                    if sender.send(Ok(document)).await.is_err() {
-                        break;
-                    }
-                }
-                Ok(())
-            };
-            if let Err(error) = read.await {
-                let _ = sender.send(Err(error)).await;
-            }
-        });
-        Self { what, receiver }
-    }
-
-    /// Begins to read documents in the order of a field.
-    pub(super) fn find(
-        what: &'static str,
-        collection: &Collection<Document>,
-        filter: Document,
-        projection: Document,
-        sort: Document,
-    ) -> Self {
-        let collection = collection.clone();
-        Self::read(what, async move {
-            collection.find(filter).projection(projection).sort(sort).batch_size(BATCH).allow_disk_use(true).await
-        })
-    }
-
-    /// The next one, or none after the last.
-    pub(super) async fn next(&mut self) -> Result<Option<Document>, MongoError> {
-        match timeout(STALLED, self.receiver.recv()).await {
-            Ok(None) => Ok(None),
-            Ok(Some(Ok(document))) => Ok(Some(document)),
-            Ok(Some(Err(source))) => Err(MongoError::Call { what: self.what, source: Box::new(source) }),
-            Err(_) => Err(MongoError::Timeout { what: self.what }),
-        }
-    }
 }

@@ -6,10 +6,12 @@ use bson::{Bson, Document, doc};
 use serde_json::Value;
 use shared::stores::audit_chain::{self, GENESIS};
 
+use crate::documents::Documents;
+
 use super::{
     finding::{Code, Findings, Name, Ranges},
     snapshot::{Events, Head, Snapshot, chain_end},
-    stores::{Documents, StoreError, Stores},
+    stores::{StoreError, Stores},
 };
 
 /// How far from its place a moved event is looked for, if its `_id` does not tell where it was.
